@@ -1,7 +1,7 @@
-"""Every port, in memory: for tests, demos and services that embed the core.
+"""All ports in memory: for tests, demos and services that embed the core.
 
 The stores are as strict as Postgres: each group of a save is all or nothing, stale
-writes are refused, and nothing that was handed out changes afterwards. The payment
+writes are refused, and a returned value never changes. The payment
 gateway is a small fake.
 """
 

@@ -1,4 +1,4 @@
-"""What is kept about an account, and the log of its verdicts."""
+"""What is stored about an account, and the log of its verdicts."""
 
 from collections.abc import Collection
 from datetime import UTC, datetime

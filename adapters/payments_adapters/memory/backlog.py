@@ -40,7 +40,7 @@ class MemoryBacklog:
             for key, logged in tables.account_log.items()
             if key not in tables.positions
         ]
-        # Together, as the one index of them is read.
+        # Counted together, because Postgres reads one index for them.
         intents = sorted(tables.all_open_intents(), key=lambda it: it.lease.due_at)
         return Backlog(
             pending_since=min(pending, default=None),

@@ -1,4 +1,4 @@
-"""How far loops are, in memory."""
+"""The progress of loops, in memory."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ class MemoryCheckpoints:
     async def claim(
         self, name: str, *, now: datetime, lease: timedelta
     ) -> LoopCheckpoint | None:
-        # A database never answers at once: others run in between, here as well.
+        # A database never answers at once: other tasks run in between, here as well.
         await asyncio.sleep(0)
         new = LoopCheckpoint(name=name, lease=Lease(due_at=now))
         known = self._database.loops.get(name, new)

@@ -15,7 +15,7 @@ class FixedClock:
     """Shows `now`; set it, or advance it.
 
     Raises:
-        ValueError: the moment is naive, or not in UTC.
+        ValueError: the time is naive, or not in UTC.
     """
 
     now: datetime = attrs.field(validator=_utc)

@@ -25,21 +25,21 @@ from payments_core.identity import UserId
 
 @attrs.frozen
 class MemoryDeliveries:
-    """The queue and the directory; `open_max` is how many of an endpoint are open."""
+    """The queue and the directory; `open_max` limits the open ones of an endpoint."""
 
     _database: MemoryDatabase
     _open_max: int = OPEN_MAX
 
     async def begin(self, endpoint: str, *, from_start: bool) -> None:
         tables = self._database.tables
-        # What has no position gets its own next.
+        # Changes without a position get the next ones.
         count = len(tables.account_log) - len(tables.positions)
         last = tables.last_position + count
         cursors = self._database.delivery_cursors
         cursors.setdefault(endpoint, 0 if from_start else last)
 
     async def take_over(self, endpoint: str, *, now: datetime, limit: int) -> int:
-        # A database never answers at once: others run in between, here as well.
+        # A database never answers at once: other tasks run in between, here as well.
         await asyncio.sleep(0)
         it, cursor = self._database, self._database.delivery_cursors[endpoint]
         room = max(self._open_max - len(self._open(endpoint)), 0)
@@ -198,6 +198,6 @@ class MemoryDeliveries:
         return kept is not None and kept.lease.fence == claimed.lease.fence
 
     def _log(self) -> Mapping[int, tuple[UserId, int]]:
-        """Return which rows of the log have positions, in their order."""
+        """Return the rows of the log that have positions, in order."""
         positions = self._database.tables.positions.items()
         return {position: row for row, position in sorted(positions, key=itemgetter(1))}

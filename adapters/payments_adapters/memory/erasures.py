@@ -56,7 +56,7 @@ class MemoryErasures:
         )
 
     async def begin(self, account: PaymentAccount, erasure: Erasure) -> bool:
-        # A database never answers at once: others run in between, here as well.
+        # A database never answers at once: other tasks run in between, here as well.
         await asyncio.sleep(0)
         tables = self._database.tables.copy()
         user = account.user_id
@@ -109,7 +109,7 @@ class MemoryErasures:
         for row in list(tables.events.values()):
             event = row.event
             text = event.body.decode(errors="replace")
-            # An e-mail may be somebody else's by then.
+            # By then an e-mail may belong to another user.
             theirs = {
                 it
                 for it in names
@@ -138,7 +138,7 @@ class MemoryErasures:
 
 
 def _texts_of(body: str) -> Iterator[str]:
-    """Return each text in quotes; of an e-mail the key as well."""
+    """Yield each text in quotes; for an e-mail its key, too."""
     for literal in re.findall(r'"(?:[^"\\]|\\.)*"', body):
         try:
             text = json.loads(literal)
@@ -152,7 +152,7 @@ def _texts_of(body: str) -> Iterator[str]:
 def _emails_of(
     tables: Tables, account: PaymentAccount
 ) -> tuple[frozenset[str], Mapping[str, datetime | None]]:
-    """Return the e-mails that nobody else had, and until when they had the others."""
+    """Return the e-mails that no other user had, and when the others were given up."""
     user = account.user_id
     former = [it for it in tables.former_keys if it.kind is KeyKind.EMAIL]
     others = {it.key for it in former if it.user_id != user}
@@ -167,7 +167,7 @@ def _emails_of(
 
 
 def _keys_of(tables: Tables, account: PaymentAccount) -> LinkKeys:
-    """Return by what a user is known, and was; what is another's by now is not."""
+    """Return a user's link keys, present and former, without those now another's."""
     user = account.user_id
     former = [it for it in tables.former_keys if it.user_id == user]
     customers = {it.key for it in former if it.kind is KeyKind.CUSTOMER}

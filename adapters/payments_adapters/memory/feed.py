@@ -1,4 +1,4 @@
-"""The feed in memory: positions are given afterwards, here as well."""
+"""The feed in memory: positions are given after the commit, here as well."""
 
 import asyncio
 

@@ -1,9 +1,10 @@
 """A small fake of a payment gateway: for unit tests, and services that embed the core.
 
-Rule 1: it keeps objects; a card pays or does not; a period is a month, and never ends
-        by itself. Trials and changes of plan are refused: the sandbox bills for real.
+Rule 1: it stores objects; a card either pays or does not; a period is a month, and
+        never ends by itself. Trials and changes of plan are refused: the sandbox does
+        real billing.
 Rule 2: the same calls at the same times, by its clock, give the same ids and answers.
-Rule 3: a planned fault happens once. A key that is sent again gets its first answer.
+Rule 3: a planned fault happens once. A repeated key gets its first answer.
 """
 
 import asyncio
@@ -49,9 +50,9 @@ _Row = TypeVar("_Row")
 
 @attrs.define(eq=False)
 class MemoryGateway:
-    """A `PaymentGateway`; `sent` is every sending, those that failed too.
+    """A `PaymentGateway`; `sent` has every request, also failed ones.
 
-    A test puts prices, cards and events into `objects`, and ends set-ups there.
+    A test puts prices, cards and events into `objects`, and completes set-ups there.
     """
 
     clock: Clock
@@ -63,7 +64,7 @@ class MemoryGateway:
     )
 
     def plan(self, fault: Exception, *, done: bool = False) -> None:
-        """Let the next sending raise this; `done` says that it is done all the same."""
+        """Make the next request raise this; `done`: it takes effect all the same."""
         self._faults.append((fault, done))
 
     def freeze(self, request: GatewayRequest) -> FrozenRequest:
@@ -75,7 +76,7 @@ class MemoryGateway:
         self, request: GatewayRequest, frozen: FrozenRequest, *, idempotency_key: str
     ) -> Answer:
         self.sent.append((idempotency_key, frozen))
-        # A gateway never answers at once: others run in between, here as well.
+        # A gateway never answers at once: other tasks run in between, here as well.
         await asyncio.sleep(0)
         fault, done = self._faults.pop(0) if self._faults else (None, True)
         if done and idempotency_key not in self._told:
@@ -89,7 +90,9 @@ class MemoryGateway:
             raise fault
         first, told = self._told[idempotency_key]
         if first != frozen:
-            raise GatewayOutcomeUnknown("the idempotency key came with another request")
+            raise GatewayOutcomeUnknown(
+                "the idempotency key was used with another request"
+            )
         if isinstance(told, Exception):
             raise told.with_traceback(None)  # or it would keep each time's frames
         return told
@@ -102,7 +105,7 @@ class MemoryGateway:
             return None
         before, self.objects = self.objects, copy.deepcopy(self.objects)
         outcome = self._outcome(request)
-        # What would change nothing has been reached.
+        # If the request would change nothing, it has been done already.
         reached, self.objects = self.objects == before, before
         return outcome if reached and isinstance(outcome, Answer) else None
 
@@ -115,7 +118,7 @@ class MemoryGateway:
             return refusal
 
     def _do(self, request: GatewayRequest) -> str:
-        """Do what is asked; return the id of what it is about."""
+        """Do what is requested; return the id of its object."""
         it = self.objects
         match request:
             case core.CreateCustomer():

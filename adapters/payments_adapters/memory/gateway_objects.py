@@ -1,4 +1,4 @@
-"""What the fake of a payment gateway has, and its list of events."""
+"""The objects of the fake gateway, and its list of events."""
 
 from datetime import datetime
 
@@ -19,7 +19,7 @@ Making = core.CreateCustomer | core.CreateSetupIntent | core.CreateSubscription
 
 @attrs.define
 class GatewayObjects:
-    """All that a gateway has, by ids; `made` is what was made by which request."""
+    """All objects of a gateway, by id; `made` has what each request created."""
 
     prices: dict[str, core.Price] = attrs.Factory(dict)
     made: dict[str, Making] = attrs.Factory(dict)
@@ -28,17 +28,17 @@ class GatewayObjects:
     card_owners: dict[str, str] = attrs.Factory(dict)
     default_cards: dict[str, str] = attrs.Factory(dict)
     set_ups: dict[str, core.SetUp] = attrs.Factory(dict)
-    # When each was begun, the oldest first.
+    # When each was begun, oldest first.
     set_ups_begun: dict[str, datetime] = attrs.Factory(dict)
-    # What has to be synced when one of these changes.
+    # What must be synced when one of these changes.
     jobs_of: dict[str, tuple[JobKey, ...]] = attrs.Factory(dict)
     subscriptions: dict[str, Report] = attrs.Factory(dict)
     invoices: dict[str, core.InvoicePayment] = attrs.Factory(dict)
     paid_periods: dict[str, PaidPeriod] = attrs.Factory(dict)
     payments: dict[str, Payment] = attrs.Factory(dict)
-    # The oldest first.
+    # Oldest first.
     events: list[GatewayEvent] = attrs.Factory(list)
-    # The ids of those that an endpoint has not taken.
+    # The ids of the events that an endpoint did not accept.
     undelivered: set[str] = attrs.Factory(set)
 
     def listed(self, query: EventQuery, at: datetime) -> ListedEvents:

@@ -1,4 +1,4 @@
-"""The ledger in memory: a load sees one moment, a save is a moment of its own."""
+"""The ledger in memory: a load sees one snapshot, a save is atomic."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ from payments_core.plain_payments import WHOLE_HISTORY_MAX, in_buckets
 
 @attrs.define(eq=False)
 class MemoryDatabase:
-    """What all adapters of one process share; `tables` is what was saved last.
+    """What all adapters of one process share; `tables` is the last saved state.
 
     `locked` are the keys of groups that count as locked: for tests.
     """
@@ -36,7 +36,7 @@ class MemoryDatabase:
     locked: set[str] = attrs.field(factory=set)
     loops: dict[str, LoopCheckpoint] = attrs.field(factory=dict)
     listed_customers: dict[datetime, set[CustomerId]] = attrs.field(factory=dict)
-    # How far each delivery endpoint is, and what is on its way there or dead.
+    # Per delivery endpoint: its cursor, and its open or dead deliveries.
     delivery_cursors: dict[str, int] = attrs.field(factory=dict)
     deliveries: dict[DeliveryKey, Delivery] = attrs.field(factory=dict)
 
@@ -47,13 +47,13 @@ class MemoryDatabase:
 
 @attrs.frozen
 class MemoryLedger:
-    """As strict as Postgres; what a history of more than `whole_max` sums, as well."""
+    """As strict as Postgres; it also sums a history of more than `whole_max`."""
 
     _database: MemoryDatabase
     _whole_max: int = WHOLE_HISTORY_MAX
 
     async def load(self, lookup: Lookup) -> Snapshot:
-        # A database never answers at once: others run in between, here as well.
+        # A database never answers at once: other tasks run in between, here as well.
         await asyncio.sleep(0)
         tables = self._database.tables
         payments = [
@@ -123,7 +123,7 @@ class MemoryLedger:
     ) -> Sequence[SaveResult]:
         await asyncio.sleep(0)
         tables = self._database.tables.copy()
-        # Several groups may keep something under one link key: it is raised once.
+        # Several groups may store something under one link key: its version grows once.
         kept = dict[str, int]()
         results = [self._saved(tables, group, kept, at) for group in groups]
         self._database.tables = tables
@@ -143,7 +143,7 @@ class MemoryLedger:
 
 
 def _guard(tables: Tables, group: Changes, kept: Mapping[str, int]) -> SaveResult:
-    """Say whether all that a group rests on still holds, but for keys just `kept`."""
+    """Check all guards of a group, except link keys that were just `kept`."""
     if _is_taken(tables, group):
         return SaveResult.TAKEN
     holds = (
@@ -175,7 +175,7 @@ def _guard(tables: Tables, group: Changes, kept: Mapping[str, int]) -> SaveResul
 
 
 def _is_taken(tables: Tables, group: Changes) -> bool:
-    """Refuse what a unique constraint would."""
+    """Return whether a unique constraint would refuse a group."""
     after = group.after
     if after is None or not group.changes_account:
         return False
@@ -193,7 +193,8 @@ def _account_holds(tables: Tables, group: Changes) -> bool:
 
 
 def _version(kept: object) -> int:
-    # Rows are saved as version 1 and up, so 0 says: there was none when it was loaded.
+    # Rows are saved as version 1 and up, so 0 means that it did not exist when it was
+    # loaded.
     return getattr(kept, "version", 0)
 
 
@@ -245,7 +246,8 @@ def _write_events(tables: Tables, group: Changes, at: datetime) -> None:
     }
     known |= {it.gateway_id: it.user_id for it in group.subscriptions if it.version}
     for thing, user in known.items():
-        # Those of what was linked are the user's, of what was unlinked no user's.
+        # The events of a linked object belong to the user, those of an unlinked one to
+        # no user.
         tables.move_events(thing, whose=None if user else owner, to=user)
     for event, outcome in group.events:
         tables.put_event(EventRow(event, at, outcome, owner))
@@ -274,10 +276,10 @@ def _finish(
     claimed = finish.claimed
     kept = tables.jobs.get(claimed.key)
     if kept is None or kept.lease.fence != claimed.lease.fence:
-        # Another worker has it: what was found is recorded, the job is left alone.
+        # Another worker has the job: the facts are recorded, the job is left alone.
         return
     if kept.state is not JobState.OPEN:
-        # It was finished before; the reply was lost.
+        # The job was finished before; the reply was lost.
         return
     if kept.requests != claimed.requests:
         tables.put_job(kept.requeued(finish.again_at))

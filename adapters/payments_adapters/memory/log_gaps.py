@@ -1,4 +1,4 @@
-"""Accounts that the log does not tell of as they are, in memory."""
+"""Accounts whose state differs from the log, in memory."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The gateway's lists, in memory: a test puts what is there into `objects`."""
+"""The gateway's lists, in memory: a test puts the objects into `objects`."""
 
 import asyncio
 from typing import Final
@@ -27,9 +27,9 @@ def _nothing() -> dict[ObjectList, list[ListedObject]]:
 
 @attrs.define(eq=False)
 class MemoryLists:
-    """A `GatewayLists`; of two objects of one second the one put in last is newer.
+    """A `GatewayLists`; of two objects of one second the later inserted one is newer.
 
-    `asked` is what each page was of.
+    `asked` has the list of each requested page.
     """
 
     clock: Clock
@@ -45,7 +45,7 @@ class MemoryLists:
         after: str | None = None,
     ) -> ObjectPage:
         self.asked.append(list_)
-        # A gateway never answers at once: others run in between, here as well.
+        # A gateway never answers at once: other tasks run in between, here as well.
         await asyncio.sleep(0)
         found = self.objects[list_][::-1]
         found.sort(key=lambda it: it.created_at, reverse=True)

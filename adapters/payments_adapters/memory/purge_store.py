@@ -1,4 +1,4 @@
-"""Deleting what was kept long enough, in memory."""
+"""Deleting rows after their retention, in memory."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ class MemoryPurgeStore:
     _tokens: MemoryTokenStore
 
     async def purge(self, kind: PurgeKind, before: datetime, *, limit: int) -> int:
-        # A database never answers at once: others run in between, here as well.
+        # A database never answers at once: other tasks run in between, here as well.
         await asyncio.sleep(0)
         tables = self._database.tables.copy()
         most = 1 if kind is PurgeKind.BODY_DAYS else limit
@@ -41,7 +41,7 @@ class MemoryPurgeStore:
     def _found(
         self, tables: Tables, kind: PurgeKind, before: datetime
     ) -> Sequence[_Purge]:
-        """Return what deletes each thing that is old."""
+        """Return a function for each old row that deletes it."""
         events = list(tables.events.values())
         match kind:
             case PurgeKind.BODY_DAYS:

@@ -1,4 +1,4 @@
-"""Reading what was committed, outside any transaction."""
+"""Readers of committed state, outside any transaction."""
 
 from collections.abc import Sequence
 from datetime import datetime

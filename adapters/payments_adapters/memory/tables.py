@@ -1,4 +1,4 @@
-"""What was saved, and the questions that are asked of it."""
+"""The saved state, and queries on it."""
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
@@ -33,16 +33,16 @@ from payments_core.tombstones import Tombstones
 
 _Name = TypeVar("_Name", bound=str)
 
-# In memory there is no other key.
+# In memory there is no second key.
 TOMBSTONES: Final = Tombstones(b"in memory")
 
 
 @attrs.frozen
 class EventRow:
-    """An event as it came, when it came, and what became of it.
+    """An event as received, when it was received, and its outcome.
 
-    `has_body` says whether its body is kept, `of_day` whether with those of its day.
-    `user_id` is in whose timeline it is.
+    `has_body` says whether its body is stored, `of_day` whether with those of its day.
+    `user_id` is the user in whose timeline it is.
     """
 
     event: GatewayEvent
@@ -55,20 +55,20 @@ class EventRow:
 
 @attrs.define
 class Tables:
-    """Never changed once they are saved: who changes them works on a copy.
+    """Never changed once they are saved: changes are made on a copy.
 
-    Rows are frozen: handing one out hands out a value. They are written by methods of
-    this class alone, which copy what is shared and keep the indexes.
+    Rows are frozen, so returning one returns a value. They are written only by methods
+    of this class, which copy what is shared and maintain the indexes.
     """
 
-    # Accounts are kept without their subscriptions, and handed out with them.
+    # Accounts are stored without their subscriptions, and returned with them.
     accounts: dict[UserId, PaymentAccount] = attrs.field(factory=dict)
     payments: dict[PaymentId, PaymentRecord] = attrs.field(factory=dict)
     subscriptions: dict[str, Subscription] = attrs.field(factory=dict)
     events: dict[EventKey, EventRow] = attrs.field(factory=dict)
     intents: dict[IntentId, Intent] = attrs.field(factory=dict)
     jobs: dict[JobKey, Job] = attrs.field(factory=dict)
-    # When those that are done were finished.
+    # When finished jobs were finished.
     finished_at: dict[JobKey, datetime] = attrs.field(factory=dict)
     # The greatest fence of a job that was purged.
     purged_fence: int = 0
@@ -77,18 +77,18 @@ class Tables:
     former_keys: tuple[FormerKey, ...] = ()
     changes_by_hand: tuple[tuple[datetime, ChangeByHand], ...] = ()
     account_log: dict[tuple[UserId, int], LoggedVerdict] = attrs.field(factory=dict)
-    # Of each change of the log that has one, and the one that was given last.
+    # The position of each change of the log that has one, and the last one given.
     positions: dict[tuple[UserId, int], int] = attrs.field(factory=dict)
     last_position: int = 0
-    # When some access of a user ends next.
+    # When a user's access to something ends next.
     access_ends: dict[UserId, datetime] = attrs.field(factory=dict)
     # Tombstones.
     erased: dict[bytes, datetime] = attrs.field(factory=dict)
-    # Of each erasure that is under way, by what the user is known.
+    # For each erasure in progress, the identifiers of the user.
     erasures: dict[UserId, tuple[datetime, frozenset[str]]] = attrs.field(factory=dict)
-    # Indexes, as a database has them: accounts by what only one of them has, what a
-    # user owns, pending events by what they wait for, and intents by what only one of
-    # them may have.
+    # Indexes, as in a database: accounts by their unique columns, the objects of a
+    # user, pending events by what they wait for, and intents by what only one of them
+    # may have.
     customers: dict[CustomerId, UserId] = attrs.field(factory=dict)
     emails: dict[str, UserId] = attrs.field(factory=dict)
     subscriptions_of: dict[UserId, frozenset[str]] = attrs.field(factory=dict)
@@ -96,16 +96,16 @@ class Tables:
     # By subscription.
     invoices_of: dict[str, frozenset[str]] = attrs.field(factory=dict)
     open_intents: dict[UserId, frozenset[IntentId]] = attrs.field(factory=dict)
-    # Events by whose they are, and by their object: they follow from the rows.
+    # Events by user, and by object: both follow from the rows.
     events_of: dict[UserId, frozenset[EventKey]] = attrs.field(factory=dict, eq=False)
     events_about: dict[str, frozenset[EventKey]] = attrs.field(factory=dict, eq=False)
     waiting: dict[JobKey, frozenset[EventKey]] = attrs.field(factory=dict)
     claims: dict[tuple[str, ...], IntentId] = attrs.field(factory=dict)
-    # The names of the dictionaries that no other copy shares.
+    # The names of the dictionaries that are not shared with another copy.
     _own: set[str] = attrs.field(init=False, factory=set, eq=False, repr=False)
 
     def copy(self) -> Self:
-        """Return tables to change; what is not changed, both share."""
+        """Return a copy to change; unchanged dictionaries are shared."""
         self._own.clear()
         return attrs.evolve(self)
 
@@ -116,7 +116,7 @@ class Tables:
                 self._own.add(name)
 
     def put_account(self, account: PaymentAccount) -> None:
-        """Keep an account without its subscriptions, in the place of an earlier one."""
+        """Store an account without its subscriptions, replacing an earlier one."""
         self._write("accounts", "customers", "emails")
         before = self.accounts.get(account.user_id)
         if before is not None:
@@ -140,7 +140,7 @@ class Tables:
         self.payments[id_] = record
 
     def put_subscription(self, subscription: Subscription) -> None:
-        """Keep a subscription, in the place of an earlier one."""
+        """Store a subscription, replacing an earlier one."""
         self._write("subscriptions", "subscriptions_of")
         id_ = subscription.gateway_id
         before = self.subscriptions.get(id_)
@@ -152,7 +152,7 @@ class Tables:
         self.subscriptions[id_] = subscription
 
     def put_event(self, row: EventRow) -> None:
-        """Keep an event's row, in the place of an earlier one."""
+        """Store an event's row, replacing an earlier one."""
         self._write("events", "waiting", "events_of", "events_about")
         key = row.event.key
         self._unindex_event(key)
@@ -171,7 +171,7 @@ class Tables:
             return
         if job := before.outcome.waits_for:
             self.waiting[job] -= {key}
-        # No name stays without an event.
+        # No key stays without an event.
         if user := before.user_id:
             _take_out(self.events_of, user, key)
         if thing := before.event.object_id:
@@ -180,14 +180,14 @@ class Tables:
     def move_events(
         self, about: str, *, whose: UserId | None, to: UserId | None
     ) -> None:
-        """Let the events about an object that are a user's be another's."""
+        """Move a user's events about an object to another user."""
         for key in self.events_about.get(about, frozenset()):
             row = self.events[key]
             if row.user_id == whose:
                 self.put_event(attrs.evolve(row, user_id=to))
 
     def put_intent(self, intent: Intent) -> None:
-        """Keep an intent, in the place of an earlier one."""
+        """Store an intent, replacing an earlier one."""
         self._write("intents", "claims", "open_intents")
         before = self.intents.get(intent.id)
         for claim in claims_of(before) if before else ():
@@ -201,7 +201,7 @@ class Tables:
         self.intents[intent.id] = intent
 
     def put_job(self, job: Job, finished_at: datetime | None = None) -> None:
-        """Keep a job; one that is done, with when it was finished."""
+        """Store a job; a finished one with the time."""
         self._write("jobs", "finished_at")
         self.jobs[job.key] = job
         if job.state is JobState.OPEN:
@@ -210,7 +210,7 @@ class Tables:
             self.finished_at[job.key] = finished_at
 
     def purge_job(self, key: JobKey) -> None:
-        """Delete a job; one that is made later under its key has a greater fence."""
+        """Delete a job; a later job with its key has a greater fence."""
         self._write("jobs", "finished_at")
         self.finished_at.pop(key, None)
         fence = self.jobs.pop(key).lease.fence
@@ -231,7 +231,7 @@ class Tables:
         self.erasures.pop(pseudonym, None)
 
     def drop_account(self, user: UserId) -> None:
-        """Delete an account of which nothing is left."""
+        """Delete an account that has nothing left."""
         self._write("accounts", "customers", "emails")
         self._write("subscriptions_of", "payments_by", "open_intents")
         before = self.accounts.pop(user)
@@ -253,9 +253,9 @@ class Tables:
         customers: Collection[CustomerId],
         things: Collection[str],
     ) -> None:
-        """Let nothing that was logged name a user or what was theirs.
+        """Remove a user, and what was theirs, from everything that was logged.
 
-        It stays by hand of which of `things` something was done: they name nobody.
+        The record of what was done by hand to any of `things` stays: they name nobody.
         """
         self._write("account_log", "positions", "access_ends")
         self.access_ends.pop(user, None)
@@ -284,7 +284,7 @@ class Tables:
         )
 
     def bare_by_hand(self, events: Collection[EventKey]) -> None:
-        """Keep of what was done by hand of events, or their jobs, that it was done."""
+        """Keep only that something was done by hand to events or their jobs."""
         jobs = {f"event:{it.id}:{it.type}" for it in events}
         self.changes_by_hand = tuple(
             (
@@ -298,7 +298,7 @@ class Tables:
         )
 
     def purge_event(self, key: EventKey) -> None:
-        """Delete an event that waits for nothing."""
+        """Delete an event that is not pending."""
         self._write("events", "waiting", "events_of", "events_about")
         self._unindex_event(key)
         del self.events[key]
@@ -331,7 +331,7 @@ class Tables:
         self.account_log[user, logged.version] = logged
 
     def give_positions(self, limit: int) -> int:
-        """Give positions to about so many changes that have none, the oldest first."""
+        """Give positions to about `limit` changes that have none, oldest first."""
         left = sorted(
             (it.at, *key)
             for key, it in self.account_log.items()
@@ -340,7 +340,7 @@ class Tables:
         newest = dict[UserId, int]()
         for _, user, version in left[:limit]:
             newest[user] = max(version, newest.get(user, 0))
-        # With all that came before of the same user: clocks may differ.
+        # With all earlier changes of the same user: clocks may differ.
         ready_at = dict[UserId, datetime]()
         ready = list[tuple[datetime, UserId, int]]()
         for at, user, version in sorted(left, key=itemgetter(2)):
@@ -363,7 +363,7 @@ class Tables:
         self.access_ends.pop(user, None)
 
     def intents_under(self, lookup: Lookup) -> Sequence[Intent]:
-        """Return the intents that a lookup names, in the order of their ids."""
+        """Return the intents that a lookup names, in the order of ids."""
         ids = {it for it in lookup.intents if it in self.intents}
         for key in lookup.idempotency_keys:
             if id_ := self.claims.get(("key", key)):
@@ -382,7 +382,7 @@ class Tables:
         return account
 
     def accounts_under(self, keys: LinkKeys) -> Sequence[PaymentAccount]:
-        """Return the accounts that have any of the keys, in the order of their ids."""
+        """Return the accounts that have any of the keys, in the order of ids."""
         users = keys.user_ids & self.accounts.keys()
         users |= {
             self.customers[it] for it in keys.customer_ids & self.customers.keys()
@@ -394,7 +394,7 @@ class Tables:
     def former_under(
         self, keys: LinkKeys, users: frozenset[UserId] = frozenset()
     ) -> Sequence[FormerKey]:
-        """Return who had any of the keys, and what else these users had."""
+        """Return the former keys of all users who had any of the keys."""
         wanted = {KeyKind.EMAIL: keys.email_keys, KeyKind.CUSTOMER: keys.customer_ids}
         return [
             it
@@ -407,7 +407,7 @@ class Tables:
         return [self.payments[it] for it in sorted(ids)]
 
     def plain_payments_of(self, user: UserId) -> PlainPayments:
-        """Return what says of a user's payments which are plain."""
+        """Return which of a user's payments are plain."""
         owned = self.subscriptions_of.get(user, frozenset())
         periods = self._periods_of(owned)
         subscriptions = [self.subscriptions[it] for it in owned]
@@ -447,7 +447,7 @@ class Tables:
         return Unlinked(payments[:UNLINKED_MAX], subscriptions[:UNLINKED_MAX])
 
     def _is_under(self, thing: Payment | SubscriptionReport, keys: LinkKeys) -> bool:
-        """Say whether it carries a key, and neither names nor has another's."""
+        """Return whether a thing carries one of the keys, and is no other user's."""
         if thing.metadata_user_id:
             carries = thing.metadata_user_id in keys.user_ids
         else:
@@ -463,7 +463,7 @@ class Tables:
         )
 
     def carrying(self, user: UserId, keys: LinkKeys) -> Unlinked:
-        """Return what has no owner, also by hand, and is whose these keys are."""
+        """Return what has no owner, also by hand, and would be the keys' user's."""
 
         def is_theirs(thing: Payment | SubscriptionReport) -> bool:
             if thing.customer_id in keys.customer_ids:
@@ -491,7 +491,7 @@ class Tables:
         )
 
     def _may_be_held_by(self, payment: Payment, keys: LinkKeys) -> bool:
-        """Say whether one of these users had its e-mail, or no user ever had it."""
+        """Return whether one of these users had its e-mail, or no user ever had it."""
         holders = self._holders(payment.email or "")
         if holders.current is None and not holders.former:
             return True
@@ -510,14 +510,14 @@ class Tables:
         )
 
     def _bound_to(self, customer: CustomerId | None) -> UserId | None:
-        """Return whose a customer is, or was until the gateway deleted it."""
+        """Return the user of a customer, also of one that the gateway deleted."""
         if customer is None or customer in self.customers:
             return self.customers[customer] if customer else None
         former = self.former_under(LinkKeys(customer_ids=frozenset({customer})))
         return former[0].user_id if former else None
 
     def linkable(self, limit: int) -> Sequence[UserId]:
-        """Return users for whom there is something unlinked that could be theirs."""
+        """Return users to whom something unlinked could be linked."""
         things: list[Payment | SubscriptionReport] = [
             *(
                 it.payment
@@ -543,7 +543,7 @@ class Tables:
         return sorted(found)[:limit]
 
     def is_unlinked(self, row: EventRow) -> bool:
-        """Say whether the event reports something that is kept and unlinked."""
+        """Return whether the event reports something that is stored unlinked."""
         thing = self._thing_of(row)
         return thing is not None and thing.user_id is None
 
@@ -561,7 +561,8 @@ class Tables:
         )
 
     def _thing_of(self, row: EventRow) -> PaymentRecord | Subscription | None:
-        # The object of a charge's events is the payment, of a subscription's it.
+        # A charge's events are about the payment, a subscription's about the
+        # subscription.
         object_id = row.event.object_id
         if object_id is None:
             return None
@@ -583,7 +584,7 @@ def _renamed(
     renamed: Collection[str],
     kept: Collection[str],
 ) -> ChangeByHand:
-    """Return a change without what it says of a user, by what it was done of."""
+    """Return a change by hand without the user's names, if it was done to them."""
     is_theirs = (
         change.user_id == user
         or change.subject in renamed
@@ -605,7 +606,7 @@ def _bare(change: ChangeByHand) -> ChangeByHand:
 
 
 def claims_of(intent: Intent) -> list[tuple[str, ...]]:
-    """Return what no other intent may have at the same time."""
+    """Return what only one intent may have at a time."""
     claims: list[tuple[str, ...]] = []
     if intent.key is not None:
         claims.append(("key", intent.key))

@@ -1,4 +1,4 @@
-"""Revoked tokens, in memory, and who heard of them."""
+"""Revoked tokens, in memory, and which processes have heard of them."""
 
 import uuid
 from datetime import datetime
@@ -35,7 +35,7 @@ class MemoryTokenStore:
     _positions: dict[tuple[str, str] | UserId, int] = attrs.field(
         init=False, factory=dict
     )
-    # Of each position, the first of which is the beginning.
+    # The mark of each position; the first is the beginning.
     _marks: list[str] = attrs.field(init=False, factory=lambda: [_mark()])
     _heard: dict[str, int] = attrs.field(init=False, factory=dict)
 
@@ -141,9 +141,9 @@ class MemoryTokenStore:
         self._heard.pop(process_id, None)
 
     def old(self, kind: PurgeKind, before: datetime) -> list[tuple[str, str] | UserId]:
-        """Return what revokes nothing any more: the keys of tokens and users."""
+        """Return what no longer revokes anything: the keys of tokens and users."""
         if kind is PurgeKind.HEARTBEATS:
-            # A process that is killed takes them with it.
+            # A killed process would lose them.
             return []
         return [
             *(k for k, it in self._revocations.items() if it.expires_at < before),

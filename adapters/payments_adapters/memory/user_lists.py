@@ -1,4 +1,4 @@
-"""Users, and what happened to each of them, as was committed."""
+"""Users and their timelines, as committed."""
 
 from collections.abc import Iterator, Sequence
 

@@ -33,7 +33,7 @@ class MemoryWorkQueue:
         claimed: list[Job | Intent] = []
         for work in _fairly((*intents.values(), *jobs))[:limit]:
             if isinstance(work, Job):
-                # A late worker's lease is never one of the job that came after it.
+                # A late worker's lease must never match a later job with the same key.
                 fence = max(work.lease.fence, tables.purged_fence)
                 lease = attrs.evolve(work.lease, fence=fence)
                 work = attrs.evolve(work, lease=lease)  # noqa: PLW2901
@@ -103,7 +103,7 @@ class MemoryWorkQueue:
 
 
 def _fairly(work: Sequence[Job | Intent]) -> Sequence[Job | Intent]:
-    """Order work so that each account's first comes before any account's second."""
+    """Order work so that each account's first item comes before any second one."""
     seen: Counter[str] = Counter()
     ranked = []
     for it in sorted(work, key=_age):

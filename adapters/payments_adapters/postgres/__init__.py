@@ -1,1 +1,1 @@
-"""Postgres: what is remembered, and the only place that knows SQL."""
+"""Postgres: stored state, and the only place that knows SQL."""

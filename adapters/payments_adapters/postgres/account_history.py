@@ -1,6 +1,6 @@
-"""What is kept about an account, the newest of each kind, and the log of its verdicts.
+"""What is stored about an account, newest first, and the log of its verdicts.
 
-Each statement reads by an index, and at most `FACTS_MAX` rows.
+Each statement uses an index, and reads at most `FACTS_MAX` rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ _Found = Sequence[Mapping[str, Any]]
 
 
 def _unlinked(table: sa.Table, *columns: str) -> sa.Select[Any]:
-    """Return what has no owner and carries one of the keys, each by its own index."""
+    """Return a query for unlinked rows with one of the keys, each by its own index."""
     by_key = [
         sa.select(
             sa.select(table)
@@ -63,7 +63,7 @@ def _unlinked(table: sa.Table, *columns: str) -> sa.Select[Any]:
 
 
 def _texts(name: str) -> sa.BindParameter[Any]:
-    """Return a parameter that is an array: a statement is the same for any length."""
+    """Return an array parameter: the statement is the same for any length."""
     return sa.bindparam(name, type_=postgresql.ARRAY(sa.Text))
 
 
@@ -75,7 +75,7 @@ _PAYMENTS: Final = (
 )
 _NAMED_PAYMENTS: Final = sa.select(payments).where(
     payments.c.user_id == sa.bindparam("user"),
-    # By their keys, and not by looking through all that the user has.
+    # By primary key, and not by a scan of all payments of the user.
     payments.c.id
     == sa.any_(
         sa.func.array(
@@ -133,7 +133,7 @@ _EVENTS: Final = (
     .order_by(*(webhook_events.c[name].desc() for name in _LATEST_FIRST))
     .limit(FACTS_MAX)
 )
-# As a constant: a partial index is not found by a parameter.
+# A constant: with a parameter the planner does not use the partial index.
 _HELD: Final = (
     sa.select(webhook_events)
     .where(
@@ -143,7 +143,7 @@ _HELD: Final = (
     .limit(QUARANTINED_MAX)
     .subquery("held")
 )
-# A body is kept by the day on which its event was received.
+# A body is stored under the day on which its event was received.
 _HELD_BODY: Final = sa.func.coalesce(
     sa.select(event_bodies.c.body)
     .where(
@@ -165,7 +165,7 @@ def _naming(name: str) -> sa.ColumnElement[bool]:
 _QUARANTINED: Final = sa.select(_HELD).where(
     sa.or_(_naming("user"), _naming("customer"))
 )
-# Rows of before migration 0016 do not say until when there was access.
+# Rows from before migration 0016 do not have the end of access.
 _VERDICT: Final = (
     sa.select(account_log)
     .where(
@@ -176,8 +176,8 @@ _VERDICT: Final = (
     .order_by(account_log.c.version.desc())
     .limit(1)
 )
-# Of which one account may have very many, and others next to nothing. By a plan for any
-# values all of them would be read and sorted.
+# One account may have very many of these, and others almost none. With a generic plan
+# all of them would be read and sorted.
 _SKEWED: Final = frozenset(
     {_PAYMENTS, _UNLINKED_PAYMENTS, _UNLINKED_SUBSCRIPTIONS, _BY_HAND, _VERDICT}
 )
@@ -192,7 +192,7 @@ def _compiled(statement: sa.Select[Any]) -> tuple[str, Sequence[str], Any]:
 
 @attrs.frozen
 class _Reader:
-    """Runs statements on one connection: SQLAlchemy's own way takes thrice as long."""
+    """Runs statements on one connection: SQLAlchemy takes three times as long."""
 
     _connection: Connection
 
@@ -202,7 +202,7 @@ class _Reader:
         if statement not in _SKEWED:
             found: _Found = await self._connection.fetch(text, *given)
             return found
-        # Without a name it is planned for these values.
+        # An unnamed statement is planned for these values.
         asked = await self._connection.prepare(text, name="")
         return [*await asked.fetch(*given)]
 
@@ -280,6 +280,6 @@ async def _events(
 
 
 def _event_of(row: Mapping[str, Any], user: UserId) -> KeptEvent:
-    """Read an event without its body: what it is about is the user's, or may be."""
+    """Read an event without its body: its object is, or may be, the user's."""
     owner = {"payment_owner": user, "subscription_owner": None, "body": None}
     return rows.to_kept_event({**row, **owner})

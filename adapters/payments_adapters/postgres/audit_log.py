@@ -1,4 +1,4 @@
-"""What was done by hand, the latest first, a page at a time by an index."""
+"""The audit log: what was done by hand, latest first, paged by an index."""
 
 from datetime import datetime
 

@@ -1,7 +1,7 @@
-"""How much waits, how long, and what the database's clock shows: all of it bounded.
+"""How much work waits, for how long, and the database's time: all bounded.
 
-Counts go up to a limit, and a moment is the first one of an index. Endpoints are those
-that are asked for: what is configured no more keeps its cursor.
+Counts stop at a limit, and a time is the first entry of an index. Only the given
+endpoints are read: one that is no longer configured still has a cursor.
 """
 
 from collections.abc import Sequence
@@ -22,13 +22,13 @@ from payments_core.backlog import (
 )
 from payments_core.events import EventState
 
-# More is as bad.
+# More makes no difference.
 COUNTED_MAX: Final = 10_000
 
 
 @attrs.frozen(kw_only=True)
 class EventBacklog:
-    """Counts go up to `COUNTED_MAX`; moments are None where nothing is there."""
+    """Counts stop at `COUNTED_MAX`; times are None if there is nothing."""
 
     pending: int
     pending_since: datetime | None
@@ -38,7 +38,7 @@ class EventBacklog:
 
 @attrs.frozen(kw_only=True)
 class JobBacklog:
-    """As of events; `overdue` were due before the moment that was asked for."""
+    """Like `EventBacklog`; `overdue` jobs were due before the given time."""
 
     overdue: int
     overdue_since: datetime | None
@@ -46,7 +46,7 @@ class JobBacklog:
 
 
 def _in_state(state: EventState) -> sa.ColumnElement[bool]:
-    # As a constant: a partial index is not found by a parameter.
+    # A constant: with a parameter the planner does not use the partial index.
     return webhook_events.c.state == sa.literal(state.value, literal_execute=True)
 
 
@@ -117,7 +117,7 @@ async def read_clock(store: PostgresStore) -> datetime:
     return now
 
 
-# Each by its partial index, and in its order: however many there are, so many are read.
+# Each uses its partial index, in order: at most so many rows are read.
 _WORK: Final = """
 select
     (select min(received_at) from webhook_events where state = 'pending')

@@ -8,8 +8,8 @@ import attrs
 
 from payments_adapters.postgres.store import PostgresStore
 
-# The first caller of an endpoint makes its budget. Another one at the same moment finds
-# none yet, and asks again. Budgets are locked in the order of their names.
+# The first caller of an endpoint creates its budget. A concurrent second one finds none
+# yet, and tries again. Budgets are locked in the order of names.
 _TAKE: Final = """
 with wanted as (
     select name, $3::float8 as most, $5::timestamptz as now
@@ -72,7 +72,8 @@ class PostgresCallBudget:
 
     async def take_spare(self, endpoint: str, *, per_s: float, now: datetime) -> bool:
         async with self._store.connection() as connection:
-            # Of an endpoint that nobody names one call is taken only out of plenty.
+            # For an endpoint that no operation names, a call is taken only if half is
+            # left.
             taken = await connection.fetch(_TAKE, [endpoint], None, per_s, 1, now)
         return bool(taken)
 

@@ -1,4 +1,4 @@
-"""How far loops over what the gateway has are, and who runs them."""
+"""The progress of loops over the gateway's objects, and which process runs them."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ _NAME: Final = sa.bindparam("loop", type_=sa.Text)
 _FIND: Final = sa.select(checkpoints).where(checkpoints.c.name == _NAME)
 _NOW: Final = sa.bindparam("now", type_=checkpoints.c.due_at.type)
 _LEASED_UNTIL: Final = sa.bindparam("until", type_=checkpoints.c.due_at.type)
-# One statement: of two processes at once, the second one finds the first one's lease.
+# One statement: of two concurrent processes, the second finds the first one's lease.
 _CLAIM: Final = (
     insert(checkpoints)
     .values(name=_NAME, due_at=_NOW, attempts=0, lease_no=1, leased_until=_LEASED_UNTIL)

@@ -1,7 +1,7 @@
 """Deliveries of changes: each step one small statement.
 
-A fence is a number of the sequence that orders all that is claimed: it is never used
-again, also where a delivery is deleted and made anew.
+A fence is a number of the sequence that orders all claims: it is never reused, even if
+a delivery is deleted and created again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,10 +29,10 @@ from payments_core.identity import UserId
 from payments_core.lease import Lease
 
 _COLUMNS: Final = ", ".join(statements.columns(deliveries))
-# As the log has it of users who were erased.
+# The log names erased users so.
 _IS_TOLD: Final = "l.user_id not like 'erased/%'"
 
-# Behind what has no position yet, too: it is numbered next.
+# After the changes that have no position yet, too: those are numbered next.
 _BEGIN: Final = """
 insert into delivery_cursors (endpoint, position)
 select $1, case when $2 then 0 else (
@@ -43,9 +43,9 @@ select $1, case when $2 then 0 else (
 on conflict do nothing
 """
 
-# Who waited for nobody and read an older snapshot than the cursor that it locked finds
-# fewer changes, and never one that is behind the cursor: positions become visible in
-# their order.
+# A process that did not wait for the lock, and whose snapshot is older than the cursor
+# that it locked, finds fewer changes, but never one behind the cursor: positions become
+# visible in order.
 _TAKE_OVER: Final = f"""
 with head as (
     select position from delivery_cursors where endpoint = $1
@@ -73,7 +73,7 @@ where endpoint = $1 and exists (select from passed)
 returning (select count(*) from passed)
 """  # noqa: S608  # our own names
 
-# Whether it is due is asked once more with the row in hand: another process may have
+# Whether a delivery is due is checked again on the locked row: another process may have
 # claimed it meanwhile.
 _IS_DUE: Final = (
     "not d.dead and d.due_at <= $2 and (d.leased_until is null or d.leased_until <= $2)"
@@ -109,7 +109,8 @@ update deliveries set due_at = $4, attempts = $5, leased_until = $6,
 where endpoint = $1 and position = $2 and lease_no = $3
 returning true
 """
-# Of those that are named, what the endpoint has passed and nobody is sending.
+# Of the named ones, those that the endpoint's cursor has passed and no process is
+# sending.
 _REPLAYABLE: Final = f"""
 select c.endpoint, l.position
 from (
@@ -157,7 +158,7 @@ from delivery_cursors c order by c.endpoint
 
 @attrs.frozen
 class PostgresDeliveries:
-    """The queue and the directory; `open_max` is how many of an endpoint are open."""
+    """The queue and the directory; `open_max` limits the open ones of an endpoint."""
 
     _store: PostgresStore
     _open_max: int = OPEN_MAX

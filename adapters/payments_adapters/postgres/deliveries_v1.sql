@@ -1,19 +1,20 @@
--- Make deliveries due again, as many as there is room for: the only way that they are.
+-- Make deliveries due again, up to the limit of open ones: only this function does so.
 --
--- Each statement here has a snapshot of its own: what is open is counted once the cursors
--- are locked, and another replay has ended. Nothing is held across a round trip: a client
--- that is frozen delays no endpoint.
+-- Each statement here has its own snapshot: open deliveries are counted after the
+-- cursors are locked and any other replay has ended. No lock is held across a round
+-- trip: a frozen client delays no endpoint.
 --
--- Made by migration 0020: after its release a change is a new version of the function, made
--- by a migration of its own.
+-- Created by migration 0020: after its release a change is a new version of the
+-- function, in a new migration.
 
--- Of each that may be delivered again: whether it is due by now, or there was no room.
+-- For each delivery that may be replayed: whether it is due now, or the limit was
+-- reached.
 create function replay_deliveries_v1(
     endpoints text[], positions bigint[], moment timestamptz, open_max bigint
 ) returns table (of_endpoint text, of_position bigint, is_due boolean)
 language plpgsql as $$
 begin
-    -- What takes changes over goes by such a cursor.
+    -- Taking changes over skips a locked cursor.
     perform from delivery_cursors c where c.endpoint = any(endpoints)
     order by c.endpoint for no key update;
 

@@ -1,4 +1,4 @@
-"""Whether a database holds real money: stamped once."""
+"""Whether a database is for live mode: stamped once."""
 
 from typing import Final
 
@@ -19,7 +19,7 @@ _STAMPED: Final = sa.select(deployment.c.livemode)
 async def stamped_livemode(store: PostgresStore, *, livemode: bool) -> bool:
     """Stamp a new database with its mode; return the mode that it has.
 
-    Of one that is stamped it is read: a process starts though no write is possible.
+    A stamped database is only read: a process can start while writes are not possible.
     """
     stamped = await read_livemode(store)
     if stamped is None:

@@ -1,7 +1,7 @@
 """Turn a driver's errors into ours, with or without SQLAlchemy in between.
 
-Here is what holds of any statement. An error that means something else to one statement
-is caught where that statement is run: in `ledger`, `partitions` and `store`.
+These translations apply to every statement. An error with another meaning for one
+statement is caught where that statement is run: in `ledger`, `partitions` and `store`.
 """
 
 import asyncio
@@ -14,14 +14,14 @@ import sqlalchemy.exc
 
 from payments_core.errors import StoreUnavailable
 
-# Whether the statement took effect is not known: the same error comes for a commit that
-# was made and for one that was not.
+# It is unknown whether the statement took effect: the same error comes for a commit
+# that was made and for one that was not.
 OUTCOME_UNKNOWN: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
     asyncpg.InterfaceError,
-    # What the driver says where a connection was cut in the middle of its protocol.
+    # The driver's error for a connection that was cut in the middle of its protocol.
     asyncpg.InternalClientError,
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,
@@ -40,7 +40,7 @@ OUTCOME_UNKNOWN: Final = (
 )
 
 
-# What a statement reads is not there: the database is of another release, or empty.
+# A table or column does not exist: the database is of another release, or empty.
 _OF_SCHEMA: Final = (
     asyncpg.UndefinedTableError,
     asyncpg.UndefinedColumnError,
@@ -49,13 +49,13 @@ _OF_SCHEMA: Final = (
 
 
 def is_of_schema(error: BaseException) -> bool:
-    """Say whether a statement failed since the schema is not this release's."""
+    """Return whether a statement failed because the schema is not this release's."""
     return isinstance(error, _OF_SCHEMA)
 
 
 @contextmanager
 def our_errors() -> Iterator[None]:
-    """Translate a driver's exceptions, chained; a bug stays what it is."""
+    """Translate a driver's exceptions, chained; a bug is not translated."""
     try:
         with _unwrapped():
             yield
@@ -65,9 +65,9 @@ def our_errors() -> Iterator[None]:
 
 @contextmanager
 def connection_errors() -> Iterator[None]:
-    """Translate whatever a server answers when we try to connect, chained.
+    """Translate any error of connecting, chained.
 
-    Whatever its reason, we cannot use it.
+    Whatever the reason, the server cannot be used.
     """
     try:
         with _unwrapped():
@@ -78,7 +78,7 @@ def connection_errors() -> Iterator[None]:
 
 @contextmanager
 def _unwrapped() -> Iterator[None]:
-    """Take SQLAlchemy's wrapping off an error of the driver."""
+    """Raise the driver's error without SQLAlchemy's wrapping."""
     try:
         yield
     except sqlalchemy.exc.DBAPIError as error:

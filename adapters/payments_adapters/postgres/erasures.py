@@ -1,4 +1,4 @@
-"""Erase a user: one transaction for all that is found by an index, then the events.
+"""Erases a user: one transaction for all rows found by index, then the events.
 
 The classification of the columns is in `personal_data`; the statements follow from it.
 """
@@ -32,11 +32,11 @@ from payments_core.linking import NOTHING_UNLINKED, LinkKeys, Unlinked
 from payments_core.payment import DisputeState, PaymentState
 from payments_core.tombstones import Tombstones
 
-# Others who have the account are waited for, as long as no save waits for us.
+# We wait for others who lock the account, for as long as no save has to wait for us.
 _SETTINGS: Final = (
     "set local lock_timeout = '2s'",
     "set local statement_timeout = '60s'",
-    # No trigger for the release before notes what is going.
+    # The triggers for the previous release must not record these deletions.
     "set local payments.saved_by = 'save_v1'",
 )
 _TIMEOUT_S: Final = 60.0
@@ -57,7 +57,7 @@ _IS_OTHER_KEY: Final = """
 select exists (select from erased_keys)
     and not exists (select from erased_keys where digest = $1)
 """
-# The events are looked through later: until then each is without a user.
+# The bodies of events are searched later: until then each event is without a user.
 _LET_GO: Final = "update webhook_events set user_id = null where user_id = $1"
 _BEGIN: Final = "insert into erasures (pseudonym, identifiers, at) values ($1, $2, $3)"
 _LOG: Final = """
@@ -70,7 +70,7 @@ insert into purged_jobs as p (singleton, lease_no)
 select true, max(lease_no) from gone having count(*) > 0
 on conflict (singleton) do update set lease_no = greatest(p.lease_no, excluded.lease_no)
 """
-# What may not be null says that it is gone.
+# The value of a column that cannot be null.
 _NOT_NULL: Final[Mapping[tuple[str, str], str]] = {
     ("account_log", "cause"): "'erased'",
     ("account_log", "sources"): "'{}'",
@@ -78,7 +78,7 @@ _NOT_NULL: Final[Mapping[tuple[str, str], str]] = {
 }
 _E_MAIL: Final = "$6::text || '@erased.invalid'"
 _ADDRESSES: Final = frozenset({"email", "email_key"})
-# Their version grows: who decided on what there was decides anew.
+# Their version grows: a decision on the previous state is made anew.
 _VERSIONED: Final = frozenset({"payment_accounts", "payments", "subscriptions"})
 
 
@@ -98,7 +98,7 @@ def _pseudonym(table: str, column: str) -> str:
     if column in _ADDRESSES:
         return _E_MAIL
     if table == "changes_by_hand" and column == "user_id":
-        # What was decided of theirs for another stays.
+        # A decision about theirs in favour of another user stays.
         return "case when user_id = $1 then $6 else user_id end"
     if table == "changes_by_hand":
         # A customer, or the job of one.
@@ -108,7 +108,7 @@ def _pseudonym(table: str, column: str) -> str:
 
 
 def _statements() -> Iterator[str]:
-    """Return what is done to each table, in an order that its references allow."""
+    """Yield the statement for each table, in an order that the references allow."""
     account = _columns("payment_accounts")
     values = (_value("payment_accounts", name, it) for name, it in account.items())
     yield (
@@ -148,7 +148,7 @@ def _columns(table: str) -> Mapping[str, Fate]:
 
 _ERASE: Final = tuple(_statements())
 
-# Of payments there are many: those are read that may be open.
+# There may be many payments: only those that may be open are read.
 _MAY_BE_OPEN: Final = (
     f"(state = '{PaymentState.PENDING.value}' or dispute = '{DisputeState.OPEN.value}')"
 )
@@ -165,11 +165,11 @@ _OPEN_SUBSCRIPTIONS: Final = (
 
 
 class _IsOpenError(Exception):
-    """Something that would be the pseudonym's is open: all stays as it was."""
+    """Something of the pseudonym's would be open: nothing is changed."""
 
 
 def _open_of(payments: Sequence[Any], subscriptions: Sequence[Any]) -> Unlinked:
-    """Return what stands against an erasure of rows."""
+    """Return the open rows, which prevent an erasure."""
     records, sold = map(to_payment, payments), map(to_subscription, subscriptions)
     return Unlinked(
         tuple(it for it in records if any(what_is_open([], [it], []))),
@@ -205,7 +205,7 @@ _EVENT_JOBS: Final = _PURGE_JOBS.format(
 
 
 async def is_erasure_key(store: PostgresStore, tombstones: Tombstones | None) -> bool:
-    """Say whether a key is that of the tombstones, if there are any."""
+    """Return whether a key is that of the stored tombstones, if there are any."""
     proof = tombstones.proof if tombstones else b""
     async with store.connection() as connection:
         return not await connection.fetchval(_IS_OTHER_KEY, proof)
@@ -274,14 +274,14 @@ class PostgresErasures:
         user, version = account.user_id, account.version
         if not await connection.fetchval(_LOCK, user, version):
             return False
-        # Then those who keep something unlinked under one of their keys, as a save does
-        # it: first the keys, then the things.
+        # Then concurrent saves that store something unlinked under one of their keys,
+        # in the order of a save: first the keys, then the things.
         await connection.execute(_LOCK_KEYS, *await Theirs.found(connection, user))
         theirs = await Theirs.found(connection, user)
         them = await identifiers_of(connection, theirs)
         names = dict.fromkeys(_names(theirs), erasure.at)
         for email, until in (await shared_emails(connection, user)).items():
-            # What another had as well is theirs no longer than they had it.
+            # An e-mail that another user also had counts only for the time they had it.
             names[f"email {email}"] = until or erasure.at
         digests = [self._key.proof, *map(self._key.of, names)]
         await connection.execute(_BURY, digests, [erasure.at, *names.values()])
@@ -290,7 +290,7 @@ class PostgresErasures:
         await connection.execute(_LET_GO, user, timeout=_TIMEOUT_S)
         for statement in _ERASE:
             await connection.execute(statement, *theirs, pseudonym, timeout=_TIMEOUT_S)
-        # Looked at now that nobody else can change it any more.
+        # Read now, when no other transaction can change it.
         payments = await connection.fetch(_OWN_PAYMENTS, pseudonym)
         subscriptions = await connection.fetch(_OWN_SUBSCRIPTIONS, pseudonym)
         if _open_of(payments, subscriptions) != NOTHING_UNLINKED:
@@ -319,7 +319,7 @@ class PostgresErasures:
         return count
 
     async def _strip(self, keys: Sequence[EventKey]) -> int:
-        """Keep of events that they came, and of what was done of them by hand that."""
+        """Keep only that events, and changes by hand to them, happened."""
         if not keys:
             return 0
         names = [it.id for it in keys], [it.type for it in keys]
@@ -337,7 +337,7 @@ class PostgresErasures:
     def _key(self) -> Tombstones:
         if self._tombstones is None:
             raise ErasureKeyUnusable(
-                "PAYMENTS_ERASURE_KEY is missing: who is erased is remembered by it"
+                "PAYMENTS_ERASURE_KEY is missing: tombstones of erased users need it"
             )
         return self._tombstones
 

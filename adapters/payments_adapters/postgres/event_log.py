@@ -1,4 +1,4 @@
-"""Events as they were saved, with what became of them."""
+"""Events as saved, with their outcomes."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,8 +19,7 @@ from payments_adapters.postgres.tables import (
 from payments_core.events import OPEN_STATES, EventKey, EventState
 from payments_core.kept_events import EventCursor, EventPage, KeptEvent, cursor_of
 
-# How many events a page reads, of which it may want few. What each of them is about is
-# looked up.
+# How many events a page reads, of which few may match. The object of each is looked up.
 READ_MAX: Final = 1_000
 _COLUMNS: Final = (
     webhook_events.c.id,
@@ -48,7 +47,7 @@ _AFTER: Final = sa.tuple_(
 
 
 def _owner_in(table: sa.Table, id_: sa.ColumnElement[str], of: Any) -> Any:
-    """Return whose the object is: null if it is not there, empty if it is unlinked.
+    """Return the owner of the object: null if it does not exist, empty if unlinked.
 
     A subquery for each event, never a join: for a join the whole table may be read.
     """
@@ -71,11 +70,12 @@ def _owners(object_id: Any) -> tuple[Any, Any]:
 def _read(
     state: EventState | None, since: datetime | None, *, is_first: bool
 ) -> sa.Select[Any]:
-    """Return what reads a page, by an index."""
+    """Return the query of a page, which uses an index."""
     events = sa.select(*_COLUMNS).order_by(*_LATEST_FIRST).limit(sa.bindparam("most"))
     if state in OPEN_STATES:
-        # By an index, as the others are not: a page takes those of them that it wants.
-        # As a constant: a partial index is not found by a parameter.
+        # These have an index, the other states do not: there a page filters what it
+        # reads.
+        # A constant: with a parameter the planner does not use the partial index.
         named = sa.literal(state.value, literal_execute=True)
         events = events.where(webhook_events.c.state == named)
     if since is not None:
@@ -86,7 +86,7 @@ def _read(
     return sa.select(read, *_owners(read.c.object_id)).order_by(*_LATEST_FIRST)
 
 
-# A body is kept by the day on which its event was received.
+# A body is stored under the day on which its event was received.
 _BODY: Final = (
     sa.select(event_bodies.c.body)
     .where(
@@ -108,7 +108,7 @@ _FIND: Final = (
 )
 _WITH_BODIES: Final = sa.select(webhook_events.c.id, webhook_events.c.type).where(
     sa.tuple_(webhook_events.c.id, webhook_events.c.type).in_(
-        # Side by side: the first id with the first type.
+        # Unnested in parallel: the first id with the first type.
         sa.select(
             sa.func.unnest(sa.bindparam("ids", type_=postgresql.ARRAY(sa.Text))),
             sa.func.unnest(sa.bindparam("types", type_=postgresql.ARRAY(sa.Text))),
@@ -125,7 +125,7 @@ _KNOWN: Final = (
     .distinct()
 )
 
-# As constants: a partial index is not found by parameters.
+# Constants: with parameters the planner does not use the partial index.
 _IS_OPEN: Final = webhook_events.c.state.in_(
     sa.bindparam(
         "open",
@@ -214,7 +214,7 @@ class PostgresEventLog:
         some = (
             sa.select(webhook_events.c.id)
             .where(webhook_events.c.state == named)
-            # By the index of what is open, however many the planner expects.
+            # Uses the index of open events, whatever number the planner expects.
             .order_by(sa.desc("received_at"))
         )
         (row,) = await self._store.execute(

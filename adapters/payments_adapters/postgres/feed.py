@@ -11,13 +11,13 @@ from payments_core.entitlement import PaymentStatus
 from payments_core.feed import BEGINNING, FeedChange, FeedPage
 from payments_core.identity import UserId
 
-# How many changes that are left out a page may read.
+# How many skipped changes a page may read.
 LEFT_OUT_MAX: Final = 1_000
 
 _GIVE: Final = "select give_positions_v1($1)"
 _LAST: Final = "select last from feed_head"
-# Rows of before migration 0016 do not say until when there was access: until the date,
-# at least.
+# Rows from before migration 0016 do not have the end of access: it is at least the
+# date.
 _PAGE: Final = """
 select l.position, l.user_id, l.version, l.at, l.payment_status, l.payment_expire_date,
     case when l.grace_s is null then l.payment_expire_date

@@ -1,15 +1,15 @@
--- Give positions to changes of the log that are committed and have none: the only way that
--- they get one.
+-- Give positions to committed changes of the log that have none: only this function
+-- does so.
 --
--- The row of `feed_head` is locked first, and only then is anything read: each statement
--- here has a snapshot of its own, so who has the lock sees all positions that were given.
--- Another sequencer is not waited for. A change that is not committed is not seen: it gets
--- its position when it is, greater than all before.
+-- The row of `feed_head` is locked before anything is read: each statement here has its
+-- own snapshot, so the holder of the lock sees all positions given so far. A second
+-- sequencer does not wait. An uncommitted change is not visible: it gets its position
+-- later, greater than all before.
 --
--- Made by migration 0019: after its release a change is a new version of the function, made
--- by a migration of its own.
+-- Created by migration 0019: after its release a change is a new version of the
+-- function, in a new migration.
 
--- Numbers about `most` changes, the oldest first, and returns how many.
+-- Numbers about `most` changes, oldest first, and returns how many.
 create function give_positions_v1(most int) returns int language plpgsql
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = off
@@ -21,17 +21,17 @@ declare
     head feed_head%rowtype;
     given int;
 begin
-    -- Mostly there is nothing, and nothing is locked.
+    -- Usually there is nothing to do, and nothing is locked.
     if not exists (select from account_log where position is null) then
         return 0;
     end if;
     select * into head from feed_head for no key update skip locked;
     if not found then
         if exists (select from feed_head) then
-            -- Another one has it.
+            -- Another sequencer has the lock.
             return 0;
         end if;
-        -- Without it the feed would end here.
+        -- Without the row the feed would stop.
         insert into feed_head (singleton, last)
         select true, coalesce(max(position), 0) from account_log
         on conflict do nothing;
@@ -45,9 +45,9 @@ begin
         select user_id, version from account_log where position is null
         order by at limit most
     ), wanted as (
-        -- With all that came before of the same user: clocks may differ. That is what
-        -- comes after the last one that has a position. It is compared so that these
-        -- are found by their key, and not by the index of all that has none.
+        -- With all earlier changes of the same user, because clocks may differ: those
+        -- after the last one with a position. The version is compared so that they are
+        -- found by their key, and not by the index of changes without a position.
         select l.user_id, l.version,
             count(*) over (partition by l.user_id) as of_user
         from (
@@ -75,7 +75,8 @@ begin
             max(at) over (partition by user_id order by version) as ready_at
         from held
     ), numbered as (
-        -- A user of whom somebody holds a row is left to the next time.
+        -- If another transaction locks a row of a user, that user is left to the next
+        -- run.
         select user_id, version,
             row_number() over (
                 order by ready_at, user_id collate "C", version
@@ -90,11 +91,12 @@ begin
     end if;
     update feed_head set last = head.last + given;
 
-    -- When access ends next, by what was known when the last change was logged. What ended
-    -- before there was a feed is not told.
+    -- The next end of access, as of the last logged change. Ends before the feed began
+    -- are not reported.
     with newest as (
         select distinct on (user_id) *,
-            -- Rows of before 0018 say one moment, those of before 0016 say the date alone.
+            -- Rows from before 0018 have one end of access, those from before 0016 only
+            -- the date.
             case when grants is not null then ends_at
                 when grace_s is not null then entitled_until
                 else payment_expire_date end as moment

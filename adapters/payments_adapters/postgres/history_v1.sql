@@ -1,13 +1,13 @@
 -- Load histories: all payments of each account, and all paid periods of its
--- subscriptions and of those that are named; of more payments than `whole_max` the plain
--- ones in sums.
+-- subscriptions and of the named ones; if there are more than `whole_max` payments,
+-- plain ones as sums.
 --
--- Which payments are plain says `payments_core.plain_payments`, which does the same in
--- Python: a contract compares them. A function, for the reasons that `load_v1` is one; it
--- is called beside it in one statement, and sees the same snapshot.
+-- `payments_core.plain_payments` defines which payments are plain, and computes the
+-- same in Python: a contract test compares them. This is a function for the same
+-- reasons as `load_v1`; it is called in the same statement, and sees the same snapshot.
 --
--- Made by migration 0024: after its release a change is a new version of the function and
--- its type, made by a migration of its own.
+-- Created by migration 0024: after its release a change is a new version of the
+-- function and its type, in a new migration.
 
 create type payment_bucket_v1 as (
     user_id text, months integer, first_at timestamptz, until timestamptz,
@@ -50,7 +50,8 @@ begin
     end if;
     own_payments := null;
     foreach account in array history_of loop
-        -- A life that ends before it begins is none, though it began.
+        -- A life that ends before it begins does not count as one, though its start
+        -- does.
         select range_agg(tstzrange(s.created_at, s.ended_at, '[]')) filter (
             where s.ended_at is null or s.ended_at >= s.created_at
         ) into all_lives

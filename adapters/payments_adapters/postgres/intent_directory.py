@@ -16,7 +16,7 @@ class PostgresIntentDirectory:
     _store: PostgresStore
 
     async def find(self, id_: IntentId) -> Intent | None:
-        # Polled by everybody whose operation is under way: it is not rare.
+        # Polled by every client with an operation in progress: it is on the hot path.
         async with self._store.connection() as connection:
             row = await connection.fetchrow(statements.FIND_INTENT, id_)
         return None if row is None else work_rows.to_intent(row)

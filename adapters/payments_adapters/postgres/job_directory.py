@@ -1,4 +1,4 @@
-"""Jobs as last committed: one, or a page of those that are open."""
+"""Jobs as last committed: one, or a page of the open ones."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -15,9 +15,9 @@ from payments_core.job_list import JobPage, JobPlace
 _COLUMNS: Final = ", ".join(statements.columns(jobs))
 _FIND: Final = f"select {_COLUMNS} from jobs where kind = $1 and subject = $2"  # noqa: S608  # our own names
 _FAILING: Final = f"not dead and attempts >= {QUICK_ATTEMPTS}"
-# By the partial indexes on `due_at`; the kind and the subject part jobs of one moment.
-# A filter is there if it is asked for: of one that may be null the planner expects next
-# to nothing, and sorts all.
+# Uses the partial indexes on `due_at`; kind and subject order jobs of the same time. A
+# filter is added only if it is wanted: for an optional one the planner expects almost
+# no rows, and sorts all.
 _PAGE: Final = f"""
 select {_COLUMNS} from jobs
 where kind in ({statements.JOB_KINDS}) and %s

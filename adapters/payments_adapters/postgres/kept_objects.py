@@ -1,4 +1,4 @@
-"""What is kept of the gateway's objects, by when they were made."""
+"""The stored ids of the gateway's objects, by creation time."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from payments_core.sweep import GIVEN_UP_AFTER
 
 
 def _made(id_: "sa.Column[Any]", at: "sa.Column[Any]") -> sa.Select[Any]:
-    """Return what reads the ids of one table, by the index on the time."""
+    """Return the query for the ids of one table, by the index on the time."""
     return (
         sa.select(id_.label("id"))
         .where(at >= sa.bindparam("start"), at < sa.bindparam("end"))

@@ -24,8 +24,8 @@ from payments_core.plain_payments import WHOLE_HISTORY_MAX
 from payments_core.subscription import Subscription
 from payments_core.tombstones import Tombstones
 
-# Far above any honest save: a lock is waited for a tenth of a second, twice at most. Of
-# an event's five seconds two processes may cost one each with the same slow account.
+# Far above any normal save: it waits for a lock a tenth of a second, twice at most. Of
+# an event's five seconds two processes may each use one on the same slow account.
 SAVE_TIMEOUT_S: Final = 1.5
 
 _RESULTS: Final = {result.value: result for result in SaveResult}
@@ -34,7 +34,7 @@ _EVENT_STATES: Final = {state.value: state for state in EventState}
 
 @attrs.frozen
 class PostgresLedger:
-    """The ledger; of more payments of histories than `whole_max` it sums the plain."""
+    """The ledger; it sums plain payments of histories of more than `whole_max`."""
 
     _store: PostgresStore
     _whole_max: int = WHOLE_HISTORY_MAX
@@ -91,10 +91,10 @@ class PostgresLedger:
 
 
 def _wanted(lookup: Lookup) -> Sequence[object]:
-    """Return what `load_v1` takes, without the tombstones.
+    """Return the arguments of `load_v1`, without the tombstones.
 
-    Null for what is empty: the driver looks at each array for some time, before it
-    writes that there is nothing in it.
+    Null for empty: the driver takes some time for each array, before it writes that it
+    is empty.
     """
     keys, unlinked, events = lookup.keys, lookup.unlinked, lookup.events
     has_unlinked = unlinked is not NO_KEYS
@@ -107,7 +107,7 @@ def _wanted(lookup: Lookup) -> Sequence[object]:
         [key.type for key in events] or None,
         [*lookup.subscriptions] or None,
         [*lookup.periods_of] or None,
-        # All of them or none: what is none of these users' is another's.
+        # All of them or none: a thing of none of these users belongs to another.
         [*unlinked.user_ids] if has_unlinked else None,
         [*unlinked.customer_ids] if has_unlinked else None,
         [*unlinked.email_keys] if has_unlinked else None,
@@ -178,9 +178,9 @@ _Rows = Iterator[tuple[str, rows.NewRow]]
 def _values(
     groups: Sequence[Changes], at: datetime
 ) -> Iterator[Sequence[tuple[object, ...]] | None]:
-    """Return the rows that `save_v1` takes, each with the number of its group.
+    """Return the arguments of `save_v1`: rows, each with the number of its group.
 
-    None for a table without any, as `_wanted` has it.
+    None for a table without rows, as in `_wanted`.
     """
     tables: dict[str, list[tuple[object, ...]]] = {
         name: [] for name in statements.SAVED_ROWS
@@ -188,14 +188,15 @@ def _values(
     for number, group in enumerate(groups, 1):
         for table, row in _rows(group, at):
             row["grp"] = number
-            # By name up to here; the driver takes a tuple for less than a mapping.
+            # Names are checked up to here; the driver encodes a tuple faster than a
+            # mapping.
             tables[table].append(statements.SAVED_ROWS[table](row))
     for table_rows in tables.values():
         yield table_rows or None
 
 
 def _rows(group: Changes, at: datetime) -> _Rows:
-    """Return each row of a group, with the table that it is for."""
+    """Return each row of a group, with its table."""
     if group.after is not None:
         yield from _account_rows(group, group.after, at)
     for record in group.payments:
@@ -249,7 +250,7 @@ def _account_rows(group: Changes, after: PaymentAccount, at: datetime) -> _Rows:
 
 
 def _is_same_identity(before: PaymentAccount, after: PaymentAccount) -> bool:
-    # What a payment changes has the very same ones: mostly nothing is compared.
+    # After a payment these are the same objects: usually nothing is compared.
     return (
         before.email is after.email
         and before.email_since is after.email_since

@@ -1,15 +1,15 @@
--- Load what facts may concern: one snapshot, no lock.
+-- Load what the facts may concern: one snapshot, no lock.
 --
--- A function, so that the plans are made once and for small lookups, whatever the tables
--- looked like at that moment. Its rows have types of their own: a later column does not
--- change what a connection has learnt.
+-- A function, so that the plans are made once and for small lookups, whatever the
+-- tables look like at that time. Its rows have types of their own: a later column does
+-- not change what a connection has cached.
 --
--- To begin a statement costs more than to run it, the more so the wider its rows are. So
--- accounts come first, with a word for each other thing whether there is any: of most
--- events nothing else is known. An array that is null is taken for an empty one.
+-- Starting a statement costs more than running it, and more for wider rows. So accounts
+-- are read first, with a flag for each other kind of row: whether there is any. For most
+-- events nothing else is known. A null array counts as empty.
 --
--- Made by migration 0024: after its release a change is a new version of the functions and
--- their types, made by a migration of its own.
+-- Created by migration 0024: after its release a change is a new version of the
+-- functions and their types, in a new migration.
 
 create type loaded_subscription_v1 as (
     gateway_id text, user_id text, customer_id text, status text, product text,
@@ -62,8 +62,8 @@ create type loaded_former_key_v1 as (
 
 create type loaded_link_key_v1 as (key text, version bigint);
 
--- `owned` are the subscriptions of the accounts. Each erased digest has its moment; null,
--- both: the key is another than that of the tombstones (`erased_v1`).
+-- `owned` are the subscriptions of the accounts. Each erased digest has its time; null
+-- for both: the key is not that of the tombstones (`erased_v1`).
 create type loaded_snapshot_v1 as (
     sequence bigint, accounts loaded_account_v1[], owned loaded_subscription_v1[],
     payments loaded_payment_v1[], subscriptions loaded_subscription_v1[],
@@ -74,7 +74,7 @@ create type loaded_snapshot_v1 as (
     erased bytea[], erased_at timestamptz[]
 );
 
--- Inlined by the planner: a row as a load answers it.
+-- Inlined by the planner: a row in the form that a load returns.
 create function loaded_v1(p payments) returns loaded_payment_v1
 language sql immutable as $$
     select row(
@@ -109,7 +109,7 @@ language sql immutable as $$
     )::loaded_subscription_v1
 $$;
 
--- Who had an e-mail at a moment: `payments_core.linking.EmailHolders`.
+-- Who had an e-mail at a given time: `payments_core.linking.EmailHolders`.
 create function email_holder_v1(address text, moment timestamptz) returns text
 language sql stable as $$
     with held as (
@@ -136,7 +136,7 @@ language sql stable as $$
     end
 $$;
 
--- Whether a customer is not bound to anybody but these users, and was not.
+-- Whether a customer is not, and was not, bound to any user but these.
 create function is_free_v1(customer text, users text[]) returns boolean
 language sql stable as $$
     select not exists (
@@ -162,7 +162,7 @@ set enable_mergejoin = off
 as $$
 #variable_conflict use_column
 declare
-    -- Stable in spite of this: all that is read is of one snapshot, the caller's.
+    -- Stable in spite of this: everything is read from one snapshot, the caller's.
     sequence bigint := nextval('gateway_tickets');
     users text[] := user_ids;
     accounts loaded_account_v1[];
@@ -185,7 +185,7 @@ declare
     has_erased boolean;
 begin
     select array_agg(loaded_v1(a)),
-        -- Not by `exists`: that may be planned as one scan of all subscriptions.
+        -- Not by `exists`: it may be planned as a scan of all subscriptions.
         bool_or((
             select true from subscriptions s where s.user_id = a.user_id limit 1
         )),
@@ -259,7 +259,7 @@ begin
         select array_agg(loaded_v1(p.u)) into unlinked_payments
         from (
             -- By each key's own index. What names another user, or has a customer that
-            -- is bound to another, is not theirs, and must not use up the limit.
+            -- is bound to another user, is not theirs, and must not use up the limit.
             select u from (
                 select id from payments
                 where user_id is null and claimed_by = any(unlinked_users)
@@ -273,7 +273,7 @@ begin
                             where f.kind = 'email' and f.key = email_key
                         ) then
                             email_holder_v1(email_key, created_at) = any(unlinked_users)
-                        -- One holder at most: at all times.
+                        -- At most one user ever had it.
                         else not exists (
                             select from payment_accounts a
                             where a.email_key = payments.email_key

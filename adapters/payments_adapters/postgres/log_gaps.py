@@ -1,4 +1,4 @@
-"""Accounts that the log does not tell of as they are; each page is read by its keys."""
+"""Accounts whose state differs from the log; each page is read by primary key."""
 
 from typing import Final
 

@@ -1,13 +1,13 @@
-"""Who a user is in what the gateway sent: the events that mention them.
+"""The events that mention a user, in their bodies too.
 
-No index finds them: all that is kept of events is read, page by page, each a short
-statement. The database finds every body that may mention them, and some others; here
-it is read whether one does.
+No index finds them: all stored events are read, page by page, each page in a short
+statement. The database returns every body that may mention the user, and some others;
+here each is checked exactly.
 
-Rule 1: of names there are few: a regular expression finds them, also in a body that
-        spells them otherwise.
-Rule 2: of ids there may be very many: a body is cut at its quotes, and each piece is
-        looked up among them. What a body costs does not depend on how many there are.
+Rule 1: names are few: a regular expression finds them, also in a body that spells them
+        differently.
+Rule 2: ids may be very many: a body is split at its quotes, and each piece is looked up
+        among them. The cost of a body does not depend on their number.
 """
 
 import json
@@ -25,12 +25,12 @@ from payments_core.errors import InvalidValue
 from payments_core.events import EventKey
 
 PAGE: Final = 1_000
-# Each page by itself is quick; a busy server may take its time.
+# Each page is quick; a busy server may need longer.
 PAGE_TIMEOUT_S: Final = 60.0
 _USER: Final = "user_id"
 _BEFORE_ALL: Final = (date.min, "", "")
-# $4 are the names, $5 the ids, each as in the ASCII of the body. `is true` keeps the
-# planner from joining for each body anew: the ids are hashed once for a page.
+# $4 are the names, $5 the ids, both in the ASCII form of the body. `is true` keeps the
+# planner from a join per body: the ids are hashed once per page.
 _MAY_MENTION: Final = """
 select case when found.text ~* $4 or exists (
     select from unnest(string_to_array(found.text, '"')) as piece
@@ -63,18 +63,18 @@ from (
     order by id, type limit $6
 ) as page order by id, type
 """  # noqa: S608  # our own texts
-# What every encoder of JSON leaves as it is.
+# The characters that every JSON encoder leaves unescaped.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._-]")
-# The sign of a unit, U+212A, is a k in lower case: as UTF-8, and as JSON has it.
+# The Kelvin sign, U+212A, is a k in lower case: in UTF-8, and as JSON escapes it.
 _KELVIN: Final = r"(?:k|\\342\\204\\252|\\\\u212a)"
 _ANYTHING: Final = r'[^"@]?\\[^"@]*'
 
 
 @attrs.frozen(kw_only=True)
 class Identifiers:
-    """By what a user is known: `emails` are keys, `things` the gateway's ids.
+    """The identifiers of a user: `emails` are keys, `things` the gateway's ids.
 
-    Of their customers, payments, subscriptions, invoices and cards.
+    Those of customers, payments, subscriptions, invoices and cards.
     """
 
     user_id: str
@@ -93,7 +93,7 @@ class Identifiers:
 
     @classmethod
     def of_text(cls, text: str) -> Self:
-        """Read what `text` returned."""
+        """Parse what `text` returned."""
         found: Mapping[str, Any] = json.loads(text)
         return cls(
             user_id=found["user_id"],
@@ -103,21 +103,21 @@ class Identifiers:
 
     @property
     def pattern(self) -> str:
-        """Return what finds their names in the ASCII of `encode(body, 'escape')`.
+        """Return a pattern that finds their names in `encode(body, 'escape')`.
 
-        A regular expression, in any case, of Postgres and of Python. It finds each body
-        in which `are_in` finds a name, and some others.
+        A case-insensitive regular expression, for Postgres and Python. It finds each
+        body in which `are_in` finds a name, and some others.
         """
         emails = map(_spellings_of_email, sorted(self.emails))
         return "|".join([f'"{_spellings(self.user_id)}"', *emails])
 
     @property
     def pieces(self) -> Sequence[str]:
-        """Return their ids, as they stand between the quotes of that text."""
+        """Return their ids, as they appear between quotes in that text."""
         return sorted(map(_encoded, self.things))
 
     def are_in(self, body: bytes) -> bool:
-        """Say whether a body mentions them: exactly, and not a part of another text."""
+        """Return whether a body mentions them: exactly, not as part of another text."""
         text = body.decode(errors="replace")
         if self._have_email_in(text):
             return True
@@ -158,7 +158,7 @@ class Identifiers:
 
 
 def _encoded(text: str) -> str:
-    """Return a text as `encode(…, 'escape')` has it: in ASCII."""
+    """Return a text in the ASCII form of `encode(…, 'escape')`."""
     return "".join(
         chr(it) if it < 128 else f"\\{it:03o}"  # noqa: PLR2004  # beyond is no ASCII
         for it in text.replace("\\", "\\\\").encode()
@@ -170,13 +170,13 @@ def _quoted(text: str) -> str:
 
 
 def _spellings(text: str) -> str:
-    """Return what finds a text in ASCII, whatever of it a body spells otherwise.
+    """Return a pattern that finds a text in ASCII, however a body spells it.
 
-    Beyond ASCII it may have bytes or an escape of JSON, composed or not: the letter, if
-    it stands by itself, and then a backslash.
+    Beyond ASCII a body may have bytes or a JSON escape, composed or not: the plain
+    letter, if it is separate, and then a backslash.
     """
     found = list[str]()
-    # In lower case the capital i with a dot (U+0130) is two characters.
+    # The lower case of the capital i with a dot (U+0130) is two characters.
     for it in text.replace("i\u0307", "\u0130"):
         if not it.isascii():
             if found[-1:] != [_ANYTHING]:
@@ -186,13 +186,13 @@ def _spellings(text: str) -> str:
         elif _PLAIN.fullmatch(it):
             found.append(_quoted(it))
         else:
-            # JSON has an escape for it, or some of its encoders do.
+            # JSON, or some encoders, escape it.
             found.append(rf'(?:\\*{_quoted(it)}|\\[^"@]*)')
     return "".join(found)
 
 
 def _spellings_of_email(key: str) -> str:
-    """Return what finds an e-mail: its domain may be spelled beyond ASCII, too."""
+    """Return a pattern that finds an e-mail: its domain may be non-ASCII, too."""
     local, _, domain = key.rpartition("@")
     others = r'[^"@]*\\'
     domains = f"{_quoted(domain)}|{others}" if domain.isascii() else others
@@ -210,10 +210,10 @@ async def mentioning(
     emails_until: datetime | None = None,
     page: int = PAGE,
 ) -> AsyncIterator[Sequence[EventKey]]:
-    """Go through all events; yield those of each page that mention a user.
+    """Scan all events; yield those of each page that mention a user.
 
-    An event may come twice. In what came after `emails_until` an e-mail may be somebody
-    else's: it does not count there.
+    An event may be yielded twice. In events after `emails_until` an e-mail may be
+    another user's: it does not count there.
 
     Raises:
         StoreUnavailable: the database does not answer.

@@ -1,4 +1,4 @@
-"""The partitions of event bodies: one for each day, made ahead, and dropped when old.
+"""The partitions of event bodies: one per day, created ahead, and dropped when old.
 
 A body of a day without a partition goes to the default one, so nothing is refused.
 """
@@ -13,9 +13,10 @@ from payments_adapters.postgres.store import PostgresStore
 
 DAYS_AHEAD: Final = 14
 _EXISTS: Final = "select to_regclass($1) is not null"
-# Nobody who waits behind us comes to the end of a lock time-out of his own (`save_v1`).
+# Shorter than the lock timeout of a save (`save_v1`): a save that waits for us never
+# times out.
 _DROP_LOCK: Final = "set local lock_timeout = '50ms'"
-# Also one that was taken out of the table by a process that ended then.
+# Also a partition that a process detached and did not drop before it ended.
 _DAYS_BEFORE: Final = r"""
 select relname from pg_class
 where relnamespace = (
@@ -25,21 +26,21 @@ where relnamespace = (
 order by relname limit $2
 """
 _IS_ATTACHED: Final = "select relispartition from pg_class where oid = to_regclass($1)"
-# Not every build has it; the server knows.
+# Not every build has lz4; the server knows.
 HAS_LZ4: Final = (
     "select 'lz4' = any(enumvals) from pg_settings"
     " where name = 'default_toast_compression'"
 )
-# Without lz4 bodies are stored as they are, and most fit a page: they stay in the row,
-# out of the side table. Unlike the columns' storage no partition inherits this.
+# Without lz4 bodies are stored uncompressed, and most fit a page: they stay in the row,
+# out of the TOAST table. Unlike the columns' storage, partitions do not inherit this.
 _IN_THE_ROW: Final = " with (toast_tuple_target = 8160)"
 
 
 def storage(*, has_lz4: bool) -> str:
-    """Return the statement by which bodies are stored cheaply.
+    """Return the statement that makes storing bodies cheap.
 
-    Postgres compresses large values with pglz by default, which costs a
-    quarter of its time for a webhook.
+    Postgres compresses large values with pglz by default, which takes a quarter of the
+    time of a webhook.
     """
     how = "compression lz4" if has_lz4 else "storage external"
     return f"alter table event_bodies alter column body set {how}"
@@ -50,7 +51,7 @@ def name_of(day: date | None) -> str:
 
 
 def creation(day: date | None, *, has_lz4: bool) -> str:
-    """Return the statement that makes the partition of a day, or the default one."""
+    """Return the statement that creates the partition of a day, or the default one."""
     values = "default"
     if day is not None:
         values = f"for values from ('{day}') to ('{day + timedelta(days=1)}')"
@@ -61,14 +62,14 @@ def creation(day: date | None, *, has_lz4: bool) -> str:
 
 
 async def prepare(store: PostgresStore, today: date) -> None:
-    """Make the partitions of the coming days.
+    """Create the partitions of the coming days.
 
-    What exists is not touched. Who reads bodies at this moment is not waited for, for
-    every save would wait behind us: that day's partition is made the next time. Several
-    processes may do it at once.
+    Existing partitions are not touched. We do not wait for current readers of bodies,
+    because every save would wait behind us: that day's partition is created the next
+    time. Several processes may do this concurrently.
 
     Raises:
-        StoreUnavailable: the database does not answer; do it again.
+        StoreUnavailable: the database does not answer; try again.
     """
     async with store.connection() as connection:
         has_lz4 = bool(await connection.fetchval(HAS_LZ4))
@@ -76,8 +77,8 @@ async def prepare(store: PostgresStore, today: date) -> None:
             day = today + timedelta(days=ahead)
             if await connection.fetchval(_EXISTS, name_of(day)):
                 continue
-            # Made by another process meanwhile; or read by somebody; or bodies of that
-            # day are in the default partition, where they can stay.
+            # Another process created it meanwhile; or a transaction is reading; or
+            # bodies of that day are in the default partition, where they can stay.
             with suppress(
                 asyncpg.DuplicateTableError,
                 asyncpg.UniqueViolationError,
@@ -90,7 +91,7 @@ async def prepare(store: PostgresStore, today: date) -> None:
 
 
 async def days_before(store: PostgresStore, day: date, *, limit: int) -> list[date]:
-    """Return the days before a day that have bodies of their own, the oldest first.
+    """Return the days before a day that have a partition of bodies, oldest first.
 
     Raises:
         StoreUnavailable: the database does not answer.
@@ -101,26 +102,26 @@ async def days_before(store: PostgresStore, day: date, *, limit: int) -> list[da
 
 
 async def drop(store: PostgresStore, day: date, batch: int) -> bool:
-    """Drop the bodies of a day; say whether it was done.
+    """Drop the bodies of a day; return whether it was done.
 
-    What is pending or quarantined takes its body along first, `batch` at a time. Who
-    uses bodies at this moment is waited for no longer than it takes to find that out:
-    it is done the next time. Several processes may do it at once.
+    Pending and quarantined events take their bodies along first, `batch` at a time. If
+    bodies are in use, the call waits no longer than it takes to find out: it is done
+    the next time. Several processes may do this concurrently.
 
     Raises:
-        StoreUnavailable: the database does not answer; do it again.
+        StoreUnavailable: the database does not answer; try again.
     """
     name, needed = name_of(day), _needed(day)
     async with store.connection() as connection:
         try:
             while await connection.fetchval(_kept_beside(day, needed), batch):
                 continue
-            # Taken out under a lock of a moment; its files go after that.
+            # Detached under a short lock; its files are deleted after that.
             async with connection.transaction():
                 await connection.execute(_DROP_LOCK)
                 await connection.execute("lock table event_bodies")
                 if await connection.fetchval(f"select exists (select {needed})"):
-                    # The row of its event is in use.
+                    # The event's row is locked.
                     return False
                 if await connection.fetchval(_IS_ATTACHED, name):
                     await connection.execute(
@@ -133,7 +134,7 @@ async def drop(store: PostgresStore, day: date, batch: int) -> bool:
 
 
 def _needed(day: date) -> str:
-    """Return what selects the events of a day that need their bodies still."""
+    """Return the query for the events of a day that still need their bodies."""
     return (
         f"from webhook_events e join {name_of(day)} b"
         f" on b.received_on = '{day}' and b.id = e.id and b.type = e.type"

@@ -11,8 +11,8 @@ from payments_core.identity import UserId
 from payments_core.payment import PaymentId, PaymentRecord
 from payments_core.payment_list import PaymentPage, PaymentPlace
 
-# By the index on the user and the time; of one second the ids are sorted. Each place is
-# reached by queries of which the planner knows how little they read.
+# Uses the index on the user and the time; ids of the same second are sorted. The
+# planner knows of each part how few rows it reads.
 _PART: Final = """
 (select * from payments where user_id = $1 and {which}
 order by created_at desc, id collate "C" desc limit {most})
@@ -57,7 +57,7 @@ class PostgresPaymentDirectory:
 def payments_query(
     after: PaymentPlace | None, most: int
 ) -> tuple[str, Sequence[object]]:
-    """Return what reads a user's payments ($1) after a place, and its other values."""
+    """Return the query for payments of a user ($1), and its other parameters."""
     parts: Sequence[str]
     values: Sequence[object]
     if after is None:

@@ -1,4 +1,4 @@
-"""What of which column becomes of it when a user is erased, and what is theirs.
+"""What an erasure does to each column, and which rows are a user's.
 
 Every column of every table is here: a test fails for one that is not.
 """
@@ -20,14 +20,14 @@ from payments_core.identity import UserId
 
 
 class Fate(StrEnum):
-    # Money, times, and what names no user.
+    # Money, times, and values that name no user.
     KEPT = "kept"
-    # It names a random user in place of them.
+    # It is replaced by a random user id.
     PSEUDONYM = "pseudonym"
     EMPTIED = "emptied"
-    # The whole row goes.
+    # The whole row is deleted.
     ROW_DELETED = "row deleted"
-    # It is needed for as long as a token of theirs may be valid; then it is purged.
+    # It is needed while a token of theirs may be valid; then it is purged.
     EXPIRES = "expires"
     # The table is about no user.
     OF_NO_USER = "of no user"
@@ -37,9 +37,9 @@ _K, _P, _E = Fate.KEPT, Fate.PSEUDONYM, Fate.EMPTIED
 
 
 def _but(table: str, others: Mapping[str, Fate]) -> Mapping[str, Fate]:
-    """Return the fates of a table's columns: of all others but these it is `KEPT`.
+    """Return the fates of a table's columns: `KEPT` for all but the given ones.
 
-    Those that are kept are listed by `_KEPT_COLUMNS`, so that a new one is in neither.
+    The kept columns are listed in `_KEPT_COLUMNS`, so that a new column is in neither.
     """
     return {**dict.fromkeys(_KEPT_COLUMNS[table].split(), _K), **others}
 
@@ -75,7 +75,7 @@ _KEPT_COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
         "invalidated_tokens": "issuer jti expires_at invalidated_at position",
     }
 )
-# By table: of each column, or of all of them.
+# By table: the fate of each column, or of all of them.
 FATES: Final[Mapping[str, Fate | Mapping[str, Fate]]] = MappingProxyType(
     {
         "payment_accounts": _but(
@@ -160,7 +160,7 @@ FATES: Final[Mapping[str, Fate | Mapping[str, Fate]]] = MappingProxyType(
 
 
 def fates() -> Mapping[tuple[str, str], Fate]:
-    """Return the fate of each column that is told of here, by table and column."""
+    """Return the fate of each column that is classified here, by table and column."""
     found = dict[tuple[str, str], Fate]()
     for table, fate in FATES.items():
         if isinstance(fate, Fate):
@@ -171,13 +171,14 @@ def fates() -> Mapping[tuple[str, str], Fate]:
     return found
 
 
-# What has no owner is whose customer it has, else whom it names, else whose e-mail it
-# has, also where a person unlinked it: as `payments_core.decide.erased` has it.
+# Something unlinked belongs to the user of its customer, else to the user it names,
+# else to the user of its e-mail, also if a person unlinked it: as in
+# `payments_core.decide.erased`.
 _CARRIES: Final = (
     "user_id = $1 or (user_id is null and (customer_id = any($2)"
     " or ((claimed_by = $1{email}) and is_free_v1(customer_id, array[$1]))))"
 )
-# What is theirs, by table: $1 is the user, $2 their customers, $3 the keys of their
+# The rows of a user, by table: $1 is the user, $2 their customers, $3 the keys of their
 # e-mails, $4 their payments and subscriptions, $5 their invoices.
 THEIRS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -214,7 +215,7 @@ THEIRS: Final[Mapping[str, str]] = MappingProxyType(
 
 
 class Theirs(NamedTuple):
-    """What is theirs, as `THEIRS` takes it."""
+    """The parameters of `THEIRS`."""
 
     user_id: str
     customers: list[str]
@@ -224,7 +225,7 @@ class Theirs(NamedTuple):
 
     @classmethod
     async def found(cls, connection: Any, user: UserId) -> "Theirs":
-        """Read by what a user is known."""
+        """Read the identifiers of a user."""
         customers = [it for (it,) in await connection.fetch(_CUSTOMERS, user)]
         emails = await connection.fetch(_EMAILS, user)
         own = [key for key, _, is_shared in emails if not is_shared]
@@ -240,16 +241,17 @@ class Theirs(NamedTuple):
 
 
 async def shared_emails(connection: Any, user: str) -> Mapping[str, datetime | None]:
-    """Return which of their e-mails another had, too, and until when they had them.
+    """Return the e-mails that another user also had, and until when this user had them.
 
-    None: they have it now. `Theirs` has none of these: it may mean another.
+    None: they have it now. `Theirs` excludes these: they may mean another user.
     """
     rows = await connection.fetch(_EMAILS, user)
     return {key: until for key, until, is_shared in rows if is_shared}
 
 
-# Also those of what named the user, and those that were deleted. One that is another's
-# by now is none of theirs, nor is that of a payment which only a person linked to them.
+# Also the customers of what named the user, and deleted ones. A customer that belongs
+# to another user now is excluded, and so is that of a payment which was only linked by
+# hand.
 _CUSTOMERS: Final = """
 select customer_id from (
     select customer_id from payment_accounts where user_id = $1
@@ -279,12 +281,12 @@ where user_id = $1 and pinned_card is not null
 """
 
 
-# Each statement takes all that is theirs, whatever it asks for.
+# Each statement takes all parameters, whichever it uses.
 _GIVEN: Final = ("$1::text", "$2::text[]", "$3::text[]", "$4::text[]", "$5::text[]")
 
 
 def of_theirs(table: str, *more: str) -> str:
-    """Return what finds their rows; `more` are parameters that are given besides."""
+    """Return the condition for their rows; `more` are additional parameters."""
     given = ", ".join((*_GIVEN, *more))
     return f"({THEIRS[table]}) and ({given}) is not null"
 
@@ -308,7 +310,7 @@ left join event_bodies b on b.id = e.id and b.type = e.type
     and b.received_on = (e.received_at at time zone 'UTC')::date
 where e.id = $1 and e.type = $2
 """
-# What was done by hand of an event, or of the job that applies it: found by an index.
+# What was done by hand to an event, or to the job that applies it: uses an index.
 BY_HAND_OF_EVENTS: Final = """
 subject = any(array(
     select unnest($1::text[]) union all
@@ -319,7 +321,7 @@ subject = any(array(
     or (subject, event_type) in (select * from unnest($1::text[], $2::text[]))
 )
 """
-# Those of their timeline: by an index, whatever their bodies say.
+# The events of their timeline: by an index, whatever their bodies contain.
 _OWN_EVENTS: Final = "select id, type from webhook_events where user_id = $1"
 _CHANGES: Final = f"select * from changes_by_hand where {BY_HAND_OF_EVENTS} order by id"  # noqa: S608  # our own names
 _READ_TIMEOUT_S: Final = 60.0
@@ -327,16 +329,16 @@ _READ_TIMEOUT_S: Final = 60.0
 
 @attrs.frozen
 class AccountExport:
-    """All that is kept of a user, table by table, row by row."""
+    """All stored data of a user, table by table, row by row."""
 
     _store: PostgresStore
 
     async def __call__(
         self, user: UserId
     ) -> AsyncIterator[tuple[str, Mapping[str, Any]]]:
-        """Yield each row with its table, as values of JSON; the events at the end.
+        """Yield each row with its table, as JSON values; events come last.
 
-        A body is text, as it came, or base64 under `body_base64` if it is no UTF-8.
+        A body is text, as received, or base64 under `body_base64` if it is not UTF-8.
 
         Raises:
             StoreUnavailable: the database does not answer.
@@ -366,7 +368,7 @@ class AccountExport:
     async def _of_event(
         self, key: EventKey, told: set[int]
     ) -> Sequence[tuple[str, Mapping[str, Any]]]:
-        """Return an event with its body, and what was done by hand of it, each once."""
+        """Return an event with its body, and what was done to it by hand, each once."""
         async with self._store.connection() as connection:
             events = await connection.fetch(_EVENT, key.id, key.type)
             found = await connection.fetch(_CHANGES, [key.id], [key.type])

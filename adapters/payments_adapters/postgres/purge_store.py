@@ -1,7 +1,7 @@
-"""Delete what was kept long enough: short statements, by an index, waiting for nobody.
+"""Deletes rows after their retention: short statements, by an index, without waits.
 
-A batch names its rows by where they are: what is locked is passed over, and the plan is
-the same whatever the planner knows of the table.
+A batch selects its rows by ctid: locked rows are skipped, and the plan does not depend
+on the planner's statistics.
 """
 
 from datetime import datetime
@@ -43,7 +43,7 @@ _OLD_CUT_OFF: Final = (
     f" where at < $1::timestamptz - interval '{TOKEN_AGE_MAX.days} days' order by at"
 )
 # By the clock that wrote them, too: without its row a revocation would not wait for a
-# process that lives.
+# process that still runs.
 _OLD_HEARTBEAT: Final = (
     "from revocation_heartbeats"
     f" where at < least($1, clock_timestamp() - interval '{SILENT_FOR.days} days')"
@@ -69,7 +69,7 @@ with gone as (
 select count(*) from gone
 """  # noqa: S608  # our own names
 
-# What is not settled takes its body with it.
+# Open events take their bodies along.
 _EMPTY_OUTSIDE: Final = f"""
 with gone as (
     delete from {partitions.name_of(None)} where {_batch(_BODY_OUTSIDE)}
@@ -81,7 +81,7 @@ with gone as (
 select count(*) from gone
 """  # noqa: S608  # our own names
 
-# A late worker's lease never passes for one of the job that comes later.
+# A late worker's lease must never match a later job with the same key.
 _PURGE_JOBS: Final = f"""
 with gone as (delete from jobs where {_batch(_OLD_JOB)} returning lease_no),
 floor as (
@@ -93,7 +93,7 @@ floor as (
 select count(*) from gone
 """  # noqa: S608  # our own names
 
-# One after the other, until nothing is found.
+# Run one after the other, until nothing is found.
 _STATEMENTS: Final = {
     PurgeKind.BODIES: (_EMPTY_BODIES, _EMPTY_OUTSIDE),
     PurgeKind.EVENTS: (_deletion("webhook_events", _OLD_EVENT),),

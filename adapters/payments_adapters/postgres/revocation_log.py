@@ -1,4 +1,4 @@
-"""Revocations in the order of their commits: `revocations_v1.sql` tells them."""
+"""Revocations in the order of their commits: read by `revocations_v1.sql`."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -23,9 +23,10 @@ _LEAVE: Final = "delete from revocation_heartbeats where process_id = $1"
 
 @attrs.frozen
 class PostgresRevocationLog:
-    """Polls have a connection of their own: work that is slow delays none.
+    """Polls have a connection of their own: slow work does not delay them.
 
-    `polls` is opened by `opened`; it is of the server that all else is written to.
+    `polls` is opened by `opened`; it connects to the server that everything else writes
+    to.
     """
 
     _store: PostgresStore

@@ -1,22 +1,24 @@
--- Give revocations positions in the order of their commits, and tell processes of them.
+-- Give revocations positions in commit order, and return them to processes.
 --
--- Who revokes locks the row of `revocation_head` before it writes anything, and holds it to
--- its commit: so no position is given before those below it are committed. The call is one
--- statement and its own transaction: the lock is held over no round trip.
+-- A revocation locks the row of `revocation_head` before it writes anything, and holds
+-- it until its commit: so a position is given only after all smaller ones are
+-- committed. The call is one statement and its own transaction: the lock is not held
+-- across a round trip.
 --
--- Who polls locks the same row, shared, and only then says what it has heard and reads, each
--- with a snapshot of its own. So a revocation is committed before the poll reads, and is
--- read; or it begins after the poll's commit, and finds there that the process has not heard
--- of it. A row, and no advisory lock: with snapshots that are taken too early, as in
--- `repeatable read`, a row that was changed since is an error.
+-- A poll locks the same row, shared, and only then records what the process has heard
+-- and reads, each with its own snapshot. So either a revocation is committed before the
+-- poll reads, and is read; or it begins after the poll's commit, and sees that the
+-- process has not heard of it. A row, not an advisory lock: if snapshots are taken too
+-- early, as in `repeatable read`, a row that was changed since is an error.
 --
--- The head has a mark, which is random and new with each revocation: where a database has
--- told a mark, it has all that was revoked until then. Of each process the last marks that
--- it was told are kept. Who comes with another one was told it by a database that is gone,
--- as where a failover lost the last commits: their positions are given anew.
+-- The head has a mark, which is random and new with each revocation: a database that
+-- returned a mark has all revocations up to it. The last marks that each process
+-- received are stored. A process with an unknown mark received it from a database that
+-- no longer exists, for example because a failover lost the last commits: their
+-- positions are given again.
 --
--- Made by migration 0021: after its release a change is a new version of the functions,
--- made by a migration of its own.
+-- Created by migration 0021: after its release a change is a new version of the
+-- functions, in a new migration.
 
 -- Without the head nothing could be revoked.
 create function begin_revocations_v1() returns void language sql as $$
@@ -42,7 +44,7 @@ begin
     end loop;
 end $$;
 
--- What the release before writes has no position.
+-- Rows that the previous release writes have no position.
 create function position_revocation_v1() returns trigger language plpgsql as $$
 begin
     new.position := next_revocation_v1();
@@ -61,8 +63,8 @@ create trigger position_later_revocation before update of at on token_cut_offs
     for each row when (new.at <> old.at and new.position = old.position)
     execute function position_revocation_v1();
 
--- Each of these returns the position of what revokes it: what was there already, or the
--- new one. Of two moments the later one holds: given by hand, one may be too early.
+-- Each of these returns the position of the revocation: the existing one, or the new
+-- one. Of two times the later one holds: given by hand, one may be too early.
 create function revoke_token_v1(
     of_issuer text, of_jti text, whose text, expires timestamptz, moment timestamptz
 ) returns bigint language plpgsql as $$
@@ -85,7 +87,7 @@ begin
     if found then
         return given;
     end if;
-    -- Another one was first, and is committed: it had the head.
+    -- Another revocation was first, and is committed: it had the lock on the head.
     select t.position into known from invalidated_tokens t
     where t.issuer = of_issuer and t.jti = of_jti;
     return coalesce(known, given);
@@ -126,10 +128,10 @@ begin
     return given;
 end $$;
 
--- The first row is the head, with the moment up to which all tokens are revoked, its mark,
--- and whether what the process has applied is of this database: if not, it is all. The
--- others are what comes after a position, in its order: tokens with an issuer, and users
--- without.
+-- The first row is the head: the time up to which all tokens are revoked, its mark, and
+-- whether what the process has applied is from this database; if not, it is the only
+-- row. The others are the revocations after a position, in order: tokens with an
+-- issuer, and users without.
 create function poll_revocations_v1(
     process text, applied bigint, told uuid, after bigint,
     expires_from timestamptz, issued_from timestamptz, most bigint
@@ -151,15 +153,15 @@ begin
         select * into head from revocation_head for share;
     end if;
 
-    -- Of another database's positions none was heard. Those that are not given yet are
-    -- such, too.
+    -- Positions of another database do not count as heard. Nor do positions that are
+    -- not given yet.
     update revocation_heartbeats b
     set heard = case
             when applied <= head.position and (told = head.mark or told = any (b.marks))
             then applied else 0
         end,
         at = clock_timestamp(),
-        -- The one that it came with stays: an answer may get lost, or be late.
+        -- The mark that the process sent is kept: an answer may get lost, or be late.
         marks = case
             when b.marks[1] = head.mark then b.marks
             when told = any (b.marks) then (array[head.mark, told] || b.marks)[1:4]

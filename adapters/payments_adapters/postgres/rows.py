@@ -1,8 +1,8 @@
-"""Rows and values, by hand: the core's classes know no table.
+"""Rows and values, mapped by hand: the core's classes know no table.
 
-A row is read by the names of its columns, whatever their order, and written by them,
-too. A word of ours (a `StrEnum`) is text as it is. Reading runs the validators of the
-core again: a row that was tampered with is loud.
+Rows are read and written by column name, whatever the order. A `StrEnum` is stored as
+its text. Reading runs the core's validators again: a row that was tampered with raises
+an error.
 """
 
 import json
@@ -78,7 +78,7 @@ def of_summary(summary: PaymentSummary) -> NewRow:
 
 
 def of_identity(account: PaymentAccount) -> NewRow:
-    """Return the columns of a user's identity, and of the card that pays."""
+    """Return the columns of a user's identity, and of the default card."""
     card = account.card
     return {
         "user_id": account.user_id,
@@ -143,7 +143,7 @@ def to_former_key(row: Row) -> FormerKey:
 
 
 def of_logged(logged: LoggedVerdict | None) -> NewRow:
-    """Return the columns of the log beside those that the account has itself."""
+    """Return the columns of the log that the account does not have itself."""
     if logged is None:
         return dict.fromkeys(_LOG_COLUMNS)
     return {
@@ -153,7 +153,7 @@ def of_logged(logged: LoggedVerdict | None) -> NewRow:
         "grace_s": int(logged.grace.total_seconds()),
         "status_by": logged.status_by,
         "date_by": logged.date_by,
-        # Here and not in a function of its own: on the way of every webhook.
+        # Inlined: this runs for every webhook.
         "grants": msgspec.json.encode(
             [
                 {
@@ -187,7 +187,7 @@ def _to_grant(grant: Mapping[str, Any]) -> Grant:
 def to_logged(row: Row) -> LoggedVerdict:
     grants, ends_at = to_grants(row["grants"]), row["ends_at"]
     if grants is None and (until := row["entitled_until"]) and until > row["at"]:
-        # From before migration 0018: all ends at once.
+        # From before migration 0018: everything ends at the same time.
         ends_at = until
     return LoggedVerdict(
         version=row["version"],
@@ -207,7 +207,7 @@ def to_logged(row: Row) -> LoggedVerdict:
 
 
 def to_grants(stored: Any) -> tuple[Grant, ...] | None:  # JSON, read or not
-    """Return what a row of the log says that gave access; None: it says nothing."""
+    """Return the grants in a row of the log; None: it has none logged."""
     if stored is None:
         return None
     grants = json.loads(stored) if isinstance(stored, str) else stored
@@ -248,7 +248,7 @@ def _effect(row: Row, *, has_subscriptions: bool) -> PaymentEffect | None:
     created_at = row["latest_created_at"]
     if created_at is None:
         return None
-    # The release before 0.1 knew only one status: without subscriptions it is the
+    # The release before 0.1 had only one status: without subscriptions it is the
     # payment's.
     own = row["latest_status"] if has_subscriptions else None
     return PaymentEffect(
@@ -475,7 +475,7 @@ def of_outcome(outcome: Outcome) -> NewRow:
 
 
 def to_kept_event(row: Row) -> KeptEvent:
-    """Read a row of `event_log`: the event, whose payment it reports, its body."""
+    """Read a row of `event_log`: the event, the owner of its object, its body."""
     return KeptEvent(
         key=EventKey(row["id"], row["type"]),
         outcome=Outcome(

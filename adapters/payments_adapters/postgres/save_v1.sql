@@ -1,17 +1,18 @@
--- Save groups of changes, each whole or not at all: the only way that accounts, payments,
--- subscriptions and events are written, and intents and jobs but for their claims and
--- for syncs that are overdue (`work_queue`).
+-- Save groups of changes, each whole or not at all. Only this function writes accounts,
+-- payments, subscriptions and events, and intents and jobs except for their claims and
+-- overdue syncs (`work_queue`).
 --
--- Rows come as arrays of the types below, or null: there are none of them. `grp` is the
--- number of the group, from 1.
--- Versions are those that were loaded, 0 for what is new; what is saved has the next one.
+-- Rows are arrays of the types below; null means none. `grp` is the number of the
+-- group, from 1. Versions are the loaded ones, 0 for a new row; a saved row gets the
+-- next one.
 --
--- `save_groups_v1` saves all groups with one statement a table, in one order of tables,
--- and of keys within each. It passes over an account that is locked or was changed. What
--- else does not hold raises an error, and `save_v1` then saves each group by itself.
+-- `save_groups_v1` saves all groups with one statement per table, in one order of
+-- tables, and of keys within each. It skips an account that is locked or was changed.
+-- Any other guard that fails raises an error, and `save_v1` then saves each group
+-- alone.
 --
--- Made by migration 0024: after its release a change is a new version of the functions and
--- their types, made by a migration of its own.
+-- Created by migration 0024: after its release a change is a new version of the
+-- functions and their types, in a new migration.
 
 create type account_change_v1 as (
     grp int, user_id text, is_new boolean, version bigint, changed boolean,
@@ -117,15 +118,15 @@ declare
     done bigint;
 begin
     if cardinality(keys) > 0 then
-        -- The release before holds these while it links or registers.
+        -- The previous release holds these while it links or registers.
         perform pg_advisory_xact_lock(7451, k.hash) from (
             select distinct hashtext(t.key) as hash from unnest(keys) as t
             where only_group is null or t.grp = only_group order by 1
         ) as k;
     end if;
 
-    -- Locked by one statement and written by another: together they would carry all
-    -- columns through each step of the plan, which costs more than a second statement.
+    -- Locked by one statement and written by another: one statement would carry all
+    -- columns through each step of the plan, which costs more.
     select coalesce(array_agg(grp), '{}') into good from (
         select t.grp from unnest(accounts) as t
         join payment_accounts a on a.user_id = t.user_id and a.version = t.version
@@ -210,8 +211,8 @@ begin
     end if;
 
     if cardinality(keys) > 0 then
-        -- Several groups may keep something unlinked under one key, which is raised
-        -- once; who gives an account a key must be alone with it.
+        -- Several groups may store something unlinked under one key, whose version
+        -- grows once; a group that gives an account a key must be alone with it.
         if exists (
             select from unnest(keys) as t where all_good or t.grp = any(good)
             group by t.key having bool_or(t.claimed) and count(*) > 1
@@ -344,7 +345,8 @@ begin
             or exists (select from unnest(subscriptions) as t where t.version > 0);
     end if;
     if some_known then
-        -- An event about what was linked is the user's, about what was unlinked no user's.
+        -- The events of a linked object belong to the user, those of an unlinked one to
+        -- no user.
         update webhook_events e set user_id = t.user_id
         from (
             select p.grp, p.id, p.user_id from unnest(payments) as p where p.version > 0
@@ -384,7 +386,7 @@ begin
             select t.* from unnest(events) as t
             where all_good or t.grp = any(good) order by t.id, t.type
         ), bodies as (
-            -- After the events, as what is in a `with` and is not read.
+            -- After the events, like everything in a `with` that is not read.
             insert into event_bodies (received_on, id, type, body)
             select (at at time zone 'UTC')::date, t.id, t.type, t.body from new as t
         )
@@ -425,14 +427,14 @@ begin
             due_at = case when j.dead then excluded.due_at
                 else least(j.due_at, excluded.due_at) end,
             asked = j.asked + excluded.asked,
-            -- Asked for again, one that is failing has its quick attempts again.
+            -- A failing job that is requested again has its quick attempts again.
             attempts = case when j.dead or j.attempts >= 12 then 0 else j.attempts end,
             dead = false, finished_at = null,
             user_id = coalesce(j.user_id, excluded.user_id);
     end if;
     if cardinality(finished) > 0 then
-        -- One that was asked for meanwhile is due again, and settles nothing. Of one
-        -- that somebody else has by now nothing is written.
+        -- A job that was requested meanwhile is due again, and resolves nothing. A job
+        -- whose lease another process has now is not written.
         with done as (
             update jobs j set
                 due_at = case when j.asked = t.asked then t.due_at else t.again_at end,
@@ -494,8 +496,8 @@ begin
     return words;
 end $$;
 
--- A word a group: saved; changed (it is otherwise by now); locked (try again in a moment);
--- taken (another account has the e-mail or the customer).
+-- One word per group: saved; changed (the state is another now); locked (try again
+-- shortly); taken (another account has the e-mail or the customer).
 create function save_v1(
     at timestamptz, groups int, accounts account_change_v1[],
     identities identity_change_v1[], former former_key_change_v1[],
@@ -524,7 +526,7 @@ begin
             finished, intents
         );
     exception
-        -- A cardinality violation: two groups hold the same row.
+        -- A cardinality violation: two groups have the same row.
         when unique_violation or foreign_key_violation or cardinality_violation
             or sqlstate 'PG001' then
             null;
@@ -533,8 +535,8 @@ begin
     end;
     words := array_fill('locked'::text, array[groups]);
     for n in 1..groups loop
-        -- Each group that waits for a lock costs a time-out: two are enough. The others
-        -- are tried all the same, for what is locked is none of their business.
+        -- Each group that waits for a lock costs a timeout: two are enough. The others
+        -- are still tried, because the lock does not concern them.
         if timeouts >= 2 then
             perform set_config('lock_timeout', '1ms', true);
         end if;

@@ -1,10 +1,10 @@
-"""Bring a database to the present schema, and say where it is.
+"""Migrations: upgrade a database to this release's schema, and read its revision.
 
-Alembic's context is a process-wide global: one upgrade at a time in a process. Any
-number of processes may try at once; they take turns on a lock of the transaction.
+Alembic's context is global to the process: one upgrade at a time in a process. Any
+number of processes may try concurrently; they take turns on a transaction lock.
 
-Alembic is imported where migrations are run: a process that serves only asks where the
-database is, and would keep ten megabytes of it for good.
+Alembic is imported only where migrations run: a process that serves only reads the
+revision, and would keep ten megabytes of it in memory.
 """
 
 import re
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
-# Alembic's own.
+# Alembic's own table.
 _VERSIONS: Final = sa.table("alembic_version", sa.column("version_num", sa.Text))
 
 
@@ -35,16 +35,16 @@ def _config(
     from alembic.config import Config  # noqa: PLC0415  # see above
 
     config = Config()
-    # Alembic reads it as a template: a percent sign in a path has to be doubled.
+    # Alembic reads it as a template: a percent sign in a path must be doubled.
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    # What migrations found and left as it was: a person has to decide on it.
+    # What migrations found and left unchanged: a person must decide on it.
     config.attributes["findings"] = findings
     return config
 
 
 def head() -> str:
-    """Return the revision that this release works on."""
+    """Return the revision of this release's schema."""
     return max(_revisions())
 
 
@@ -61,10 +61,10 @@ class SchemaState(Enum):
 
 
 def state_of(revision: str | None) -> SchemaState:
-    """Say what a revision that `current` returned means to this release.
+    """Return what a revision that `current` returned means to this release.
 
-    Revisions are numbers of four digits that grow: a greater one than ours is a later
-    release's.
+    Revisions are four-digit numbers that grow: a greater one than ours belongs to a
+    later release.
     """
     if revision is None:
         return SchemaState.EMPTY
@@ -77,13 +77,13 @@ def state_of(revision: str | None) -> SchemaState:
 
 
 def is_upgradable(revision: str | None) -> bool:
-    """Say whether `upgrade` runs migrations on a database at this revision."""
+    """Return whether `upgrade` runs migrations on a database at this revision."""
     return state_of(revision) in {SchemaState.EMPTY, SchemaState.BEHIND}
 
 
 @cache
 def _revisions() -> frozenset[str]:
-    """Return the revisions of this release: the name of a file begins with its own."""
+    """Return the revisions of this release: each file name begins with one."""
     files = (_MIGRATIONS / "versions").glob("[0-9]*.py")
     return frozenset(it.name.partition("_")[0] for it in files)
 
@@ -107,10 +107,10 @@ def _current(connection: sa.Connection) -> str | None:
 
 
 async def upgrade(dsn: str) -> Sequence[str]:
-    """Run the migrations that are missing, all in one transaction.
+    """Run the missing migrations, all in one transaction.
 
-    A database of a later release is left as it is: this release runs on it; so is one
-    whose revision is unknown. Return a sentence for each thing that was found and left
+    A database of a later release is left unchanged, because this release runs on it; so
+    is one with an unknown revision. Return a sentence for each finding that was left
     for a person to decide.
 
     Raises:
@@ -127,10 +127,10 @@ async def upgrade(dsn: str) -> Sequence[str]:
 async def current(dsn: str) -> str | None:
     """Return the revision of the database, None for an empty one.
 
-    What is kept in its place, if it is not one revision: several, or "none".
+    If there is not exactly one revision: the text that is stored, or "none".
 
     Raises:
-        StoreUnavailable: the database does not answer, or somebody has locked it.
+        StoreUnavailable: the database does not answer, or its table is locked.
     """
     engine = _engine(dsn, command_timeout=COMMAND_TIMEOUT_S)
     with our_errors():

@@ -1,9 +1,9 @@
 """SQL text, made once at import from the tables.
 
-What is hot is written here as SQL, in arrays: one round trip for a whole batch.
-What is not stands beside who runs it, as statements of SQLAlchemy's.
-The write path is three functions of the database: `load_v1.sql` and `save_v1.sql`, and
-`history_v1.sql` beside the first where histories are needed.
+The hot path is written here as SQL, with arrays: one round trip for a whole batch.
+Other statements are SQLAlchemy's, next to the code that runs them. The write path is
+three database functions: `load_v1.sql` and `save_v1.sql`, and `history_v1.sql` in the
+first one's statement if histories are needed.
 """
 
 import re
@@ -18,7 +18,7 @@ from payments_core.job_key import JobKind
 
 
 def columns(table: sa.Table) -> tuple[str, ...]:
-    """Return the names of a table's columns, as rows within rows have them."""
+    """Return the names of a table's columns, in the order of composite values."""
     return tuple(column.name for column in table.c)
 
 
@@ -28,10 +28,10 @@ select a.*, (
 ) as subscriptions
 from payment_accounts a
 """
-# As one value: a function whose rows are columns is scanned, and each is kept twice.
+# As one value: a function that returns columns is scanned, and each row copied twice.
 _LOAD: Final = f"load_v1({', '.join(f'${n}' for n in range(1, 19))}) as loaded"
 LOAD: Final = f"select {_LOAD}"
-# In one statement, so of one snapshot.
+# In one statement, so from one snapshot.
 LOAD_WITH_HISTORIES: Final = f"""
 select {_LOAD}, h.own_payments, h.buckets, h.all_periods
 from history_v1($19, $20, $8, $4, $21) h
@@ -40,7 +40,7 @@ SAVE: Final = f"select save_v1({', '.join(f'${n}' for n in range(1, 17))})"
 
 
 def _saved_rows(sql: str) -> Mapping[str, "itemgetter[tuple[object, ...]]"]:
-    """Return the arrays that `save_v1` takes, in its order; each makes rows of ours.
+    """Return the arrays that `save_v1` takes, in order; each builds its rows.
 
     By name: a row without one of the columns raises a KeyError.
     """
@@ -55,7 +55,7 @@ def _saved_rows(sql: str) -> Mapping[str, "itemgetter[tuple[object, ...]]"]:
 SAVED_ROWS: Final = _saved_rows(Path(__file__).with_name("save_v1.sql").read_text())
 
 FIND_INTENT: Final = "select * from intents where id = $1"
-# As `ix_intents_declined` says it, so that it is used.
+# Written as in `ix_intents_declined`, so that the index is used.
 DECLINES_OF: Final = """
     select created_at from intents
     where user_id = $1 and created_at > $2
@@ -66,10 +66,10 @@ DECLINES_OF: Final = """
 # The kinds of jobs that this release knows; a later one may know more.
 JOB_KINDS: Final = ", ".join(f"'{kind.value}'" for kind in JobKind)
 
-# "is not distinct from": a function that is compared by "=" is taken for a key of the
-# join, and asked for every payment that is unlinked.
-# Unlinked things that an account was made for meanwhile, by each of their keys. What
-# names a user is that user's, unless its customer is bound to another.
+# "is not distinct from": a function that is compared by "=" becomes a join key, and is
+# called for every unlinked payment. This finds unlinked things whose account was
+# created meanwhile, by each of their keys. A thing that names a user belongs to that
+# user, unless its customer is bound to another.
 _NOT_ANOTHERS: Final = "is_free_v1(t.customer_id, array[a.user_id])"
 LINKABLE: Final = f"""
 select distinct user_id from (
@@ -105,7 +105,7 @@ select distinct user_id from (
 """  # noqa: S608  # our own names
 
 FIND_ACCOUNT: Final = f"{_ACCOUNT} where a.user_id = $1"
-# Of each that was found, in a lateral join: the limit keeps it from being another.
+# For each row found, in a lateral join: the limit prevents another join plan.
 FIND_ACCOUNT_FOUND: Final = f"{_ACCOUNT} where a.user_id = found.user_id limit 1"
 FIND_ACCOUNT_BY_EMAIL: Final = f"{_ACCOUNT} where a.email_key = $1"
 _VERSION: Final = "select user_id, version from payment_accounts where"
@@ -116,7 +116,7 @@ FIND_CUSTOMER_OWNER: Final = (
     "select user_id from payment_accounts where customer_id = $1"
 )
 
-# Each row is looked up by its key; on every request, where there are too many to keep.
+# Each look-up uses the key; run on every request if there are too many to cache.
 IS_REVOKED: Final = """
 select exists (select from invalidated_tokens where issuer = $1 and jti = $2)
     or exists (select from token_cut_offs where user_id = $3 and at >= $4)

@@ -1,4 +1,4 @@
-"""The connections of a process: a pool for what is hot, SQLAlchemy's for the rest."""
+"""The connections of a process: a pool for the hot path, SQLAlchemy's for the rest."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -27,35 +27,35 @@ from payments_core.errors import StoreUnavailable
 Connection = Any  # asyncpg ships no types
 
 CLOSE_TIMEOUT_S: Final = 5.0
-# A server that is there acknowledges a cancellation at once.
+# A reachable server acknowledges a cancellation at once.
 RELEASE_TIMEOUT_S: Final = 1.0
-# One that is idle is closed before anybody between us and the server drops it.
+# An idle connection is closed before a proxy in between would drop it.
 KEPT_FOR_S: Final = 10.0
 IDLE_FOR_S: Final = 240.0
-# Beside the pool: what is rare neither waits for what is hot nor takes its place.
+# Apart from the pool: rare work neither waits for the hot path nor blocks it.
 RARE_CONNECTIONS_MAX: Final = 2
-# How often a new session is asked, while the server only reads.
+# How often a new session is tried while the server is read-only.
 WRITES_POLL_S: Final = 0.5
-# A standby says so, too.
+# A standby is read-only, too.
 _READS_ONLY: Final = "select current_setting('transaction_read_only')::boolean"
 _SERVER_SETTINGS: Final = {"application_name": "payments-gateway"}
 
 
 async def _reset(connection: Connection) -> None:
-    """Take a connection back; asyncpg's own reset costs a round trip each time.
+    """Reset a returned connection; asyncpg's own reset costs a round trip each time.
 
     Nothing here touches the session (no settings, locks or listeners outlive a
-    transaction), so there is nothing to reset but a transaction cut off half-way.
+    transaction), so there is nothing to reset but a transaction that was interrupted.
     """
     if connection.is_in_transaction():
         await connection.execute("rollback")
 
 
 async def _connected(*given: Any, **options: Any) -> Connection:
-    """Connect; keep no prepared statements if a pooler is in between.
+    """Connect; cache no prepared statements if a pooler is in between.
 
-    It may give each transaction another session, where the name of a statement means
-    nothing, or another client's statement. What is kept saves a round trip each time.
+    A pooler may give each transaction another session, where the name of a statement is
+    unknown, or names another client's statement. Caching saves a round trip each time.
     """
     connection = await asyncpg.connect(*given, **options)
     try:
@@ -63,18 +63,18 @@ async def _connected(*given: Any, **options: Any) -> Connection:
             return connection
         await connection.close()
     except BaseException:
-        # Cancelled, too: the session would stay open at the server.
+        # On cancellation, too: otherwise the session would stay open at the server.
         connection.terminate()
         raise
     return await asyncpg.connect(*given, **options, statement_cache_size=0)
 
 
 async def _is_pooled(connection: Connection) -> bool:
-    """Say whether our session is another one than the server's.
+    """Return whether our session is not the server's own.
 
-    Who hands sessions on makes up the process id that a client is told for cancelling.
+    A pooler makes up the process id that a client receives for cancelling.
     """
-    # Without a name, which a pooler might have given to another session.
+    # Unnamed: a pooler may have given the name to another session.
     asked = await connection.prepare("select pg_backend_pid()", name="")
     pid: int = await asked.fetchval()
     theirs: int = connection.get_server_pid()
@@ -82,33 +82,33 @@ async def _is_pooled(connection: Connection) -> bool:
 
 
 def _is_open(connection: Connection) -> bool:
-    """Say whether a connection can be used, and has no transaction cut off half-way."""
+    """Return whether a connection is usable, with no interrupted transaction."""
     try:
         return not (connection.is_closed() or connection.is_in_transaction())
     except asyncpg.InterfaceError:
-        # The pool took it back when the server hung up.
+        # The pool took it back when the server closed it.
         return False
 
 
 @attrs.frozen
 class Connections:
-    """How many connections of a pool are used, and idle, and how many it may have."""
+    """How many connections of a pool are in use and idle, and its maximum."""
 
     used: int
     idle: int
     most: int
 
 
-# Without hooks: for a converter's, attrs runs Python for whatever is set.
+# Without hooks: with a converter, attrs runs Python code on every assignment.
 @attrs.define(on_setattr=attrs.setters.NO_OP)
 class PostgresStore:
-    """A bounded pool of connections, opened once a process by `opened`.
+    """A bounded pool of connections, opened once per process by `opened`.
 
-    What is hot is asyncpg's own, on a `connection`; everything else is a statement of
-    SQLAlchemy's that `execute` runs, on a few connections beside the pool.
+    The hot path uses asyncpg directly, on a `connection`; everything else is a
+    SQLAlchemy statement that `execute` runs, on a few connections apart from the pool.
 
-    A write that a server refuses, since it only reads, ends all its connections: after
-    a failover new ones lead elsewhere. Stores of one database share `writability`.
+    A write that a read-only server refuses closes all connections: after a failover new
+    ones reach another server. Stores of one database share `writability`.
     """
 
     _dsn: str = attrs.field(converter=plain_dsn, repr=False)
@@ -117,13 +117,13 @@ class PostgresStore:
     writability: Writability = attrs.field(factory=Writability, kw_only=True)
     _pool: Any = attrs.field(init=False, default=None, repr=False)
     _engine: AsyncEngine = attrs.field(init=False, repr=False)
-    # The connection that was used last: the pool itself takes a task for each return.
+    # The last used connection: the pool itself starts a task for each release.
     _kept: Connection = attrs.field(init=False, default=None, repr=False)
     _letting_go: asyncio.TimerHandle | None = attrs.field(init=False, default=None)
     _acquiring: int = attrs.field(init=False, default=0)
     _closing: bool = attrs.field(init=False, default=False)
     _releasing: set["asyncio.Task[None]"] = attrs.field(init=False, factory=set)
-    # Of SQLAlchemy's connections: those of an earlier one are not used again.
+    # For SQLAlchemy's connections: those of an earlier generation are not reused.
     _generation: int = attrs.field(init=False, default=0)
     _awaiting_writes: "asyncio.Task[None] | None" = attrs.field(
         init=False, default=None, repr=False
@@ -131,7 +131,7 @@ class PostgresStore:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["PostgresStore"]:
-        """Open the pool; connections are made when they are needed."""
+        """Open the pool; connections are made on demand."""
         self._closing, self._letting_go = False, None
         with our_errors():
             self._pool = await asyncpg.create_pool(
@@ -153,10 +153,10 @@ class PostgresStore:
 
     @property
     def connections(self) -> Connections:
-        """Return how the pool stands; before it is opened, it has none."""
+        """Return the state of the pool; before it is opened, it has no connections."""
         if self._pool is None:
             return Connections(0, 0, self._pool_size)
-        # The one that was used last is idle, although the pool has lent it.
+        # The last used one is idle, although the pool counts it as acquired.
         idle = self._pool.get_idle_size() + (self._kept is not None)
         return Connections(self._pool.get_size() - idle, idle, self._pool_size)
 
@@ -167,7 +167,7 @@ class PostgresStore:
                 "command_timeout": COMMAND_TIMEOUT_S,
                 "server_settings": _SERVER_SETTINGS,
             },
-            # Each statement is a transaction of its own: none is held while we wait.
+            # Each statement is its own transaction: none is held while we wait.
             isolation_level="AUTOCOMMIT",
             pool_size=self._rare_size,
             max_overflow=0,
@@ -184,11 +184,11 @@ class PostgresStore:
 
     def _refuse_old(self, _: object, record: Any, __: object) -> None:
         if record.info["generation"] != self._generation:
-            # Its pool then closes it, and makes another one.
+            # The pool then closes it, and opens another.
             raise sa.exc.DisconnectionError
 
     async def _close(self) -> None:
-        """Close the pool; a database that does not answer is not waited for."""
+        """Close the pool; do not wait for a database that does not answer."""
         self._closing = True
         if self._letting_go is not None:
             self._letting_go.cancel()
@@ -212,9 +212,10 @@ class PostgresStore:
         """Lend a connection.
 
         Raises:
-            StoreUnavailable: there is none to be had in time, or it went away.
+            StoreUnavailable: none was free in time, or the connection was lost.
         """
-        # As `our_errors` does, without a context manager on the way of every webhook.
+        # As `our_errors` does, without a context manager, because it runs for every
+        # webhook.
         try:
             connection, self._kept = self._kept, None
             if connection is None or not _is_open(connection):
@@ -231,7 +232,7 @@ class PostgresStore:
             raise StoreUnavailable from error
 
     def _release_later(self, connection: Connection) -> None:
-        """Give back a connection whose statement may still run, and wait for nothing.
+        """Release a connection whose statement may still run, without waiting.
 
         A server that does not answer does not acknowledge the cancellation either.
         """
@@ -243,7 +244,7 @@ class PostgresStore:
     def _released(self, task: "asyncio.Task[None]") -> None:
         self._releasing.discard(task)
         if not task.cancelled():
-            # What could not be given back was closed by the pool.
+            # A connection that could not be released was closed by the pool.
             task.exception()
 
     async def _another(self, closed: Connection | None) -> Connection:
@@ -252,7 +253,7 @@ class PostgresStore:
         return await self._acquired()
 
     def _keep(self, connection: Connection) -> bool:
-        """Keep a connection for who comes next; return False if it is for the pool."""
+        """Keep a connection for the next caller; return False if it is for the pool."""
         is_wanted = self._acquiring or self._closing or self._kept is not None
         if is_wanted or not _is_open(connection):
             return False
@@ -263,14 +264,14 @@ class PostgresStore:
         return True
 
     def _let_go(self) -> None:
-        """Leave the connection to the pool, which closes what is old or long idle."""
+        """Release the connection to the pool, which closes old and idle ones."""
         self._letting_go = None
         if self._kept is not None:
             connection, self._kept = self._kept, None
             self._release_later(connection)
 
     async def _acquired(self) -> Connection:
-        # Waiting with a time-out is a task of its own; an idle connection needs none.
+        # A timeout needs a task of its own; an idle connection needs no wait.
         timeout = None if self._pool.get_idle_size() > 0 else CONNECT_TIMEOUT_S
         self._acquiring += 1
         try:
@@ -282,11 +283,11 @@ class PostgresStore:
     async def execute(
         self, statement: sa.Executable, **values: object
     ) -> Sequence[Mapping[str, Any]]:
-        """Run a statement that is not hot, alone; return its rows, by name.
+        """Run a statement off the hot path, alone; return its rows, by name.
 
         Raises:
-            StoreUnavailable: the database does not answer. Whether it did what was
-                asked for is not known.
+            StoreUnavailable: the database does not answer. It is unknown whether the
+                statement took effect.
         """
         try:
             with our_errors():
@@ -313,7 +314,7 @@ class PostgresStore:
             return await self._engine.connect()
 
     async def ping(self) -> None:
-        """Return if the database answers; see whether it takes writes.
+        """Return if the database answers; check whether it accepts writes.
 
         Raises:
             StoreUnavailable: it does not answer.
@@ -336,12 +337,12 @@ class PostgresStore:
             self._awaiting_writes.add_done_callback(self._awaited)
 
     async def _await_writes(self) -> None:
-        """Use no session of before, and ask new ones, until one takes writes."""
+        """Drop all old sessions, and try new ones until one accepts writes."""
         await self._renew()
         while await self._still_reads_only():
             await asyncio.sleep(WRITES_POLL_S)
             await self._renew()
-        # Of those that were made meanwhile some may be of the server that only reads.
+        # Sessions opened meanwhile may be on the read-only server.
         await self._renew()
         self.writability.regain()
 
@@ -355,7 +356,7 @@ class PostgresStore:
             return True
 
     async def _renew(self) -> None:
-        """Have every connection made anew, before it is used the next time."""
+        """Replace every connection before its next use."""
         await self._pool.expire_connections()
         self._generation += 1
         kept, self._kept = self._kept, None

@@ -1,6 +1,6 @@
-"""The tables. Everything else about them (migrations, SQL, rows) follows from here.
+"""The tables. Everything else (migrations, SQL, rows) follows from here.
 
-Keys are the gateway's ids or start with the account; nothing is a sequence. Checks
+Keys are the gateway's ids or start with the account; none is from a sequence. Checks
 are the last guard, not the first: the core has validated before.
 """
 
@@ -51,10 +51,10 @@ payment_accounts: Final = sa.Table(
     sa.Column("user_id", sa.Text, primary_key=True),
     sa.Column("email", sa.Text, nullable=False),
     sa.Column("email_key", sa.Text, nullable=False),
-    # Null: from before it was noted.
+    # Null: from before it was recorded.
     sa.Column("email_since", _MOMENT),
     sa.Column("customer_id", sa.Text),
-    # What people query; both follow from the summary below.
+    # The columns that people query; both follow from the summary below.
     sa.Column("payment_status", sa.Text, nullable=False),
     sa.Column("payment_expire_date", _MOMENT),
     # The summary: the latest payment, and the months paid in advance.
@@ -62,14 +62,14 @@ payment_accounts: Final = sa.Table(
     sa.Column("latest_precedence", sa.SmallInteger),
     sa.Column("latest_payment_id", sa.Text),
     sa.Column("latest_buys_month", sa.Boolean),
-    # The payment's own: with subscriptions the account's may be another.
+    # The payment's own status: with subscriptions the account's may differ.
     sa.Column("latest_status", sa.Text),
     sa.Column("latest_returned", sa.Boolean),
     sa.Column("term_anchor", _MOMENT),
     sa.Column("term_months", sa.Integer),
     sa.Column("returned_at", _MOMENT),
     sa.Column("some_disputed", sa.Boolean, nullable=False, server_default=sa.false()),
-    # The card that pays by default, and the sequence number with which it was read.
+    # The card that pays by default, and the sequence number of its fetch.
     sa.Column("card_id", sa.Text),
     sa.Column("card_brand", sa.Text),
     sa.Column("card_last4", sa.Text),
@@ -81,12 +81,13 @@ payment_accounts: Final = sa.Table(
     _written_at("updated_at"),
     _one_of("payment_status", PaymentStatus),
     sa.CheckConstraint("term_months > 0", name="term_months"),
-    # Room on each page for the next version of a row: no index changes on a payment.
+    # Space on each page for a row's next version (HOT): a payment changes no indexed
+    # column.
     postgresql_with={"fillfactor": 80},
 )
 
-# Partial, though of all rows: a column of a whole unique index is part of the key, and
-# changing it would wait for every payment that is being inserted for the account.
+# Partial, though it has all rows: a column of a full unique index is part of the key,
+# and changing it would wait for every payment that is being inserted for the account.
 for _column in (payment_accounts.c.email_key, payment_accounts.c.customer_id):
     sa.Index(
         f"uq_payment_accounts_{_column.name}",
@@ -94,8 +95,8 @@ for _column in (payment_accounts.c.email_key, payment_accounts.c.customer_id):
         unique=True,
         postgresql_where=_column.is_not(None),
     )
-# Lists are in the order of bytes, whatever the collation of the database: a text finds
-# by them what begins with it. What is left of users who were erased is in none of them.
+# Lists are in byte order, whatever the collation of the database: a prefix search can
+# use them. Erased users are in none of them.
 _LISTED_USER_ID: Final = sa.collate(payment_accounts.c.user_id, "C")
 _IS_LISTED: Final = sa.text("user_id not like 'erased/%'")
 sa.Index("ix_payment_accounts_listed", _LISTED_USER_ID, postgresql_where=_IS_LISTED)
@@ -122,24 +123,24 @@ payments: Final = sa.Table(
     sa.Column("amount_minor", sa.BigInteger),
     sa.Column("currency", sa.Text),
     sa.Column("refunded_minor", sa.BigInteger, nullable=False),
-    # The charge's own time; ours is recorded_at.
+    # The time of the charge; our own is recorded_at.
     sa.Column("created_at", _MOMENT),
     sa.Column("customer_id", sa.Text),
     # `metadata_user_id`: the user whom the charge's metadata names.
     sa.Column("claimed_by", sa.Text),
     sa.Column("email_key", sa.Text),
     sa.Column("invoice_id", sa.Text),
-    # The gateway's id of the subscription whose invoice it paid; null says that there
-    # is none only if that is known.
+    # The gateway's id of the subscription whose invoice it paid; null means none only
+    # if `invoice_known`.
     sa.Column("subscription_id", sa.Text),
     sa.Column("invoice_known", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("failure_code", sa.Text),
     sa.Column("version", sa.BigInteger, nullable=False),
-    # The number of the load or of the fetch that it was last changed by.
+    # The number of the load or fetch that last changed it.
     sa.Column("sequence", sa.BigInteger, nullable=False, server_default="0"),
     # An administrator has linked or unlinked it.
     sa.Column("linked_by_hand", sa.Boolean, nullable=False, server_default=sa.false()),
-    # The second up to which a fetched answer knows it; null if it was never fetched.
+    # The second of the last fetched answer; null if it was never fetched.
     sa.Column("as_of", _MOMENT),
     _written_at("recorded_at"),
     _written_at("updated_at"),
@@ -148,7 +149,7 @@ payments: Final = sa.Table(
     sa.CheckConstraint("amount_minor >= 0", name="amount_minor"),
     sa.CheckConstraint("refunded_minor >= 0", name="refunded_minor"),
     sa.CheckConstraint("(amount_minor is null) = (currency is null)", name="money"),
-    # As above: what a charge is first heard of is soon followed by its invoice.
+    # As above: a charge's first event is soon followed by its invoice's.
     postgresql_with={"fillfactor": 80},
 )
 sa.Index(None, payments.c.user_id, payments.c.created_at)
@@ -172,12 +173,12 @@ webhook_events: Final = sa.Table(
     sa.Column("livemode", sa.Boolean, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("reason", sa.Text),
-    # Of events that the release before 0.2 kept, and of what was not settled when the
-    # bodies of its day were dropped; see event_bodies.
+    # For events of the release before 0.2, and for those that were open when the bodies
+    # of their day were dropped; see event_bodies.
     sa.Column("body", sa.LargeBinary),
-    # The job that will settle a pending event: its kind and its subject.
+    # The job that will resolve a pending event: its kind and its subject.
     sa.Column("waits_for", sa.Text),
-    # In whose timeline it is; null if in none, or if 0.1.0 kept it.
+    # The user in whose timeline it is; null if none, or if 0.1.0 stored it.
     sa.Column("user_id", sa.Text),
     _one_of("state", EventState),
 )
@@ -197,12 +198,12 @@ sa.Index(
 sa.Index(
     "ix_webhook_events_unsettled_object",
     webhook_events.c.object_id,
-    # Nothing but one object is found by it: no list is read by it in place of its own
-    # index.
+    # Only for look-ups of one object: the operator class keeps the planner from using
+    # it for lists, which have their own index.
     postgresql_using="hash",
     postgresql_where=webhook_events.c.state.in_([it.value for it in OPEN_STATES]),
 )
-# Bodies that may be purged: what is not settled needs its own.
+# Bodies that may be purged: open events need theirs.
 sa.Index(
     "ix_webhook_events_body",
     webhook_events.c.received_at,
@@ -227,8 +228,8 @@ sa.Index(
 event_bodies: Final = sa.Table(
     "event_bodies",
     METADATA,
-    # The day, in UTC, on which it was received: one partition each, so that old bodies
-    # are dropped and not deleted.
+    # The day of receipt, in UTC: one partition each, so that old bodies are dropped and
+    # not deleted.
     sa.Column("received_on", sa.Date, primary_key=True),
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("type", sa.Text, primary_key=True),
@@ -252,7 +253,7 @@ subscriptions: Final = sa.Table(
     sa.Column("quantity", sa.BigInteger, nullable=False),
     sa.Column("item_id", sa.Text, nullable=False),
     sa.Column("currency", sa.Text, nullable=False),
-    # The gateway's own time; ours is recorded_at.
+    # The gateway's time; our own is recorded_at.
     sa.Column("created_at", _MOMENT, nullable=False),
     sa.Column("period_start", _MOMENT, nullable=False),
     sa.Column("period_end", _MOMENT, nullable=False),
@@ -273,13 +274,13 @@ subscriptions: Final = sa.Table(
     sa.Column("paid_invoice_id", sa.Text),
     sa.Column("paid_from", _MOMENT),
     sa.Column("paid_through", _MOMENT),
-    # `as_of`: up to when the report that it was merged with may hold changes.
+    # `as_of`: up to when the last merged report may contain changes.
     sa.Column("known_until", _MOMENT, nullable=False),
-    # `sequence`: the number that it was merged with.
+    # `sequence`: the number of the last merged report.
     sa.Column("ticket", sa.BigInteger, nullable=False),
-    # When its price or quantity was last seen to be others.
+    # When its price or quantity was last seen to change.
     sa.Column("plan_changed_at", _MOMENT),
-    # `next_sync_at`: when to sync it, if no event comes until then.
+    # `next_sync_at`: when to sync it, if no event arrives before.
     sa.Column("look_at", _MOMENT),
     # An administrator has linked or unlinked it.
     sa.Column("linked_by_hand", sa.Boolean, nullable=False, server_default=sa.false()),
@@ -293,7 +294,7 @@ sa.Index(
     "ix_subscriptions_listed_product",
     subscriptions.c.product,
     sa.collate(subscriptions.c.user_id, "C"),
-    # As constants: a partial index is not found by parameters.
+    # Constants: with parameters the planner does not use the partial index.
     postgresql_where=sa.and_(
         subscriptions.c.user_id.is_not(None),
         subscriptions.c.status.not_in(
@@ -318,11 +319,11 @@ paid_periods: Final = sa.Table(
     sa.Column("invoice_id", sa.Text, primary_key=True),
     sa.Column("starts_at", _MOMENT, nullable=False),
     sa.Column("ends_at", _MOMENT, nullable=False),
-    # The money that paid it; 0 if a coupon or a credit did, null if it is not known.
+    # The amount that paid it; 0 for a coupon or a credit, null if unknown.
     sa.Column("amount_paid_minor", sa.BigInteger),
     sa.Column("source", sa.Text, nullable=False),
     _written_at("recorded_at"),
-    # `migrated`: the one period that the release before kept, exact after a sync.
+    # `migrated`: the one period that an earlier release stored, exact after a sync.
     sa.CheckConstraint("source in ('invoice', 'migrated')", name="source"),
 )
 
@@ -337,8 +338,8 @@ invoice_payments: Final = sa.Table(
 account_log: Final = sa.Table(
     "account_log",
     METADATA,
-    # One row for each change of the status, the date, the grace or what gives access:
-    # never changed but by an erasure, never deleted.
+    # One row for each change of the status, the date, the grace or the grants: only
+    # changed by an erasure, never deleted.
     sa.Column("user_id", sa.Text, primary_key=True),
     sa.Column("version", sa.BigInteger, primary_key=True),
     _written_at("at"),
@@ -346,18 +347,18 @@ account_log: Final = sa.Table(
     sa.Column("payment_expire_date", _MOMENT),
     sa.Column("cause", sa.Text, nullable=False),
     sa.Column("sources", postgresql.ARRAY(sa.Text), nullable=False),
-    # From when on there is no access, by the grace of then; and what the status and
-    # the date rest on. Null, too, in rows of before 0016, whose grace is null.
+    # The end of access, with the grace of that time; and what the status and the date
+    # rest on. Also null in rows from before 0016, whose grace is null.
     sa.Column("entitled_until", _MOMENT),
     sa.Column("grace_s", sa.BigInteger),
     sa.Column("status_by", sa.Text),
     sa.Column("date_by", sa.Text),
-    # What gave access (`payments_core.access`), and the version of the catalogue of
-    # then; and when the first of it ends after `at`. Null, too, in rows of before 0018.
+    # The grants (`payments_core.access`), and the catalogue's version of that time; and
+    # when the first of them ends after `at`. Also null in rows from before 0018.
     sa.Column("grants", postgresql.JSONB),
     sa.Column("catalogue", sa.Text),
     sa.Column("ends_at", _MOMENT),
-    # Where it is in the feed: given after the commit (`feed_v1.sql`).
+    # Its position in the feed: given after the commit (`feed_v1.sql`).
     sa.Column("position", sa.BigInteger),
 )
 sa.Index(None, account_log.c.user_id, account_log.c.at)
@@ -376,8 +377,8 @@ sa.Index(
 feed_head: Final = sa.Table(
     "feed_head",
     METADATA,
-    # One row, which the sequencer locks: the position that was given last. What ended
-    # before `begun_at` is not told.
+    # One row, which the sequencer locks: the last position given. What ended before
+    # `begun_at` is not reported.
     sa.Column("singleton", sa.Boolean, primary_key=True),
     sa.Column("last", sa.BigInteger, nullable=False),
     sa.Column("begun_at", _MOMENT),
@@ -387,8 +388,8 @@ feed_head: Final = sa.Table(
 access_ends: Final = sa.Table(
     "access_ends",
     METADATA,
-    # When some access of a user ends next, by what was logged last; gone once that is a
-    # job.
+    # When a user's access to something ends next, by the last log row; deleted once
+    # that is a job.
     sa.Column("user_id", sa.Text, primary_key=True),
     sa.Column("due_at", _MOMENT, nullable=False),
 )
@@ -397,7 +398,8 @@ sa.Index(None, access_ends.c.due_at)
 delivery_cursors: Final = sa.Table(
     "delivery_cursors",
     METADATA,
-    # How far the account log was taken over into deliveries to an endpoint.
+    # The cursor up to which an endpoint's deliveries were taken over from the account
+    # log.
     sa.Column("endpoint", sa.Text, primary_key=True),
     sa.Column("position", sa.BigInteger, nullable=False),
 )
@@ -405,7 +407,7 @@ delivery_cursors: Final = sa.Table(
 deliveries: Final = sa.Table(
     "deliveries",
     METADATA,
-    # What is on its way to an endpoint, or dead. What is delivered is deleted.
+    # The open and dead deliveries to an endpoint. A delivered one is deleted.
     sa.Column("endpoint", sa.Text, primary_key=True),
     sa.Column("position", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("user_id", sa.Text, nullable=False),
@@ -436,8 +438,8 @@ sa.Index(None, deliveries.c.user_id)
 link_keys: Final = sa.Table(
     "link_keys",
     METADATA,
-    # A user's id, a customer or an e-mail. The version grows with whatever is kept
-    # unlinked under it, and with each account that gets it.
+    # A user id, a customer or an e-mail. The version grows when something is stored
+    # unlinked under it, and when an account gets it.
     sa.Column("key", sa.Text, primary_key=True),
     sa.Column("version", sa.BigInteger, nullable=False),
 )
@@ -460,18 +462,18 @@ sa.Index(None, former_keys.c.user_id)
 changes_by_hand: Final = sa.Table(
     "changes_by_hand",
     METADATA,
-    # What administrators and operators did: never changed, never deleted.
+    # What administrators and operators did: never changed or deleted.
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
     _written_at("at"),
     sa.Column("action", sa.Text, nullable=False),
     sa.Column("subject", sa.Text, nullable=False),
-    # The user of it, now or before; null if there is none.
+    # Its user, now or before; null if there is none.
     sa.Column("user_id", sa.Text),
     sa.Column("instead_of", sa.Text),
     sa.Column("decided_by", sa.Text, nullable=False),
-    # Empty: none was given.
+    # Empty: no reason was given.
     sa.Column("reason", sa.Text, nullable=False),
-    # Of an event: its id is the subject.
+    # For an event: its id is the subject.
     sa.Column("event_type", sa.Text),
     _one_of("action", ActionByHand),
 )
@@ -491,8 +493,8 @@ erased_keys: Final = sa.Table(
 erasures: Final = sa.Table(
     "erasures",
     METADATA,
-    # Erasures that are under way: events are looked through for what is known of the
-    # user. At the end the row goes.
+    # Erasures in progress: the bodies of events are searched for the user's
+    # identifiers. The row is deleted at the end.
     sa.Column("pseudonym", sa.Text, primary_key=True),
     sa.Column("identifiers", sa.Text, nullable=False),
     sa.Column("at", _MOMENT, nullable=False),
@@ -511,7 +513,7 @@ intents: Final = sa.Table(
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("subject", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
-    # JSON as we wrote it: the frozen bytes of the calls are in it.
+    # JSON as text, unchanged: it has the frozen bytes of the calls.
     sa.Column("wanted", sa.Text, nullable=False),
     sa.Column("calls", sa.Text, nullable=False),
     sa.Column("outcome", sa.Text),
@@ -524,13 +526,13 @@ intents: Final = sa.Table(
     sa.Column("updated_at", _MOMENT, nullable=False),
     sa.Column("lease_no", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("leased_until", _MOMENT),
-    # Who saved it last: a save whose reply was lost is recognised by it.
+    # The last writer: it identifies a save whose reply was lost.
     sa.Column("writer", sa.Text, nullable=False, server_default=""),
     sa.Column("steps_version", sa.Integer, nullable=False, server_default="1"),
     _one_of("kind", IntentKind),
     _one_of("state", IntentState),
 )
-# Spelt out, so that a query that says the same can use the indexes.
+# Spelled out, so that a query with the same text can use the indexes.
 OPEN_INTENT: Final = intents.c.state.in_(
     [
         sa.literal_column(f"'{state.value}'")
@@ -546,7 +548,7 @@ sa.Index(
     unique=True,
     postgresql_where=OPEN_INTENT,
 )
-# Of those during which the bank declined, whatever they came to; no other refusal.
+# Operations during which the bank declined, whatever their result; no other refusals.
 sa.Index(
     "ix_intents_declined",
     intents.c.user_id,
@@ -573,11 +575,11 @@ jobs: Final = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("lease_no", sa.BigInteger, nullable=False),
     sa.Column("leased_until", _MOMENT),
-    # It is done. The release before gives up what failed too often: a trigger opens
-    # that again (migration 0007).
+    # It is done. The previous release gives up jobs that failed too often: a trigger
+    # opens them again (migration 0007).
     sa.Column("dead", sa.Boolean, nullable=False),
     sa.Column("finished_at", _MOMENT),
-    # Whose account it concerns, if known.
+    # The user of the account that it concerns, if known.
     sa.Column("user_id", sa.Text),
     _one_of("kind", JobKind),
 )
@@ -589,20 +591,20 @@ sa.Index("ix_jobs_done", jobs.c.finished_at, postgresql_where=jobs.c.dead)
 purged_jobs: Final = sa.Table(
     "purged_jobs",
     METADATA,
-    # One row: the greatest fence that a job had which was purged.
+    # One row: the greatest fence of a purged job.
     sa.Column("singleton", sa.Boolean, primary_key=True),
     sa.Column("lease_no", sa.BigInteger, nullable=False),
     sa.CheckConstraint("singleton", name="singleton"),
 )
 
-# The sequence numbers of what is fetched, drawn before the gateway is asked: a greater
-# one was drawn later, by whatever pod.
+# The sequence numbers of fetches, drawn before the gateway is called: a greater one was
+# drawn later, by any pod.
 gateway_tickets: Final = sa.Sequence("gateway_tickets", metadata=METADATA)
 
 checkpoints: Final = sa.Table(
     "checkpoints",
     METADATA,
-    # One row for each loop. The position and the result are its own texts.
+    # One row for each loop. The position and the result are the loop's own texts.
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("position", sa.Text),
     sa.Column("reached_at", _MOMENT),
@@ -616,8 +618,8 @@ checkpoints: Final = sa.Table(
 listed_customers: Final = sa.Table(
     "listed_customers",
     METADATA,
-    # Which customers the sweep of this moment has found in the gateway's list, until it
-    # is at the list's end.
+    # The customers that the sweep begun at this time has found in the gateway's list,
+    # until it reaches the list's end.
     sa.Column("sweep", _MOMENT, primary_key=True),
     sa.Column("customer_id", sa.Text, primary_key=True),
 )
@@ -626,7 +628,7 @@ gateway_budgets: Final = sa.Table(
     "gateway_budgets",
     METADATA,
     sa.Column("endpoint", sa.Text, primary_key=True),
-    # Calls that may be made at once, and when that many were left.
+    # How many calls were left, and when.
     sa.Column("calls_left", sa.Double, nullable=False),
     sa.Column("counted_at", _MOMENT, nullable=False),
 )
@@ -648,10 +650,10 @@ sa.Index(None, invalidated_tokens.c.position)
 token_cut_offs: Final = sa.Table(
     "token_cut_offs",
     METADATA,
-    # A row revokes all tokens of a user that were issued at this moment or before.
+    # A row revokes all tokens of a user that were issued up to this time.
     sa.Column("user_id", sa.Text, primary_key=True),
     sa.Column("at", _MOMENT, nullable=False),
-    # As above; a later moment has a later one.
+    # As above; a later time gets a later position.
     sa.Column("position", sa.BigInteger, nullable=False),
 )
 sa.Index(None, token_cut_offs.c.at)
@@ -660,8 +662,8 @@ sa.Index(None, token_cut_offs.c.position)
 revocation_head: Final = sa.Table(
     "revocation_head",
     METADATA,
-    # One row: the last position that was given. All tokens that were issued at this
-    # moment or before are revoked.
+    # One row: the last position given. All tokens that were issued up to this time are
+    # revoked.
     sa.Column("singleton", sa.Boolean, primary_key=True),
     sa.Column("position", sa.BigInteger, nullable=False),
     sa.Column("issued_before", _MOMENT),
@@ -675,12 +677,12 @@ revocation_head: Final = sa.Table(
 revocation_heartbeats: Final = sa.Table(
     "revocation_heartbeats",
     METADATA,
-    # Of each process that serves: up to which position it refuses what is revoked, by
-    # its last poll, which was at this moment of the database's clock.
+    # For each serving process: the position up to which it refuses revoked tokens, by
+    # its last poll, which was at this time of the database's clock.
     sa.Column("process_id", sa.Text, primary_key=True),
     sa.Column("heard", sa.BigInteger, nullable=False),
     sa.Column("at", _MOMENT, nullable=False),
-    # Of the head, those that it was told last; the newest first.
+    # The last marks of the head that it received, newest first.
     sa.Column(
         "marks",
         postgresql.ARRAY(sa.Uuid),

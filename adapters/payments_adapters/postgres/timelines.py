@@ -1,7 +1,7 @@
-"""What happened to a user: four tables, each by an index, in one statement.
+"""The timeline of a user: four tables, each by an index, in one statement.
 
-So all is of one moment. A page costs what it shows, times four, however long a history
-is; what has the same moment is sorted.
+So all rows are from one snapshot. The cost of a page is four times what it shows,
+however long the history; rows of the same time are sorted.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ from payments_core.timeline import (
 )
 
 _Column = sa.ColumnElement[Any]
-# Of each kind its table, its moment, and what parts those of one moment.
+# For each kind its table, its time, and what orders rows of the same time.
 _SOURCES: Final[Mapping[TimelineKind, tuple[sa.Table, _Column, Sequence[_Column]]]] = {
     TimelineKind.EVENT: (
         webhook_events,
@@ -45,7 +45,7 @@ _SOURCES: Final[Mapping[TimelineKind, tuple[sa.Table, _Column, Sequence[_Column]
         (changes_by_hand.c.id,),
     ),
 }
-# A body may be large, and is not shown.
+# Without the body, which may be large and is not shown.
 _LEFT_OUT: Final = frozenset({webhook_events.c.body})
 
 
@@ -65,10 +65,10 @@ def _in_bytes(column: _Column) -> _Column:
 def _parts(
     kind: TimelineKind, user: UserId, before: TimelinePlace | None, limit: int
 ) -> Iterator[sa.Select[Any]]:
-    """Return what reads the newest of one kind after a place.
+    """Return the queries for the newest rows of one kind after a position.
 
-    Of its own kind by two queries, of its moment and of those before: the planner knows
-    of each how little it reads.
+    For the position's own kind there are two, one for its time and one for earlier
+    times: the planner knows of each how few rows it reads.
     """
     table, at, ids = _SOURCES[kind]
     parting = [_in_bytes(it) for it in ids]
@@ -95,7 +95,7 @@ def _parts(
 def timeline_query(
     user: UserId, before: TimelinePlace | None, limit: int
 ) -> sa.CompoundSelect[Any]:
-    """Return what reads the newest of each kind, each in columns of its own."""
+    """Return the query for the newest of each kind, each in its own columns."""
     return sa.union_all(
         *(
             _widened(kind, part.subquery())

@@ -1,8 +1,7 @@
 """Users by index, a page at a time.
 
-One filter says by which index a page is read; what else is wanted is looked at in what
-was read, of which there is a limit. Orders are those of bytes: each index that is used
-has the collation "C".
+One filter decides which index a page uses; the other filters are applied to the rows
+read, which are limited. The order is by bytes: each index used has the collation "C".
 """
 
 from collections.abc import Sequence
@@ -15,13 +14,13 @@ from payments_adapters.postgres.store import PostgresStore
 from payments_core.account import PaymentAccount
 from payments_core.user_list import EVERYBODY, UserFilter, UserPage, UserPlace
 
-# How many users a page reads, of whom it may want few: so many at once.
+# How many users a page reads at once, of whom few may match.
 READ_MAX: Final = 1_000
 CHUNK: Final = 200
-# Before all that is printable: what is not before a key and this one is behind the key.
+# Sorts before all printable characters: a key and this sort right after the bare key.
 _BEHIND: Final = "\x01"
 
-# As the indexes have it: "listed" is what is left when those are gone who were erased.
+# As in the indexes: "listed" users are all but the erased ones.
 _LISTED: Final = "user_id not like 'erased/%'"
 _BY_ID: Final = f"""
 select user_id, user_id as key from payment_accounts
@@ -33,7 +32,7 @@ select user_id, user_id as key from payment_accounts
 where payment_status = $2 and {_LISTED} and user_id collate "C" > $1
 order by user_id collate "C" limit {{most}}
 """  # noqa: S608  # our own texts
-# A user may have several of a product.
+# A user may have several subscriptions to a product.
 _BY_PRODUCT: Final = """
 select distinct on (user_id collate "C") user_id, user_id as key from subscriptions
 where product = $2 and user_id is not null
@@ -41,7 +40,7 @@ where product = $2 and user_id is not null
     and user_id collate "C" > $1
 order by user_id collate "C" limit {most}
 """
-# One user at most, whose place in the list may be that of the id or of the e-mail.
+# At most one user, whose position in the list may be that of the id or the e-mail.
 _ONE: Final = """
 select user_id, place.key from payment_accounts,
     unnest(array[user_id, email_key]) as place (key)
@@ -49,8 +48,8 @@ where {} = $2 and place.key collate "C" > $1
 """
 _BY_CUSTOMER: Final = _ONE.format("customer_id")
 _BY_EMAIL: Final = _ONE.format("email_key")
-# Of the ids that begin with a text, and of the e-mails that do. There is no upper
-# bound: of a range that it does not know the planner expects few rows, and sorts all.
+# Ids with a prefix, and e-mails with it. There is no upper bound: for an unknown range
+# the planner expects few rows, and sorts all.
 _STREAM: Final = f"""
 select user_id, key from (
     select user_id, {{key}} as key from payment_accounts
@@ -64,7 +63,7 @@ _BY_TEXT: Final = (
     f"select user_id, key from (({_IDS}) union all ({_EMAILS})) as found"  # noqa: S608  # our own texts
     ' order by key collate "C" limit {most}'
 )
-# Each by its key, in the order in which they were found: the whole table is not joined.
+# Each by its key, in the order found: without a join of the whole table.
 _WHOLE: Final = (
     "select found.key as place, account.* from ({found}) as found"  # noqa: S608  # our own texts
     f" cross join lateral ({statements.FIND_ACCOUNT_FOUND}) as account"
@@ -72,7 +71,7 @@ _WHOLE: Final = (
 
 
 class Reading(NamedTuple):
-    """By which index users are found after a place; `takes_all`: each is wanted."""
+    """The index that finds users after a position; `takes_all`: no further filter."""
 
     found: str
     values: Sequence[str]
@@ -83,7 +82,7 @@ class Reading(NamedTuple):
 
 
 def reading_of(wanted: UserFilter, after: UserPlace | None) -> Reading:
-    """Return how these users are found: by what finds the fewest, as a rule."""
+    """Return how to find these users: usually by the most selective filter."""
     place = after.key if after else ""
     given = attrs.asdict(wanted, recurse=False).values()
     is_alone = sum(it is not None for it in given) == 1

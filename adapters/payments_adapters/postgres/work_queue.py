@@ -23,22 +23,23 @@ from payments_core.job import LEASE as JOB_LEASE
 from payments_core.job_key import JobKind
 from payments_core.now import Now
 
-# How much due work is considered, to be fair: the oldest of it.
+# How many of the oldest due items are considered for fairness.
 CANDIDATES_MAX: Final = 1_000
 
-# A later release may know more kinds: what it asks for is left to it.
+# A later release may know more kinds: their jobs are left to it.
 _INTENT_KINDS: Final = ", ".join(f"'{kind.value}'" for kind in IntentKind)
 _OF_JOBS: Final = ", ".join(f"j.{name}" for name in statements.columns(jobs))
 _OF_INTENTS: Final = ", ".join(f"i.{name}" for name in statements.columns(intents))
 
-# The greatest fence of a job that was purged: a late worker's lease is never one of the
-# job that came after it.
+# The greatest fence of a purged job: a late worker's lease must never match a later job
+# with the same key.
 _PURGED: Final = "coalesce((select max(lease_no) from purged_jobs), 0)"
 
-# Each account's first comes before any account's second; of intents only the first is
-# claimed: it may need the others. What another process is claiming is skipped; that
-# it is due is asked once more with the row in hand. Each by its key: no more of the
-# candidates are looked up than are claimed or skipped, however many are due.
+# Each account's first item comes before any account's second; of a user's intents only
+# the first is claimed, because it may need the others. Items that another process is
+# claiming are skipped; that an item is due is checked again on the locked row. Each
+# look-up uses the key: no more candidates are looked up than are claimed or skipped,
+# however many are due.
 _CLAIM_JOBS: Final = f"""
 with due as (
     select kind, subject, due_at, row_number() over (
@@ -96,7 +97,7 @@ from held where i.id = held.id
 returning {_OF_INTENTS}, nextval('gateway_tickets') as sequence
 """  # noqa: S608  # our own names
 
-# One that was asked for meanwhile does not become a failing one.
+# A job that was requested meanwhile does not become failing.
 _RELEASE: Final = """
 update jobs set reason = $4, leased_until = null,
     due_at = case when $7 and asked <> $8 then due_at else $5 end,
@@ -104,7 +105,7 @@ update jobs set reason = $4, leased_until = null,
 where kind = $1 and subject = $2 and lease_no = $3 and not dead
 """
 
-# One that another process requests at this moment is left to it.
+# A sync that another process is just requesting is left to it.
 _REQUEST_OVERDUE: Final = f"""
 insert into jobs as j (
     kind, subject, reason, due_at, asked, attempts, lease_no, dead, user_id
@@ -123,8 +124,8 @@ where j.dead
 returning 1
 """  # noqa: S608  # our own names
 
-# Gone as an end and there as a job in one statement. One that is open already is asked
-# for once more, as `save_v1` has it.
+# Deleted as an end and inserted as a job in one statement. An open job is requested
+# once more, as in `save_v1`.
 _REQUEST_ENDED: Final = f"""
 with due as (
     select user_id from access_ends where due_at <= $1

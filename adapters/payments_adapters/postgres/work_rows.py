@@ -1,7 +1,7 @@
-"""Rows and values of intents and jobs, by hand as the others (`rows`).
+"""Rows and values of intents and jobs, mapped by hand like the others (`rows`).
 
-What an intent has of its own shape is JSON as we wrote it: it is read by nobody else
-but the release before, so its fields keep the names that they had there.
+The details of an intent are JSON in our own format: only the previous release also
+reads it, so its fields keep the names that they had there.
 """
 
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ def of_intent(intent: Intent) -> NewRow:
         "key": intent.key,
         "fingerprint": intent.fingerprint,
         "attempts": intent.lease.attempts,
-        # The release before knows no other lease than this.
+        # The previous release knows only this lease.
         "due_at": _due_at(intent.lease),
         "created_at": intent.created_at,
         "version": intent.version,
@@ -92,7 +92,7 @@ _NAMES: Final = {stored: name for name, stored in _STORED_NAMES.items()}
 
 def _json(value: object) -> str:
     stored = _renamed(msgspec.to_builtins(value), _STORED_NAMES)
-    # The release before does not know what is new: it is left out where it is empty.
+    # The previous release does not know new fields: empty ones are left out.
     stored = _without_empty(stored, _ADDED)
     return msgspec.json.encode(stored).decode()
 
@@ -122,7 +122,7 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
 
 
 def of_job(job: Job) -> NewRow:
-    """Return what `save_v1` takes of a job that is asked for."""
+    """Return the row of a requested job for `save_v1`."""
     return {
         "kind": job.key.kind.value,
         "subject": job.key.subject,

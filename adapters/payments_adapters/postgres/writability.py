@@ -1,4 +1,4 @@
-"""Whether the server behind our connections takes writes."""
+"""Whether the server behind our connections accepts writes."""
 
 import time
 from collections.abc import Callable
@@ -8,10 +8,10 @@ import attrs
 
 @attrs.define
 class Writability:
-    """What connections to one database learned last: it takes writes, or only reads.
+    """Whether one database accepts writes, as its connections learned last.
 
-    A failover leaves a server that only reads, and sessions of it in our pools. It is
-    said by whatever is asked or refused there, and taken back by a new session.
+    A failover leaves a read-only server, and sessions to it in our pools. Any refused
+    write or check sets this; a new session clears it.
     """
 
     _clock: Callable[[], float] = time.monotonic
@@ -23,7 +23,7 @@ class Writability:
             self._lost_at = self._clock()
 
     def regain(self) -> None:
-        """Note that a new session takes writes."""
+        """Note that a new session accepts writes."""
         self._lost_at = None
 
     @property
@@ -32,5 +32,5 @@ class Writability:
 
     @property
     def lost_for_s(self) -> float:
-        """Return for how many seconds no write was possible; 0 if one is."""
+        """Return for how many seconds no write has been possible; 0 if writes are."""
         return 0.0 if self._lost_at is None else self._clock() - self._lost_at
