@@ -65,7 +65,7 @@ def test_a_file_is_read() -> None:
         ("[products.p]\nprices = 'price_1'", "products.p.prices: not a list"),
         ("[products.p]\nprices = [1]", "products.p.prices: not a list of texts"),
         ("[products.p]\nprices = ['']", 'products.p.prices: "": not an id'),
-        ("[products.p]\nprices = ['a', 'a']", "products.p.prices: a is there twice"),
+        ("[products.p]\nprices = ['a', 'a']", "products.p.prices: a appears twice"),
         ("[products.p]\nfeatures = ['']", 'products.p.features: "": not 1 to 255'),
         ("[products.p]\nfeatures = ['a b']", "products.p.features: (a text"),
         ("[products.p]\nprice_features = []", "products.p.price_features: not a"),

@@ -88,7 +88,7 @@ def held(receiver: Receiver) -> str:
         (of_status(200), None),
         (of_status(400), "it answers 400"),
         (of_status(503), "it answers 503"),
-        (of_status(302), "it answers 302, and is not followed"),
+        (of_status(302), "it answers 302; redirects are not followed"),
         (lambda _: f"http://127.0.0.1:{free_port()}", "the connection is refused"),
         (lambda it: it.url.replace("http:", "https:"), "TLS fails"),
         (held, "no answer in time"),

@@ -4,10 +4,10 @@ import signal
 
 
 def main() -> None:
-    """Run the command line, which takes a moment to import.
+    """Run the command line, which takes some time to import.
 
-    Until it listens itself, Ctrl-C ends the process without a word: Python's own way is
-    a traceback of whatever is being imported.
+    Until it handles Ctrl-C itself, Ctrl-C ends the process silently: Python's default
+    is a traceback of the import in progress.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

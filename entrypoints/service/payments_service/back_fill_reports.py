@@ -1,7 +1,7 @@
-"""What back-fill found and what it failed of: counted, and told in the log.
+"""What back-fill found, and its failures: counted and logged.
 
-Rule: what the gateway refuses is told each time that it is asked, which is later and
-      later; what is not listed any more is an error, once.
+Rule: a refusal by the gateway is logged each time that it is called, with back-off;
+      events that are no longer listed are one error, once.
 """
 
 from collections import Counter
@@ -18,14 +18,14 @@ from payments_core.use_cases.back_fill_events import DUPLICATE
 
 @attrs.define
 class BackFillReports(BackFillListener):
-    """Counts of one process, by what became of the events."""
+    """Counts of one process, by the outcome of the events."""
 
     counts: Counter[str] = attrs.field(init=False)
     failures_count: int = attrs.field(init=False, default=0)
 
     @counts.default
     def _none_yet(self) -> Counter[str]:
-        # An alert on growth misses the first of a series that was not there.
+        # An alert on growth misses the first value of a new series.
         return Counter(dict.fromkeys((DUPLICATE, *(it.value for it in EventState)), 0))
 
     @override
@@ -51,6 +51,6 @@ class BackFillReports(BackFillListener):
             "events may be lost: Stripe does not list them any more",
             since=since.isoformat(),
             until=until.isoformat(),
-            advice="what changed in this time is known by syncs alone: "
+            advice="only syncs show what changed in this time: "
             f"payments reconcile --since {since:%Y-%m-%d}",
         )

@@ -1,19 +1,19 @@
-"""Card data does not come in here: numbers, security codes and tracks are recognised.
+"""Card data is not accepted: numbers, security codes and tracks are recognised.
 
-A card's number goes from the browser to the gateway and never through us; what comes
-here by mistake is refused, and never logged.
+A card number goes from the browser to the gateway and never through us; if it is sent
+here by mistake, it is refused, and never logged.
 
 Rule 1: a number is 13 to 19 digits of any script, with at most one space, dash or dot
-        between two of them (invisible characters do not count), that begins as a card
-        scheme's do, is as long as they are, and has a right check digit (Luhn).
-Rule 2: it begins and ends where a group of digits does. A group that is longer, glued
-        to an ASCII letter or underscore, or in a UUID, is an id's; other scripts do not
-        put spaces around a number. The first 15 digits after a "+" are a telephone's
-        (E.164).
-Rule 3: a number that was cut up (a list of groups, fields of groups), or hidden
-        (base64), is one too.
+        between two of them (invisible characters do not count), with the prefix and a
+        length of a card scheme, and a valid check digit (Luhn).
+Rule 2: it begins and ends at the boundary of a group of digits. A group that is longer,
+        adjacent to an ASCII letter or underscore, or in a UUID, belongs to an id; other
+        scripts do not put spaces around a number. The first 15 digits after a "+" are a
+        telephone number (E.164).
+Rule 3: a number that was split (a list of groups, fields of groups), or encoded
+        (base64), counts too.
 
-All of it is linear in the length of the text: senders choose it.
+All checks are linear in the length of the text: senders choose it.
 
 Source of the schemes: ISO/IEC 7812; en.wikipedia.org/wiki/Payment_card_number.
 """
@@ -50,8 +50,8 @@ _UUID: Final = re.compile(
 _UUID_LENGTH: Final = 36
 _PHONE_DIGITS_MAX: Final = 15
 
-# From and to which first four digits, and how many digits there may be in all. Of
-# Maestro only what its banks gave out: "50, 56 to 69" is a tenth of all numbers.
+# The range of the first four digits, and the possible numbers of digits. For Maestro
+# only what its banks issued: "50, 56 to 69" is a tenth of all numbers.
 _SCHEMES: Final = (
     (2200, 2204, range(16, 20)),  # Mir
     (2221, 2720, (16,)),  # Mastercard
@@ -75,18 +75,18 @@ _SCHEMES: Final = (
     (6440, 6599, range(16, 20)),  # Discover
     (6759, 6763, range(13, 20)),  # Maestro
 )
-# The sum of the digits of twice a digit.
+# The digit sum of a doubled digit.
 _DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
-# To the end of what the stripe holds: a security code is in it.
+# To the end of the track: it contains a security code.
 _TRACK: Final = re.compile(
     rf"%B\d(?:{_GAP}\d){{11,18}}+\^[^^]*+\^(?:[^?\r\n]{{0,80}}\?|[^?\s]*)"
     r"|;\d{12,19}+=(?:\d{4}|=)[\d=]*\??",
     re.IGNORECASE,
 )
-# Twelve bytes of text in base64 would be 16 letters; thirteen, a number's, are 18.
+# Twelve bytes are 16 letters in base64; thirteen, the shortest number, are 18.
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{18,}+")
 _URL_SAFE: Final = str.maketrans("-_", "+/")
-# Fields are read as people split a number: in fours, or as American Express does.
+# Fields count if split as people do: in fours, or as American Express does.
 _CUT_UP: Final = re.compile(
     r"(?<!\d)(?=(\d{4}(?: \d{4}){2,4}(?: \d{1,3})?|\d{4} \d{6} \d{4,5})(?!\d))"
 )
@@ -102,39 +102,39 @@ _FIELD: Final = re.compile(
 
 
 def is_card_field(name: str) -> bool:
-    """Say whether a field of this name is for card data, however it is spelled."""
+    """Return whether a field of this name is for card data, however it is spelled."""
     plain = "".join(filter(str.isalnum, name.casefold()))
     return _FIELD.fullmatch(plain) is not None
 
 
 def holds_card_number(text: str) -> bool:
-    """Say whether a card's number is in a text (rules 1 and 2)."""
+    """Return whether a text has a card number (rules 1 and 2)."""
     return next(_numbers(text), None) is not None
 
 
 def surrounds_card_number(text: str) -> bool:
-    """Say whether a card's number is in a text, also within a longer group or an id.
+    """Return whether a text has a card number, also within a longer group or id.
 
-    For what has no need to be long: of random ids of 32 hex digits it is one of a
-    thousand.
+    For texts that need not be long: one in a thousand random ids of 32 hex digits
+    matches.
     """
     return any(map(_surrounds_number, _DIGITS.finditer(text)))
 
 
 def holds_track(text: str) -> bool:
-    """Say whether the data of a magnetic stripe is in a text."""
+    """Return whether a text has the data of a magnetic stripe."""
     return _TRACK.search(text) is not None
 
 
 def holds_card_data(text: str) -> bool:
-    """Say whether a number or a track is in a text, as it is or in base64."""
+    """Return whether a text has a number or a track, plain or in base64."""
     return holds_card_number(text) or holds_track(text) or _is_hidden(text)
 
 
 def without_card_data(text: str) -> str:
-    """Return a text with every number and track blotted out.
+    """Return a text with every number and track masked.
 
-    What comes out holds none; blotting it out again changes nothing.
+    The result contains none; masking it again changes nothing.
     """
     text = _TRACK.sub(REDACTED, text)
     kept, end = [], 0
@@ -145,16 +145,16 @@ def without_card_data(text: str) -> str:
 
 
 def find_card_data(value: object, at: str = "") -> str | None:
-    """Return where in a decoded JSON value card data is; None if it is nowhere.
+    """Return where a decoded JSON value has card data; None if nowhere.
 
-    A JSON pointer (RFC 6901), put after `at`; "" is all of it. It is the parent's where
-    a name holds a number, so that a pointer never does. What is nested deeper than
-    `DEPTH_MAX` counts as well: no request needs it.
+    A JSON pointer (RFC 6901), appended to `at`; "" is the whole value. If a name
+    contains a number, it is the parent's pointer, so that a pointer never does.
+    Anything nested deeper than `DEPTH_MAX` counts as well: no request needs it.
     """
     below = _found(value, DEPTH_MAX)
     if below is None:
         return None
-    # Escaping puts digits in between: harmless names may become a number.
+    # Escaping inserts digits: harmless names may become a number.
     return at if holds_card_data(below) else at + below
 
 
@@ -173,7 +173,7 @@ def _found_in_object(fields: Mapping[str, object], depth: int) -> str | None:
     for name, inner in fields.items():
         is_field = inner is not None and is_card_field(str(name))
         below = "" if is_field else _found(inner, depth - 1)
-        # Written on the way back: each on the way there would be as long as all names.
+        # Built on return: on the way down each pointer would be as long as all names.
         if below is not None:
             return f"/{_escaped(str(name))}{below}"
     groups = " ".join(it for it in fields.values() if _is_group(it))
@@ -187,7 +187,7 @@ def _found_in_list(values: Sequence[object], depth: int) -> str | None:
         below = _found(inner, depth - 1)
         if below is not None:
             return f"/{number}{below}"
-    # Of strings only: numbers side by side are amounts.
+    # Only strings: adjacent numbers are amounts.
     groups = " ".join(it if _is_group(it) else "," for it in values)
     return "" if holds_card_number(groups) else None
 
@@ -201,10 +201,10 @@ def _holds_group(match: re.Match[str]) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    """Say whether a JSON number is a card's; 4e15 is a whole one, and a float."""
+    """Return whether a JSON number is a card number; also a float such as 4e15."""
     if not isinstance(value, int | float):
         return False
-    # Compared first: neither infinity nor thousands of digits can be written down.
+    # Compared first: infinity, or thousands of digits, cannot be formatted.
     if not 10 ** (DIGITS_MIN - 1) <= abs(value) < 10**DIGITS_MAX:
         return False
     return value == int(value) and holds_card_number(str(int(value)))
@@ -228,24 +228,24 @@ def _escaped(name: str) -> str:
 
 
 def _numbers(text: str) -> Iterator[tuple[int, int]]:
-    """Yield where each number in a text begins and ends, the longest of each place."""
+    """Yield the bounds of each number in a text, the longest one at each position."""
     for run in _RUN.finditer(text):
         end = 0
         for first, after in _numbers_of_run(text, *run.span()):
-            # After one that overlaps comes nothing new.
+            # Nothing new follows one that overlaps.
             if first >= end and not _in_uuid(text, first, after):
                 yield first, after
                 end = after
 
 
 def _numbers_of_run(text: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield what is a number among the groups of a run, the longest first.
+    """Yield the numbers among the groups of a run, longest first.
 
-    A run may hold more than the number: its expiry comes after a mere space.
+    A run may contain more than the number: an expiry may follow after a space.
     """
     places = [at for at in range(begin, end) if text[at].isdecimal()]
     digits = [int(text[at]) for at in places]
-    # Whether a group ends before the digit of this place, or begins with it.
+    # Whether a group ends before the digit at this position, or begins with it.
     bounds = [True, *(b - a > 1 for a, b in pairwise(places))]
     bounds.append(_GLUE.match(text, end) is None)
     sums = _luhn_sums(digits)
@@ -274,7 +274,7 @@ def _surrounds_number(run: re.Match[str]) -> bool:
 
 
 def _luhn_sums(digits: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Return sums of the digits before each place, for an even and an odd end.
+    """Return sums of the digits before each position, for an even and an odd end.
 
     A number's Luhn sum is a difference of two of them, however many overlap.
     """
@@ -287,7 +287,7 @@ def _luhn_sums(digits: Sequence[int]) -> tuple[list[int], list[int]]:
 
 @functools.cache
 def _lengths(*digits: int) -> Sequence[int]:
-    """Return how long numbers that begin with these four are, the longest first."""
+    """Return the lengths of numbers with these first four digits, longest first."""
     prefix = int("".join(map(str, digits)))
     for low, high, lengths in _SCHEMES:
         if low <= prefix <= high:
@@ -296,7 +296,7 @@ def _lengths(*digits: int) -> Sequence[int]:
 
 
 def _in_uuid(text: str, first: int, after: int) -> bool:
-    """Say whether a UUID overlaps with this place; two of them never overlap."""
-    # One more letter on each side, so that it shows what the UUID is glued to.
+    """Return whether a UUID overlaps with this position; two never overlap."""
+    # One more letter on each side, to see what is adjacent to the UUID.
     near = _UUID.finditer(text, max(0, first - _UUID_LENGTH), after + _UUID_LENGTH + 1)
     return any(it.start() < after and first < it.end() for it in near)

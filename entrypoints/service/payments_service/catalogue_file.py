@@ -1,8 +1,8 @@
-"""The catalogue as its owner writes it: a file in TOML, read strictly.
+"""The owner's catalogue file: TOML, read strictly.
 
-Rule 1: what is not understood is refused, and so is what is there twice: a feature that
-        is misspelt would be one that nobody has.
-Rule 2: all that is wrong is said at once, each with its key and a reason.
+Rule 1: unknown keys and duplicates are refused: a misspelled feature would be one that
+        nobody has.
+Rule 2: all faults are reported at once, each with its key and a reason.
 
 Source of the form: toml.io/en/v1.0.0.
 """
@@ -22,7 +22,7 @@ NAME_LENGTH_MAX: Final = 255
 TRIAL_DAYS_MAX: Final = 730
 DAYS_AFTER_END_MAX: Final = 366
 _PRODUCT: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
-# A key that has others is not shown.
+# A key with other characters is not shown.
 _SHOWN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _OF_PRODUCT: Final = frozenset(it.name for it in attrs.fields(CatalogueProduct)) - {
     "product"
@@ -33,10 +33,10 @@ Toml = Any  # any value of TOML
 
 
 def read_catalogue(text: str) -> Catalogue:
-    """Return the catalogue that a file has.
+    """Return the catalogue in a file.
 
     Raises:
-        ValueError: it is none; says each key that is wrong, and why.
+        ValueError: the file is not a catalogue; the text has each wrong key, and why.
     """
     try:
         found = read_toml(text)
@@ -54,7 +54,7 @@ def read_catalogue(text: str) -> Catalogue:
 
 @attrs.frozen
 class _Reading:
-    """What is read, and all that is wrong with it."""
+    """The products read so far, and all faults."""
 
     problems: list[str] = attrs.field(factory=list)
 
@@ -144,7 +144,7 @@ class _Reading:
                 self.wrong(key, f"{_shown(it)}: {error.reason}")
                 continue
             if it in found:
-                self.wrong(key, f"{it} is there twice")
+                self.wrong(key, f"{it} appears twice")
             found[it] = None
         return tuple(found)
 
@@ -164,7 +164,7 @@ class _Reading:
     def days(self, key: str, value: Toml, least: int, most: int) -> int | None:
         if value is None:
             return None
-        # For Python, true is a number.
+        # In Python, True is an int.
         is_number = isinstance(value, int) and not isinstance(value, bool)
         if not (is_number and least <= value <= most):
             self.wrong(key, f"not a whole number in {least}..{most}")
@@ -181,7 +181,7 @@ class _Reading:
 
 
 def _shown(key: str) -> str:
-    """Return a key or a text as it may be shown: it may be anything."""
+    """Return a key or a text if it is safe to show."""
     if not key:
         return '""'
     return key if _SHOWN.fullmatch(key) else "(a text with other characters)"

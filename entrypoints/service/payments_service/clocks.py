@@ -1,4 +1,4 @@
-"""The clocks of this machine."""
+"""The machine's clocks."""
 
 import time
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-# A process that was suspended with its machine must not take that time for none.
+# The time during which the machine was suspended must count.
 lease_seconds: Final[LeaseClock] = (
     partial(time.clock_gettime, time.CLOCK_BOOTTIME)
     if hasattr(time, "CLOCK_BOOTTIME")

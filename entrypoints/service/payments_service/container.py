@@ -1,7 +1,7 @@
-"""The composition root: all that a process is made of, wired at one place.
+"""The composition root: everything in a process is wired here.
 
-Which adapter a port meets is in `wiring`. punq takes any object for any key, so a
-provider states the port as its return type, and mypy checks the adapter there.
+`wiring` decides which adapter a port gets. punq accepts any object for any key, so a
+provider declares the port as its return type, and mypy checks the adapter there.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -70,9 +70,9 @@ _T = TypeVar("_T")
 
 @attrs.frozen(kw_only=True)
 class Overrides:
-    """Adapters that are wired in place of the usual ones; None is the usual one.
+    """Adapters that replace the usual ones; None is the usual one.
 
-    They are not opened here: whoever gives them opens and closes them.
+    They are not opened here: the caller opens and closes them.
     """
 
     clock: Clock | None = None
@@ -102,7 +102,7 @@ _NO_OVERRIDES: Final = Overrides()
 
 
 class Container:
-    """Resolves the use cases, and the few adapters that have to be opened."""
+    """Resolves the use cases, and the few adapters that must be opened."""
 
     def __init__(self, container: punq.Container, spans: Spans = NO_SPANS) -> None:
         self._container = container
@@ -124,7 +124,7 @@ class Container:
 
     @property
     def deliveries(self) -> Sequence[DeliverChanges]:
-        """Return what delivers to each endpoint."""
+        """Return the use case that delivers to each endpoint."""
         found: Sequence[DeliverChanges] = self._container.resolve(Deliveries).each
         return found
 
@@ -140,14 +140,14 @@ class Container:
 
     @property
     def reader(self) -> EventReader:
-        # A port, so not by its class: mypy takes protocols for no values.
+        # A port, so not resolved by class: mypy does not accept a protocol as a value.
         found: EventReader = self._container.resolve(EventReader)
         return found
 
 
 @asynccontextmanager
 async def opened(container: Container) -> AsyncIterator[None]:
-    """Open what the container's adapters talk to: the database, the gateway, others."""
+    """Open the connections of the adapters: to the database, the gateway, others."""
     async with (
         container[PostgresStore].opened(),
         container[StripeGateway].opened(),
@@ -166,7 +166,7 @@ def build_container(
 ) -> Container:
     """Wire everything; nothing is opened, connected or started yet.
 
-    `spans` are put around ports and use cases.
+    `spans` wrap ports and use cases.
 
     Raises:
         SettingsError: the JWT keys or the webhook secrets cannot be used.
@@ -235,7 +235,7 @@ def build_container(
     for it, provider in use_cases.items():
         made = measuring.made_by(it, provider)
         container.register(it, made, scope=punq.Scope.singleton)
-    # A wrong key is found now, not at the first request.
+    # A wrong key fails now, not at the first request.
     for eager, variable in _CHECKED.items():
         try:
             container.resolve(eager)

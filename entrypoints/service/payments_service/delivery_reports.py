@@ -1,4 +1,4 @@
-"""What becomes of deliveries: counted, and told where it is not well."""
+"""The results of deliveries: counted, and failures logged."""
 
 from collections import Counter
 from typing import Final
@@ -15,12 +15,12 @@ _WORDS: Final = ("delivered", "failed", "dead")
 
 @attrs.define
 class DeliveryReports(DeliveryListener):
-    """Counts of one process, by endpoint and what became of an attempt."""
+    """Counts of one process, by endpoint and result of the attempt."""
 
     counts: Counter[tuple[str, str]] = attrs.field(init=False, factory=Counter)
 
     def begin(self, endpoint: str) -> None:
-        """Count from zero: an alert on growth misses the first of a new series."""
+        """Begin at zero: an alert on growth misses the first value of a new series."""
         self.counts.update({(endpoint, word): 0 for word in _WORDS})
 
     @override

@@ -1,12 +1,12 @@
-"""Which part an endpoint plays, as it is noted at Stripe and nowhere else.
+"""The role of an endpoint, which is stored at Stripe and nowhere else.
 
-Rule 1: an endpoint is made for one rare type, and disabled at once: nothing is sent to
-        who does not know its secret yet. Only then its secret is written down.
-Rule 2: while its role is `made`, nobody may know its secret: it can be deleted. With
-        any other role its secret was written down.
-Rule 3: a secret is noted as a part of its digest, by which it is recognised and from
-        which it cannot be found.
-Rule 4: an endpoint without a role was made by hand, and is in use.
+Rule 1: an endpoint is created for one rare type, and disabled at once: a process that
+        does not have its secret yet receives nothing. Only then its secret is stored.
+Rule 2: while its role is `made`, the secret may be stored nowhere: the endpoint can be
+        deleted. With any other role the secret was stored.
+Rule 3: the mark of a secret is a part of its digest: it identifies the secret, which
+        cannot be computed from it.
+Rule 4: an endpoint without a role was created by hand, and is in use.
 """
 
 import hashlib
@@ -21,37 +21,37 @@ import attrs
 
 from payments_adapters.stripe.endpoint import Endpoint, EndpointMarks
 
-# Below the address at which the service is reached from outside.
+# Appended to the public address of the service.
 WEBHOOK_PATH: Final = "/payments-gateway/api/webhooks/stripe"
-# All routes of webhooks begin so.
+# The prefix of all webhook routes.
 _ROUTES: Final = WEBHOOK_PATH.removesuffix("stripe")
 DESCRIPTION: Final = "payments-gateway: made by `payments stripe`"
-# What an endpoint is made for, until its secret is written down: it is very rare.
+# The type that an endpoint is created for, until its secret is stored: it is very rare.
 RARE_TYPES: Final = frozenset({"charge.dispute.funds_reinstated"})
 _DIGEST_LENGTH: Final = 16
-# Servers of Stripe's need not agree to the second.
+# Stripe's servers may not agree to the second.
 _AHEAD_MAX: Final = timedelta(minutes=5)
 _PORTS: Final = {"http": 80, "https": 443}
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class Role(StrEnum):
-    # Its secret may be known to nobody.
+    # Its secret may be stored nowhere.
     MADE = "made"
-    # Its secret was written down; it is enabled once every process has it.
+    # Its secret was stored; it is enabled once every process has it.
     WAITING = "waiting"
     IN_USE = "in_use"
-    # Another one took its place.
+    # It was replaced.
     REPLACED = "replaced"
 
 
 def is_ours(endpoint: Endpoint) -> bool:
-    """Say whether an endpoint sends to a service like this one."""
+    """Return whether an endpoint sends to a service like this one."""
     return endpoint.marks.role is not None or _ROUTES in shown_url(endpoint.url)
 
 
 def shown_url(url: str) -> str:
-    """Return an address without what may be secret in it, or harm a terminal."""
+    """Return an address without secrets, and safe for a terminal."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -62,7 +62,7 @@ def shown_url(url: str) -> str:
 
 
 def address_of(url: str) -> str:
-    """Return by what two spellings of one address are the same."""
+    """Return a form that is equal for two spellings of one address."""
     try:
         parts = urlsplit(url)
         is_usual = parts.port == _PORTS.get(parts.scheme)
@@ -76,9 +76,9 @@ def address_of(url: str) -> str:
 
 
 def stripe_command(url: str, name: str, *words: str, is_thin: bool = False) -> str:
-    """Return a command of `payments stripe` for the endpoint of an address.
+    """Return a command of `payments stripe` for the endpoint at an address.
 
-    It can be pasted; what may be secret in the address is left out.
+    It can be pasted; parts of the address that may be secret are left out.
     """
     base = shown_url(url).partition(_ROUTES)[0]
     kind = ("--thin",) if is_thin else ()
@@ -87,12 +87,12 @@ def stripe_command(url: str, name: str, *words: str, is_thin: bool = False) -> s
 
 
 def digest_of(secret: str) -> str:
-    """Return by what a secret is recognised."""
+    """Return the mark of a secret."""
     return hashlib.sha256(secret.encode()).hexdigest()[:_DIGEST_LENGTH]
 
 
 def knows_secret(endpoint: Endpoint, secrets: Iterable[str]) -> bool | None:
-    """Say whether the endpoint's secret is one of these; None if that is not noted."""
+    """Return whether the endpoint's secret is one of these; None if it has no mark."""
     if endpoint.marks.secret is None:
         return None
     return endpoint.marks.secret in map(digest_of, secrets)
@@ -102,20 +102,20 @@ def role_of(endpoint: Endpoint) -> Role:
     try:
         return Role(endpoint.marks.role or Role.IN_USE)
     except ValueError:
-        # Of another release, or another's hand.
+        # Written by another release, or by hand.
         return Role.IN_USE
 
 
 def marked(endpoint: Endpoint, role: Role, at: datetime) -> EndpointMarks:
-    """Return the marks of an endpoint that plays a part from a moment on."""
+    """Return the marks of an endpoint that has a role from a time on."""
     since = at.astimezone(UTC).isoformat()
     return attrs.evolve(endpoint.marks, role=role.value, since=since)
 
 
 def since_of(endpoint: Endpoint, now: datetime) -> datetime:
-    """Return since when an endpoint plays its part, by Stripe's time `now`.
+    """Return since when an endpoint has its role, by Stripe's time `now`.
 
-    Long ago, if that is not noted; what is to come was noted by nobody of ours.
+    Long ago, if it has no mark; a time in the future was not written by us.
     """
     try:
         moment = datetime.fromisoformat(endpoint.marks.since or "")
@@ -129,7 +129,7 @@ def since_of(endpoint: Endpoint, now: datetime) -> datetime:
 class EndpointsHere:
     """The endpoints that send one kind of event to one address."""
 
-    # The one that was made first is the first one.
+    # Oldest first.
     endpoints: Sequence[Endpoint]
     at: datetime
 
@@ -137,7 +137,7 @@ class EndpointsHere:
     def of(
         cls, every: Iterable[Endpoint], url: str, at: datetime, *, is_thin: bool
     ) -> Self:
-        """Return those of an address, by Stripe's time `at`."""
+        """Return the endpoints at an address, by Stripe's time `at`."""
         address = address_of(url)
         found = [
             it
@@ -148,6 +148,6 @@ class EndpointsHere:
         return cls(found[::-1], at)
 
     def with_role(self, role: Role) -> Sequence[Endpoint]:
-        """Return those that play a part, the one that does so longest first."""
+        """Return the endpoints with a role, the longest in it first."""
         found = [it for it in self.endpoints if role_of(it) is role]
         return sorted(found, key=lambda it: since_of(it, self.at))

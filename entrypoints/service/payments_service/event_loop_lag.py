@@ -1,4 +1,4 @@
-"""How late tasks run, looked at all the time."""
+"""How late tasks run, measured continuously."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,7 @@ LOOK_EVERY_S: Final = 0.25
 
 @attrs.define(eq=False)
 class EventLoopLag:
-    """How much later than it asked for a sleeping task runs: all tasks are as late."""
+    """How much later than requested a sleeping task runs: all tasks are as late."""
 
     _sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _now: Callable[[], float] = perf_counter

@@ -11,7 +11,7 @@ from payments_service.tallies import CallTallies
 
 @attrs.define(eq=False)
 class GatewayReports(GatewayListener):
-    """Counts calls to Stripe, and what waited for the budget of all processes."""
+    """Counts calls to Stripe, and waits for the shared budget."""
 
     calls: CallTallies = attrs.field(init=False, factory=CallTallies)
     waits: Counter[str] = attrs.field(init=False, factory=Counter)

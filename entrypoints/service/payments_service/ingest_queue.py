@@ -1,18 +1,19 @@
 """Events that arrive together are recorded together.
 
 Rule 1: a batch begins when as many events wait as the last one answered or left
-        waiting, for two small batches cost more than one; at the latest after as long
-        again as the last one took, and 10 ms. After each wait in vain the next one is
-        half as long: whose callers do not wait for answers, their events come no
-        sooner. An event that comes after a quiet moment waits for nothing. An event is
-        recorded although its caller disconnects.
-Rule 2: what is locked goes back into the queue, and the batch goes on without it. Only
-        its own events wait, for five seconds at most; then they are refused as busy.
-Rule 3: after a save that timed out, each group of it is saved alone, by one lane of its
-        own, until it is saved or refused: for a moment first, so that several slow ones
-        are found soon, and those for longer after all others. A group that is slow is
-        saved alone for a minute; so at most one connection of a process stays with slow
-        accounts.
+        waiting, because two small batches cost more than one; at the latest after as
+        long again as the last batch took, at most 10 ms. Each such wait that times out
+        halves the next one: if callers do not wait for answers, their events do not
+        come sooner. After an idle time an event does not wait. An event is recorded
+        even if its caller disconnects.
+Rule 2: a locked group goes back into the queue, and the batch continues without it.
+        Only its own events wait, for at most five seconds; then they are refused as
+        busy.
+Rule 3: after a save that timed out, each group of it is saved alone, in a separate
+        lane, until it is saved or refused: first with a short timeout, so that several
+        slow groups are found soon, and slow ones for longer after all others. A slow
+        group is saved alone for a minute; so at most one connection of a process waits
+        for slow accounts.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ from payments_service.tallies import Tally
 BATCH_EVENTS_MAX: Final = 64
 WAITING_EVENTS_MAX: Final = 4096
 GATHER_MAX_S: Final = 0.01
-# Callers that were answered come again within it, mostly: that is noticed.
+# Most answered callers send again within this time; the wait adapts to it.
 GATHER_MIN_S: Final = GATHER_MAX_S / 4
 WAIT_S: Final = 5.0
 BACK_OFF_FIRST_S: Final = 0.01
@@ -47,7 +48,7 @@ _SIZES: Final = (1, 2, 4, 8, 16, 32, BATCH_EVENTS_MAX)
 
 
 def _ignore(_: GatewayEvent, __: Exception) -> None:
-    """Drop it: no listener was given."""
+    """Do nothing: no listener was given."""
 
 
 @attrs.define(eq=False)
@@ -61,9 +62,9 @@ class _Waiting:
 
 @attrs.define
 class IngestQueue:
-    """Takes one event a caller, and records many at once.
+    """Takes one event per caller, and records many at once.
 
-    `on_failure` hears of every event that could not be applied and was kept.
+    `on_failure` is called for every event that was stored but could not be applied.
     """
 
     _record: RecordFacts
@@ -72,18 +73,18 @@ class IngestQueue:
     _sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _waiting: deque[_Waiting] = attrs.field(init=False, factory=deque)
     _alone: dict[str, list[_Waiting]] = attrs.field(init=False, factory=dict)
-    # How many of a group that is saved alone wait for a lock, out of the lane.
+    # How many events of each group saved alone wait for a lock, outside the lane.
     _locked_alone: Counter[str] = attrs.field(init=False, factory=Counter)
     _slow: dict[str, float] = attrs.field(init=False, factory=dict)
     _tasks: set["asyncio.Task[None]"] = attrs.field(init=False, factory=set)
-    # How many events a batch waits for, while it is not too long after the last one.
+    # How many events a batch waits for, until the wait after the last one is over.
     _expected_count: int = attrs.field(init=False, default=1)
     _gather_s: float = attrs.field(init=False, default=GATHER_MAX_S)
     _batches_count: int = attrs.field(init=False, default=0)
     _lane_busy: bool = attrs.field(init=False, default=False)
     _slow_lane_busy: bool = attrs.field(init=False, default=False)
     _count: int = attrs.field(init=False, default=0)
-    # How many events were recorded together, and how often one was put back.
+    # How many events were recorded together, and how often one was retried.
     batches: Tally = attrs.field(init=False, factory=lambda: Tally(_SIZES))
     retries_count: int = attrs.field(init=False, default=0)
 
@@ -94,16 +95,16 @@ class IngestQueue:
 
     @property
     def alone_count(self) -> int:
-        """Return how many groups are saved alone, at present."""
+        """Return how many groups are saved alone now."""
         return len(self._avoided())
 
     async def __call__(self, event: GatewayEvent) -> Receipt:
         """Return once the event is durable.
 
         Raises:
-            Overloaded: too many wait already; nothing was kept.
-            AccountBusy: what it concerns stayed locked; send it again.
-            StoreUnavailable: it may or may not have been kept; send it again.
+            Overloaded: too many wait already; the event was not stored.
+            AccountBusy: its account stayed locked; send it again.
+            StoreUnavailable: it may or may not have been stored; send it again.
         """
         if self._count >= WAITING_EVENTS_MAX:
             raise Overloaded
@@ -112,7 +113,7 @@ class IngestQueue:
         self._waiting.append(_Waiting(event, facts_of(event), receipt, deadline))
         self._count += 1
         self._start_lane()
-        # Of a caller that goes away the event stays, and takes its room.
+        # If the caller disconnects, the event stays queued and still counts.
         return await receipt
 
     def _answer(self, waiting: _Waiting, receipt: Receipt) -> None:
@@ -124,11 +125,11 @@ class IngestQueue:
         self._count -= 1
         if not waiting.receipt.done():
             waiting.receipt.set_exception(error)
-            # A caller that goes away now does not read it: no bug to report.
+            # If the caller disconnects now, the unread error is not a bug to report.
             waiting.receipt.exception()
 
     async def drain(self) -> None:
-        """Return when nothing waits any more."""
+        """Wait until the queue is empty."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -154,20 +155,20 @@ class IngestQueue:
         try:
             count = min(len(self._waiting), BATCH_EVENTS_MAX)
             batch = self._in_time([self._waiting.popleft() for _ in range(count)])
-            # In the order of arrival, though some were put back: what comes after a
-            # newer payment of its account needs all of the account's history.
+            # In order of arrival, though some were retried: an event after a newer
+            # payment of its account needs the account's whole history.
             batch = sorted(batch, key=attrgetter("deadline"))
             await self._record_batch(batch)
         finally:
-            # Not by a callback of the task: an event that comes between the end of the
-            # batch and that callback would wait for a lane that is no more.
+            # Not in a callback of the task: an event that arrives between the end of
+            # the batch and that callback would wait for a lane that has ended.
             self._lane_busy = False
             self._expect_others(batch, self._monotonic() - began)
             self._start_lane()
 
     def _expect_others(self, batch: Sequence[_Waiting], took_s: float) -> None:
-        """Let those that were answered send their next events, for a moment."""
-        # A caller that went away sends nothing more.
+        """Wait briefly for the next events of the callers that were answered."""
+        # A caller that disconnected sends nothing more.
         answered = sum(it.receipt.done() and not it.receipt.cancelled() for it in batch)
         wait_s = min(took_s, self._gather_s)
         count = answered + len(self._waiting) if wait_s > 0 else 1
@@ -178,14 +179,14 @@ class IngestQueue:
 
     async def _expect_no_more(self, batches_count: int, wait_s: float) -> None:
         await self._sleep(wait_s)
-        # Not if a batch has begun meanwhile: it was no wait in vain.
+        # If a batch has begun meanwhile, the wait did not time out.
         if self._batches_count == batches_count and not self._lane_busy:
             self._expected_count = 1
             self._gather_s = max(self._gather_s / 2, GATHER_MIN_S)
             self._start_lane()
 
     def _in_time(self, waiting: Sequence[_Waiting]) -> list[_Waiting]:
-        """Refuse those whose callers have waited long enough; return the others."""
+        """Refuse the events that waited too long; return the others."""
         now = self._monotonic()
         for it in waiting:
             if now >= it.deadline:
@@ -193,7 +194,7 @@ class IngestQueue:
         return [it for it in waiting if now < it.deadline]
 
     async def _record_batch(self, batch: Sequence[_Waiting]) -> None:
-        # Without a call: it is on the way of every webhook.
+        # Inlined, because it runs for every webhook.
         self.batches.counts[bisect_left(_SIZES, len(batch))] += 1
         self.batches.total += len(batch)
         try:
@@ -208,7 +209,7 @@ class IngestQueue:
             self._settle(waiting, one)
 
     def _avoided(self) -> frozenset[str]:
-        """Return the groups that are saved alone, at present."""
+        """Return the groups that are saved alone now."""
         now = self._monotonic()
         for key in [key for key, until in self._slow.items() if until <= now]:
             del self._slow[key]
@@ -237,7 +238,7 @@ class IngestQueue:
             )
 
     def _put_back(self, waiting: _Waiting, alone: str | None) -> None:
-        """Try once more a little later, while its caller still waits."""
+        """Retry after a back-off, while the caller still waits."""
         if self._monotonic() >= waiting.deadline:
             self._fail(waiting, AccountBusy())
             return
@@ -257,7 +258,7 @@ class IngestQueue:
             self._waiting.append(waiting)
             self._start_lane()
             return
-        # With others it would lock them for as long as it is slow, if it is.
+        # Alone: if it is slow, a shared batch would lock the others meanwhile.
         self._locked_alone[alone] -= 1
         if not self._locked_alone[alone]:
             del self._locked_alone[alone]
@@ -274,8 +275,8 @@ class IngestQueue:
     async def _run_slow_lane(self) -> None:
         try:
             while self._alone:
-                # Those that were never slow by themselves come first, and each in turn,
-                # however many events one of them has.
+                # Groups that were never slow when alone come first, and each in turn,
+                # however many events one has.
                 key = min(self._alone, key=lambda key: key in self._slow)
                 await self._record_alone(key, self._alone[key])
                 for other, group in list(self._alone.items()):
@@ -295,7 +296,7 @@ class IngestQueue:
                 self.batches.add(len(batch))
                 recorded = await self._record([it.source for it in batch], wait_s=0)
         except TimeoutError:
-            # Its turn comes again after the others.
+            # It is retried after the others.
             self._mark_slow(key)
             return
         except Exception as error:  # noqa: BLE001  # it goes to the callers

@@ -1,8 +1,8 @@
 """How many requests are in flight at once, and which of them count.
 
-A request that waits for the rest of its body costs nothing but its connection, and
-anybody may send one slowly: it takes no place meanwhile, or a few slow senders would
-keep everybody else out.
+A request whose body is still arriving costs only its connection, and anybody can send
+one slowly: it does not count meanwhile, or a few slow senders would block everybody
+else.
 """
 
 import sys
@@ -13,7 +13,7 @@ from typing import Final
 
 import attrs
 
-# Methods that change nothing: they take a place as reads, and are counted as such.
+# Methods that change nothing: they count as reads.
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -28,9 +28,9 @@ class LaneName(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class InFlightLimits:
-    """How many requests a process has in flight at most: webhooks, and callers'.
+    """How many requests a process has in flight at most: webhooks, and other callers'.
 
-    A change waits for Stripe, for seconds if Stripe is slow, and costs nothing then.
+    A change waits for Stripe, for seconds if Stripe is slow; waiting costs nothing.
     """
 
     webhooks: int = 256
@@ -42,9 +42,9 @@ class InFlightLimits:
 class Lane:
     """Requests whose paths begin with `path`: at most `limit` are in flight.
 
-    Of all `methods`, if none are named. What comes besides is refused at once, before
-    anything of it is looked at: it would wait for longer than its caller does, and have
-    the others wait. `on_shed` hears of each.
+    With all `methods`, if none are given. A request over the limit is refused at once,
+    unread: it would wait for longer than its caller does, and delay the others.
+    `on_shed` is called for each.
     """
 
     name: str
@@ -59,6 +59,6 @@ def unlimited() -> Lane:
     return Lane("any", "", sys.maxsize)
 
 
-# Of the request that this task answers; of any other one `ANY`.
+# The lane of the request that this task answers; otherwise `ANY`.
 LANE: Final = ContextVar[Lane]("LANE")
 ANY: Final = unlimited()

@@ -1,9 +1,9 @@
-"""What limits refused, and declines of cards: counted, and told in the log.
+"""What limits refused, and declines of cards: counted and logged.
 
 Rule 1: each refusal is counted by its limit, of which there are few. Declines are
-        counted where their operation ended: in this process.
-Rule 2: of each limit one warning a minute, the first at once, with how many it stands
-        for. Who is refused may come as often as they like.
+        counted in the process in which their operation ended.
+Rule 2: one warning a minute for each limit, the first at once, with the number of
+        refusals it stands for. A refused caller may retry as often as they like.
 """
 
 from collections import Counter
@@ -23,7 +23,7 @@ DECLINES: Final = "declines"
 
 
 def _zeros(names: Iterable[StrEnum]) -> Counter[str]:
-    # An alert on growth misses the first of a series that was not there.
+    # An alert on growth misses the first value of a new series.
     return Counter({it.value: 0 for it in names})
 
 
@@ -38,21 +38,21 @@ class LimitReports:
     declines_refused_count: int = attrs.field(init=False, default=0)
 
     def limit(self, kind: RequestKind) -> None:
-        """Hear that a caller had too many requests of a kind."""
+        """Count a refusal: a caller had too many requests of a kind."""
         self.limited[kind.value] += 1
         self._warnings.warn("requests limited", kind.value, limit=kind.value)
 
     def shed_one(self, lane: str) -> None:
-        """Hear that a request was refused because too many were in flight."""
+        """Count a request refused because too many were in flight."""
         self.shed[lane] += 1
         self._warnings.warn("requests shed", lane, limit=lane)
 
     def decline(self, _: Intent) -> None:
-        """Hear that the bank said no during an operation that ended."""
+        """Count an operation during which the bank declined."""
         self.declined_count += 1
 
     def refuse_declined(self, user_id: UserId) -> None:
-        """Hear that a user's cards were declined too often for one more operation."""
+        """Count a refusal: a user had too many declines."""
         self.declines_refused_count += 1
         self._warnings.warn(
             "operations refused after declines",

@@ -6,14 +6,14 @@ import socket
 def listen(host: str, port: int) -> socket.socket:
     """Bind and listen at once: two processes may bind one port until one listens.
 
-    Port 0 takes a free one.
+    Port 0 binds a free port.
 
     Raises:
-        OSError: the address is taken, or not ours.
+        OSError: the address is in use, or not on this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns Nagle's algorithm off for a socket that says it is TCP; without
-    # that each answer waits 40 ms for an acknowledgement.
+    # asyncio disables Nagle's algorithm only for a socket that says it is TCP;
+    # otherwise each answer waits 40 ms for an acknowledgement.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -1,7 +1,7 @@
-"""JSON logs, one object a line, that never hold a body, a token or a secret.
+"""JSON logs, one object per line, that never contain a body, a token or a secret.
 
-Log lines give ids and reasons. As a second net, what looks like a secret is removed
-from every value here, whichever library logged it.
+Log lines have ids and reasons. As a second safeguard, anything that looks like a secret
+is removed from every value here, whichever library logged it.
 """
 
 import logging
@@ -24,7 +24,7 @@ from payments_service.card_data import (
 
 # The request that a line belongs to; `http.request_context` sets it for each.
 REQUEST_ID: Final = ContextVar("request_id", default="")
-# The trace that it is in, if there is one that is sampled; set by `tracing`.
+# The id of its trace, if that is sampled; set by `tracing`.
 TRACE_ID: Final = ContextVar("trace_id", default="")
 
 TEXT_LENGTH_MAX: Final = 2_000
@@ -41,13 +41,13 @@ _SECRET_NAME: Final = re.compile(
 
 
 def redacted(text: str) -> str:
-    """Return a text with nothing secret in it, cut; doing so again changes nothing."""
-    # Again, as long as it changes: "://4242 … 4242@" is a secret once it is "://[card]@".
+    """Return a text without secrets, truncated; repeating it changes nothing."""
+    # Repeated while it changes: "://4242 … 4242@" is a secret once it is "://[card]@".
     while (less := _blotted(text)) != text:
         text = less
     if len(text) <= TEXT_LENGTH_MAX:
         return text
-    # Cut last: half a secret no longer looks like one. Half an id may look like a card.
+    # Truncated last: half a secret is not recognised. Half an id may look like a card.
     return without_card_data(text[:TEXT_LENGTH_MAX])
 
 
@@ -61,7 +61,7 @@ def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 def _shown(key: str, value: object) -> object:
     if key.startswith("_") or value is None or isinstance(value, bool):
-        # structlog's own, taken out again later.
+        # structlog's own, removed later.
         return value
     if _SECRET_NAME.search(key) or is_card_field(key):
         return "[redacted]"
@@ -75,13 +75,13 @@ def _shown(key: str, value: object) -> object:
 
 
 def _first_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Cut what libraries append to a message: tracebacks, and what a task raised."""
+    """Remove what libraries append to a message: tracebacks and a task's exception."""
     event["event"] = str(event["event"]).partition("\n")[0]
     return event
 
 
 def _name_exceptions(record: logging.LogRecord) -> bool:
-    """Let `"… %s", error` say the kind of error, not its message."""
+    """Make `"… %s", error` log the class of the error, not its message."""
     if isinstance(record.args, tuple):
         record.args = tuple(
             type(arg).__name__ if isinstance(arg, BaseException) else arg
@@ -91,7 +91,7 @@ def _name_exceptions(record: logging.LogRecord) -> bool:
 
 
 def _places(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Show where an exception came from, never its message: drivers quote values."""
+    """Add where an exception was raised, never its message: drivers quote values."""
     info = event.pop("exc_info", None)
     if info is True:
         info = sys.exc_info()
@@ -129,7 +129,7 @@ _SHARED: Final[tuple[Processor, ...]] = (
 
 
 def configure(level: str) -> None:
-    """Send everything that is logged in this process to stderr, as JSON."""
+    """Send all logs of this process to stderr, as JSON."""
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -152,7 +152,7 @@ def configure(level: str) -> None:
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
-    # A call that cannot be formatted would be printed with its arguments.
+    # Otherwise a log call that cannot be formatted is printed with its arguments.
     logging.raiseExceptions = False
     for chatty in ("httpx", "httpcore", "uvicorn.access", "alembic", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""What each kind of process shows at its ops port."""
+"""The metrics of each kind of process, for its ops port."""
 
 from collections.abc import Sequence
 
@@ -46,7 +46,7 @@ from payments_service.work_reports import WorkReports
 
 
 def of_any(container: Container) -> Sequence[Collector]:
-    """Return what every process shows."""
+    """Return the metrics of every process."""
     return (
         DatabaseMetrics(container[PostgresStore]),
         ProcessMetrics(container[PostgresStore], container[EventLoopLag]),
@@ -59,7 +59,7 @@ def of_any(container: Container) -> Sequence[Collector]:
 
 
 def of_service(container: Container) -> Sequence[Collector]:
-    """Return what a process shows that serves requests."""
+    """Return the metrics of a process that serves requests."""
     refreshing = container[Refreshing]
     return (
         *of_any(container),
@@ -72,7 +72,7 @@ def of_service(container: Container) -> Sequence[Collector]:
 
 
 def of_worker(container: Container) -> Sequence[Collector]:
-    """Return what a worker shows."""
+    """Return the metrics of a worker."""
     return (
         *of_any(container),
         WorkMetrics(container[WorkReports]),

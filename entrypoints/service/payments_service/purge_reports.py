@@ -1,4 +1,4 @@
-"""What was deleted as kept long enough: counted."""
+"""Rows deleted after their retention: counted."""
 
 from collections import Counter
 
@@ -17,7 +17,7 @@ class PurgeReports(PurgeListener):
 
     @counts.default
     def _none_yet(self) -> Counter[str]:
-        # An alert on growth misses the first of a series that was not there.
+        # An alert on growth misses the first value of a new series.
         return Counter(dict.fromkeys((it.value for it in PurgeKind), 0))
 
     @override

@@ -1,6 +1,6 @@
-"""Warnings of what others may cause as often as they like: they fill no log.
+"""Warnings that others can cause as often as they like: limited, to keep the log small.
 
-Rule: of each one a minute, the first at once, with how many times it stands for.
+Rule: one a minute for each, the first at once, with the number that it stands for.
 """
 
 import time
@@ -16,14 +16,14 @@ WARN_EVERY_S: Final = 60.0
 
 @attrs.define
 class RareWarnings:
-    """Warnings of one process; what they are about are few words of ours."""
+    """Warnings of one process; their subjects are a few constants."""
 
     _monotonic: Callable[[], float] = time.monotonic
     _warned_at: dict[tuple[str, str], float] = attrs.field(init=False, factory=dict)
     _untold: Counter[tuple[str, str]] = attrs.field(init=False, factory=Counter)
 
     def warn(self, what: str, about: str, **told: str) -> None:
-        """Log what happened, with `told`, unless it was told less than a minute ago."""
+        """Log a warning with `told`, unless it was logged less than a minute ago."""
         series, now = (what, about), self._monotonic()
         self._untold[series] += 1
         if now - self._warned_at.get(series, -WARN_EVERY_S) < WARN_EVERY_S:

@@ -1,15 +1,15 @@
 """How many requests a caller may make, by the kind of route.
 
-Rule 1: one subject (issuer and `sub`) of a verified token has so many requests of a
+Rule 1: one subject (issuer and `sub`) of a verified token has a quota of requests of a
         kind a minute: as many at once, and then each as soon as its share of the minute
-        is over (the generic cell rate algorithm, which keeps one number a subject).
-Rule 2: an administrator has a kind of its own on all routes. What an application's
-        backend asks for all of its users is no caller's share.
-Rule 3: of each kind `SUBJECTS_MAX` subjects are known; the one that has not asked for
-        the longest is forgotten, and has its whole share again. Who is refused has
-        just asked, so a flood of others does not set it free.
+        is over (the generic cell rate algorithm, which stores one number per subject).
+Rule 2: an administrator has a separate kind on all routes. What an application's
+        backend requests for all of its users is not one caller's quota.
+Rule 3: of each kind `SUBJECTS_MAX` subjects are known; the least recently seen is
+        forgotten, and has its whole quota again. A refused subject was just seen, so a
+        flood of others does not reset it.
 
-It is the state of one process: N processes allow up to N times as much.
+The state is of one process: N processes allow up to N times as much.
 """
 
 import math
@@ -26,29 +26,29 @@ from payments_core.errors import RateLimited
 
 SUBJECTS_MAX: Final = 10_000
 WINDOW_S: Final = 60
-# Of adding up to a minute.
+# The rounding error of adding up a minute.
 _ROUNDING_S: Final = 1e-6
 
 
 class RequestKind(StrEnum):
-    """What a route is counted as; the name of its policy in an answer."""
+    """The kind that a route counts as; the name of its policy in an answer."""
 
     READ = "reads"
     CHANGE = "changes"
-    # What a stolen card could be tried by.
+    # Routes by which a stolen card could be tried.
     CARD = "cards"
     FEED = "feed"
-    # Of each token, not of each subject.
+    # Per token, not per subject.
     REVOCATION = "revocations"
-    # Of administrators, on any route.
+    # For administrators, on any route.
     ADMIN = "admin"
 
 
 @attrs.frozen(kw_only=True)
 class RateLimits:
-    """Requests a minute of one subject, by kind; 0 is no limit.
+    """Requests a minute for one subject, by kind; 0 is no limit.
 
-    A page that asks for the status each second, in two tabs, makes a tenth of `reads`.
+    A page that reads the status each second, in two tabs, uses a tenth of `reads`.
     """
 
     reads: int = 1_200
@@ -61,16 +61,16 @@ class RateLimits:
 
 @attrs.define
 class _Shares:
-    """What the subjects of one kind have left."""
+    """The quotas that the subjects of one kind have left."""
 
     quota: int
-    # Until when each subject's requests so far would take, one after the other.
+    # The time until which each subject's requests take, one share after the other.
     _busy_until: "OrderedDict[tuple[str, str], float]" = attrs.field(
         init=False, factory=OrderedDict
     )
 
     def wait_s(self, subject: tuple[str, str], now: float) -> float:
-        """Take a request in, and return 0; or return after how long there is room."""
+        """Count a request and return 0; or return how long until one is allowed."""
         known, share_s = self._busy_until, WINDOW_S / self.quota
         until = max(known.get(subject, now), now)
         over_s = until + share_s - now - WINDOW_S
@@ -89,7 +89,7 @@ def _shares_of(limits: RateLimits) -> Mapping[RequestKind, _Shares]:
 
 @attrs.define
 class RateLimiter:
-    """The limits of one process, and what each subject has left of them."""
+    """The limits of one process, and each subject's remaining quota."""
 
     _shares: Mapping[RequestKind, _Shares] = attrs.field(converter=_shares_of)
     _on_refused: Callable[[RequestKind], None] = lambda _: None
@@ -99,13 +99,13 @@ class RateLimiter:
         """Count a request of a verified caller.
 
         Raises:
-            RateLimited: the caller has made too many of the kind.
+            RateLimited: the caller has sent too many requests of the kind.
         """
         shares = self._shares.get(RequestKind.ADMIN if caller.is_admin else kind)
         if shares is None:
             return
         token = caller.token
-        # Who holds a stolen token uses up that token's share, and not its owner's.
+        # A stolen token uses up only its own quota, not its owner's.
         of = token.jti if kind is RequestKind.REVOCATION else token.user_id
         wait_s = shares.wait_s((token.issuer, of), self._monotonic())
         if wait_s:

@@ -1,12 +1,12 @@
 """Keys and secrets that change while a process serves.
 
-Rule 1: files are read again every 5 s, and compared by what they say: Kubernetes swaps
-        links, and a time says nothing. Never on the way of a request.
-Rule 2: what no process would start with is not taken: the old keys stay, it is logged
-        once, and counted until it is mended.
-Rule 3: what is at an address is read by `FetchedKeys`. Until it was read for the first
-        time the process is not ready; afterwards it stays ready, for webhooks need no
-        key of callers.
+Rule 1: files are read again every 5 s, and compared by content: Kubernetes swaps links,
+        so times are useless. Never while handling a request.
+Rule 2: content with which no process would start is not used: the old keys stay, the
+        error is logged once, and counted until it is fixed.
+Rule 3: keys at an address are read by `FetchedKeys`. Until the first read the process
+        is not ready; afterwards it stays ready, because webhooks need no keys of
+        callers.
 """
 
 import asyncio
@@ -38,8 +38,8 @@ from payments_core.ports import SystemClock
 from payments_service.settings import Settings, SettingsError
 
 FILES_EVERY_S: Final = 5.0
-# Of the smaller lane of callers, so that tokens of unknown keys never fill it, though
-# there are two issuers.
+# A part of the smaller lane of callers, so that tokens of unknown keys never fill it,
+# even with two issuers.
 _WAITING_PART: Final = 8
 _UNKNOWN_BYTES: Final = 32
 
@@ -48,18 +48,18 @@ _Take = Callable[[Settings], None]
 
 @attrs.define(eq=False)
 class RereadFiles:
-    """The files of `Settings.rereadable`, and who takes what is new in each."""
+    """The files of `Settings.rereadable`, and what uses the new content of each."""
 
     settings: Settings
     _takers: Mapping[str, _Take]
     _sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _texts: dict[str, str] = attrs.field(init=False, factory=dict, repr=False)
-    # Those that cannot be used now, and how often each became so.
+    # The files that cannot be used now, and how often each became so.
     refused: set[str] = attrs.field(init=False, factory=set)
     refusals: Counter[str] = attrs.field(init=False, factory=Counter)
 
     async def look(self) -> None:
-        """Read all again, and hand on what is new."""
+        """Read all files again, and apply changed ones."""
         for name in self.settings.rereadable:
             try:
                 # In a thread: a disk may hang, and keys are tried for weakness.
@@ -70,7 +70,7 @@ class RereadFiles:
                 continue
             self.refused.discard(name)
             if changed != self.settings:
-                # First: what it fails on is new at the next look too.
+                # First, because a file that failed is still new the next time.
                 self._takers[name](changed)
                 self.settings = changed
                 structlog.get_logger().info("read again", setting=name)
@@ -79,7 +79,7 @@ class RereadFiles:
     def _changed(self, name: str) -> tuple[str, Settings]:
         text = self.settings.file_text(name)
         if text == self._texts.get(name):
-            # Trying keys for weakness takes long for a thing that is done all the time.
+            # Checking keys for weakness takes too long to do all the time.
             return text, self.settings
         return text, self.settings.reread(name, text)
 
@@ -100,7 +100,7 @@ class RereadFiles:
             "a changed file is not used",
             setting=name,
             problems=error.problems,
-            advice="mend it: what it said before is in use, and no process starts",
+            advice="fix it: the previous content is in use, and no process can start",
         )
 
 
@@ -114,7 +114,7 @@ class _Logged(FetchListener):
                 "private keys are published",
                 setting=name,
                 kids=", ".join(published.leaked),
-                advice="their issuer has to replace them: no token of theirs is taken",
+                advice="their issuer must replace them: their tokens are refused",
             )
 
     @override
@@ -125,7 +125,7 @@ class _Logged(FetchListener):
 
 @attrs.define(eq=False)
 class Refreshing:
-    """What verifies tokens and webhooks, and what keeps its keys as they are now."""
+    """What verifies tokens and webhooks, and what keeps their keys current."""
 
     verifier: JwtVerifier | IssuersVerifier
     signatures: StripeSignatures
@@ -134,7 +134,7 @@ class Refreshing:
 
     @classmethod
     def of(cls, settings: Settings, clock: SystemClock) -> Self:
-        """Make all of it; nothing is read yet but what the settings say.
+        """Create all of it; only the settings have been read so far.
 
         Raises:
             SettingsError: keys or secrets cannot be used.
@@ -181,13 +181,13 @@ class Refreshing:
 
     @property
     def trouble(self) -> str | None:
-        """Return what is missing for the first token; None if nothing is."""
+        """Return what the first token still needs; None if nothing is missing."""
         missing = [it.name for it in self.fetched if it.age_s is None]
         return f"no keys yet of {', '.join(missing)}" if missing else None
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """End what a command or request still reads; only `kept` reads by itself."""
+        """Cancel reads in progress at the end; only `kept` reads periodically."""
         async with AsyncExitStack() as stack:
             for it in self.fetched:
                 await stack.enter_async_context(it.opened())
@@ -195,7 +195,7 @@ class Refreshing:
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
-        """Keep all as it is now, while this is open."""
+        """Keep all keys current while this is open."""
         loops = [it.keep_reading() for it in self.fetched]
         if self.files.settings.rereadable:
             loops.append(self.files.keep_looking())
@@ -223,8 +223,8 @@ def key_urls(settings: Settings) -> Mapping[str, KeyUrl]:
 
 
 def _secrets(settings: Settings) -> tuple[str, ...]:
-    """Return the secrets of webhooks; a worker, which takes none, has its own."""
-    # Known to nothing else, so no signature is by it.
+    """Return the secrets of webhooks; a worker, which receives none, has its own."""
+    # Random, so no signature matches it.
     unknown = f"whsec_{secrets.token_hex(_UNKNOWN_BYTES)}"
     return settings.stripe_webhook_secrets or (unknown,)
 
@@ -235,13 +235,13 @@ def _source(
     name: str,
     keys_of: Callable[[Settings], str | None],
 ) -> HeldKeys | FetchedKeys:
-    """Return the keys of an issuer: at an address, or else in the setting `name`."""
+    """Return the keys of an issuer: at an address, or in the setting `name`."""
     source = _fetched(settings, f"{name}_URL")
     if source is not None:
         return source
     keys = keys_of(settings)
     if keys is None:
-        # Settings of a worker, which verifies no token: none could be.
+        # A worker's settings have no keys: it verifies no tokens.
         return HeldKeys(None)
     with _blamed(name):
         held = HeldKeys(KeySet.from_jwks(keys))

@@ -1,7 +1,7 @@
-"""Where spans of a trace would go: around what is wired, and around requests.
+"""Where spans of a trace go: around wired objects, and around requests.
 
-`Spans` puts none anywhere, and is what a process has unless PAYMENTS_TRACES says `on`.
-The one that makes them is `payments_service.tracing`, which alone knows OpenTelemetry.
+`Spans` adds none, and is the default unless PAYMENTS_TRACES is `on`. The subclass that
+adds them is in `payments_service.tracing`, which alone imports OpenTelemetry.
 """
 
 from collections.abc import Callable
@@ -17,35 +17,35 @@ _T = TypeVar("_T")
 
 
 class Spans:
-    """Leaves everything as it is."""
+    """Adds no spans."""
 
     def port(self, port: Any, it: _T) -> _T:  # noqa: ARG002  # of those that override it
         """Return an adapter, with a span around each call of it."""
         return it
 
     def call(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:  # noqa: ARG002  # of those that override it
-        """Return what a use case of that name does, with a span around each call."""
+        """Return the call of the use case with that name, with a span around it."""
         return call
 
     def work(self, it: RunWork) -> RunWork:
-        """Return what works off jobs and intents, each in a trace of its own."""
+        """Return the use case that runs jobs and intents, each in its own trace."""
         return it
 
     def ingest_queue(
         self, record: RecordFacts, made: Callable[[RecordFacts], IngestQueue]
     ) -> IngestQueue:
-        """Return the queue that is made with what records its batches."""
+        """Return the queue, made with the use case that records its batches."""
         return made(record)
 
     def requests(self, app: ASGIApp) -> ASGIApp:
         """Return an application, with a span around each request.
 
-        It says what route it found by "route" in the scope's state.
+        It sets "route" in the scope's state to the matched route.
         """
         return app
 
     def close(self) -> None:
-        """Send what is left, and end; it takes two seconds at most."""
+        """Send the remaining spans, and close, within two seconds."""
 
 
 NO_SPANS: Final = Spans()

@@ -1,6 +1,6 @@
-"""What the nightly sweep found: counted, and told in the log.
+"""What the nightly sweep found: counted and logged.
 
-Rule: a log line has kinds and ids, and never what differs: that may be an e-mail.
+Rule: a log line has kinds and ids, and never the values: they may be e-mails.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ class SweepReports(SweepListener):
 
     @drifts.default
     def _no_drift_yet(self) -> Counter[str]:
-        # An alert on growth misses the first of a series that was not there.
+        # An alert on growth misses the first value of a new series.
         return Counter(dict.fromkeys((it.value for it in DriftKind), 0))
 
     @objects.default
@@ -61,6 +61,6 @@ class SweepReports(SweepListener):
         if isinstance(error, PaymentsError):
             structlog.get_logger().warning(said, reason=str(error))
         else:
-            # A bug, whose text may quote anything.
+            # A bug, whose message may quote anything.
             reason = type(error).__name__
             structlog.get_logger().error(said, reason=reason, exc_info=error)

@@ -1,7 +1,7 @@
 """Plain counts of one process, which `metrics` shows.
 
-A process is one thread: adding to a number takes no lock. What is hot adds to a tally
-by itself, without a call.
+A process has one thread: adding to a number needs no lock. The hot path adds to a tally
+directly, without a call.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import attrs
 
 from payments_core.errors import PaymentsError
 
-# Seconds: from what memory answers to where callers give up.
+# Seconds: from an answer out of memory to the timeout of callers.
 DURATIONS_S: Final = (
     0.001,
     0.0025,
@@ -37,7 +37,7 @@ BUG: Final = "bug"
 UNMATCHED: Final = "unmatched"
 SHED: Final = "shed"
 NO_STATUS: Final = 0
-# Of RFC 9110, and PATCH: what else a request may call its method is no word of ours.
+# RFC 9110, and PATCH: a request may have any other method.
 METHODS: Final = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
 )
@@ -45,7 +45,7 @@ OTHER: Final = "other"
 
 
 def outcome_of(error: BaseException | None) -> str:
-    """Return what a call came to: one of few words, and none of the input."""
+    """Return the outcome of a call: one of few words, with nothing of the input."""
     match error:
         case None:
             return OK
@@ -59,9 +59,9 @@ def outcome_of(error: BaseException | None) -> str:
 
 @attrs.define(eq=False)
 class Tally:
-    """How many values were at most as great as each bound, and more than the one below.
+    """How many values were at most each bound, and above the one below it.
 
-    The last of `counts` are those above all bounds; `total` is the sum of all values.
+    The last of `counts` is for values above all bounds; `total` is the sum.
     """
 
     bounds: Sequence[float] = DURATIONS_S
@@ -82,7 +82,7 @@ class Tally:
 
     @property
     def buckets(self) -> list[tuple[str, float]]:
-        """Return how many values were at most as great as each bound, and all."""
+        """Return how many values were at most each bound, and all."""
         shown, so_far = list[tuple[str, float]](), 0
         names = [*(str(float(bound)) for bound in self.bounds), "+Inf"]
         for name, count in zip(names, self.counts, strict=True):
@@ -91,7 +91,7 @@ class Tally:
         return shown
 
 
-# Of method, template and status.
+# The keys: method, template and status.
 AnswerKey = tuple[str, str, int]
 
 
@@ -99,15 +99,15 @@ AnswerKey = tuple[str, str, int]
 class RequestTallies:
     """Requests by method, route and status, with how long they took.
 
-    Who sends requests chooses none of the keys: a route is a template of ours, and a
-    method that is none of the usual ones is `other`.
+    The sender of a request chooses none of the keys: a route is one of our templates,
+    and an unusual method is `other`.
     """
 
     answers: dict[AnswerKey, Tally] = attrs.field(init=False, factory=dict)
     in_flight_count: int = attrs.field(init=False, default=0)
 
     def of(self, method: str, route: str, status: int) -> Tally:
-        """Return where such answers are counted."""
+        """Return the tally for such answers."""
         key = method if method in METHODS else OTHER, route, status
         return self.answers.setdefault(key, Tally())
 
@@ -125,14 +125,14 @@ class RequestTallies:
 
 @attrs.define(eq=False)
 class CallTally:
-    """Calls of one name, by what they came to, and how long they took in seconds."""
+    """Calls of one name, by outcome, and how long they took in seconds."""
 
     durations: Tally = attrs.field(init=False, factory=Tally)
     outcomes: Counter[str] = attrs.field(init=False)
 
     @outcomes.default
     def _none_failed_yet(self) -> Counter[str]:
-        # An alert on growth misses the first of a series that was not there.
+        # An alert on growth misses the first value of a new series.
         return Counter({OK: 0})
 
 

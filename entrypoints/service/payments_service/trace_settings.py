@@ -1,8 +1,8 @@
-"""What the OTEL_ variables may say where traces are on; read without OpenTelemetry.
+"""Checks the OTEL_ variables if traces are on; without importing OpenTelemetry.
 
-The SDK itself logs what it cannot read, and goes on with a default that may keep and
-send everything. Here that is refused before anything starts, and the variable is named;
-no reason quotes a value, which may hold a token.
+The SDK itself logs a value that it cannot read, and continues with a default that may
+sample and send everything. Here it is refused before anything starts, and the variable
+is named; no reason quotes a value, which may contain a token.
 """
 
 import re
@@ -21,9 +21,9 @@ SAMPLERS: Final = (
     *("parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"),
 )
 SAMPLER_USUAL: Final = "parentbased_traceidratio"
-# Of what begins a trace here: a request without a traceparent, a job, a delivery.
+# For what begins a trace here: a request without a traceparent, a job, a delivery.
 SAMPLED_RATIO: Final = 0.1
-# What the extra brings, and this release imports.
+# The packages of the extra that this release imports.
 _PACKAGES: Final = (
     *("opentelemetry.context", "opentelemetry.sdk"),
     *("opentelemetry.exporter.otlp.proto.http", "requests"),
@@ -39,11 +39,11 @@ _Read = Callable[[str], object]
 
 
 def require_traceable(settings: Settings, env: Mapping[str, str]) -> None:
-    """Make sure that a process can send traces, if it is to.
+    """Check that a process can send traces, if they are on.
 
     Raises:
-        SettingsError: the extra is not installed, or a variable asks for what this
-            release does not do or cannot be read.
+        SettingsError: the extra is not installed, or a variable is invalid or asks for
+            something that this release does not support.
     """
     if settings.traces == "off":
         return
@@ -56,15 +56,15 @@ def require_traceable(settings: Settings, env: Mapping[str, str]) -> None:
 
 
 def sampler_named(env: Mapping[str, str]) -> str:
-    """Return one of `SAMPLERS`, if the variable is right."""
+    """Return one of `SAMPLERS`, if the variable is valid."""
     return env.get(SAMPLER, "").strip().lower() or SAMPLER_USUAL
 
 
 def sampled_ratio(env: Mapping[str, str]) -> float:
-    """Return how many of all traces are kept by a sampler of a ratio: 0 to 1.
+    """Return the share of traces that a ratio sampler samples: 0 to 1.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a ratio.
     """
     return _ratio(env.get(SAMPLER_ARG, "").strip() or str(SAMPLED_RATIO))
 
@@ -77,7 +77,7 @@ def _is_installed(package: str) -> bool:
 
 
 def _problems(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield each variable that cannot be used, and why; what is empty is not given."""
+    """Yield each invalid variable, and why; an empty one counts as unset."""
     for name, read in _READ.items():
         if name in env:
             try:
@@ -94,7 +94,7 @@ def _queue_problems(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         most = _whole(env.get(queue, str(queue_usual)))
         at_once = _whole(env.get(batch, str(batch_usual)))
     except ValueError:
-        # It was named already.
+        # It was reported already.
         return
     if at_once > most:
         reason = f"must not be less than {batch}, which is {batch_usual} unless set"
@@ -102,7 +102,7 @@ def _queue_problems(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _certificate_problems(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    # Not needed where none is given, and not light.
+    # Imported here: rarely needed, and not small.
     import ssl  # noqa: PLC0415
 
     authority = _of_traces(env, "CERTIFICATE")
@@ -115,7 +115,8 @@ def _certificate_problems(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         path = env[name]
         try:
             if name == own:
-                # A key with a passphrase would be asked for at the terminal.
+                # For an encrypted key the passphrase would be prompted for at the
+                # terminal.
                 context.load_cert_chain(path, env[key] if key else None, lambda: "")
             elif Path(path).is_dir():
                 context.load_verify_locations(capath=path)
@@ -129,7 +130,7 @@ def _certificate_problems(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _of_traces(env: Mapping[str, str], rest: str) -> str | None:
-    """Return which variable of the two is read; that of traces comes first."""
+    """Return which of the two variables is read; the one for traces comes first."""
     names = (f"{_TRACES_PREFIX}{rest}", f"{_PREFIX}{rest}")
     return next((it for it in names if it in env), None)
 
@@ -177,7 +178,7 @@ def _number(text: str, least: float, most: float, wrong: str) -> float:
         number = float(text)
     except ValueError:
         raise ValueError(wrong) from None
-    # Of "nan" neither is true.
+    # Both are false for "nan".
     if not least <= number <= most:
         raise ValueError(wrong)
     return number

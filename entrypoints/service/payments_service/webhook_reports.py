@@ -1,16 +1,16 @@
-"""What became of webhooks that changed nothing: counted, and told in the log.
+"""Webhooks that changed nothing, by reason: counted and logged.
 
-A wrong secret, or an endpoint of the other mode, refuses every webhook, and nothing
-else shows it: Stripe alone would know, and give up after three days.
+With a wrong secret, or an endpoint of the other mode, every webhook is refused, and
+nothing else shows it: only Stripe knows, and gives up after three days.
 
 Rule 1: each refusal and each event that is quarantined or ignored is counted by its
-        reason, of which there are few: neither a reason nor a line holds anything of
-        the input. What is ignored is no trouble, and is not in the log.
-Rule 2: each event that was verified is counted by its type and what became of it at
-        once. A type that we do not know is `other`: Stripe chooses its name.
-Rule 3: of each other reason one warning a minute, the first at once, with how many it
-        stands for and what to do. Anybody may send what is refused, as often as they
-        like.
+        reason, of which there are few: neither a reason nor a log line contains any
+        input. An ignored event is not a problem, and is not logged.
+Rule 2: each verified event is counted by its type and its immediate outcome. An unknown
+        type is `other`: Stripe chooses its name.
+Rule 3: for each other reason one warning a minute, the first at once, with the number
+        it stands for and what to do. Anybody can send requests that are refused, as
+        often as they like.
 """
 
 from collections import Counter
@@ -24,40 +24,40 @@ from payments_core.errors import BadSignature, EventTypeMismatch, SignatureFault
 from payments_core.events import UNREADABLE, EventState, Outcome
 from payments_service.rare_warnings import RareWarnings
 
-# Reasons are constants of ours; a bug that makes others may not fill the memory.
+# Reasons are constants of ours; a bug that makes others must not fill the memory.
 REASONS_MAX: Final = 64
 OTHER: Final = "other"
-# What became of an event at once, besides the states of one that is kept.
+# The immediate outcomes of an event, besides the states of a stored one.
 DUPLICATE: Final = "duplicate"
 FAILED: Final = "failed"
 _OUTCOMES: Final = frozenset({*EventState, DUPLICATE, FAILED})
-# A thin event has a type of its own.
+# A thin event counts under a type of its own.
 _TYPES: Final = frozenset(
     {UNREADABLE, *FOLLOWED, *IGNORED, *(f"v1.{it}" for it in FOLLOWED)}
 )
 
 _ANYBODY: Final = (
-    "if Stripe reports failed deliveries, see docs/api.md, Webhooks; else it is not "
-    "Stripe that sends them"
+    "if Stripe reports failed deliveries, see docs/api.md, Webhooks; otherwise the "
+    "sender is not Stripe"
 )
 REMEDIES: Final = MappingProxyType(
     {
         SignatureFault.MISMATCH.value: (
             "compare PAYMENTS_STRIPE_WEBHOOK_SECRETS with the signing secret of this "
-            "endpoint, in this mode; while it is rolled, list both. A proxy may change "
-            "no byte of the body"
+            "endpoint, in this mode; while it is rolled, list both. A proxy must "
+            "not change the body"
         ),
         SignatureFault.STALE.value: (
-            "set the clock of this machine; what is held back for over five minutes, "
-            "by a proxy say, is refused too"
+            "set the clock of this machine; a webhook that is delayed for over five "
+            "minutes, by a proxy for example, is refused too"
         ),
         SignatureFault.MISSING.value: (
-            "a proxy may drop the header Stripe-Signature; else it is not Stripe that "
-            "sends them"
+            "a proxy may drop the header Stripe-Signature; otherwise the sender is not "
+            "Stripe"
         ),
         SignatureFault.MALFORMED.value: (
-            "a proxy may change the header Stripe-Signature; else it is not Stripe "
-            "that sends them"
+            "a proxy may change the header Stripe-Signature; otherwise the sender is "
+            "not Stripe"
         ),
         EventTypeMismatch.code: (
             "register this route at Stripe for its one type of event, or all types at "
@@ -66,9 +66,9 @@ REMEDIES: Final = MappingProxyType(
     }
 )
 QUARANTINED: Final = (
-    "nothing of it was applied: `payments webhook list --state quarantined` lists "
+    "it was not applied: `payments webhook list --state quarantined` lists "
     "them, `payments webhook show ID` shows one. Once its reason is gone, "
-    "`payments webhook replay ID` applies it; `link` says whose it is, `close` ends it"
+    "`payments webhook replay ID` applies it; `link` sets its owner, `close` closes it"
 )
 
 
@@ -87,12 +87,12 @@ class WebhookReports:
     refused: Counter[str] = attrs.field(init=False)
     quarantined: Counter[str] = attrs.field(init=False, factory=Counter)
     ignored: Counter[str] = attrs.field(init=False)
-    # By type and outcome. Who has one that is there already counts it without a call.
+    # By type and outcome. The hot path increments an existing key without a call.
     received: dict[tuple[str, str], int] = attrs.field(init=False)
 
     @refused.default
     def _none_yet(self) -> Counter[str]:
-        # An alert on growth misses the first of a series that was not there.
+        # An alert on growth misses the first value of a new series.
         return Counter(dict.fromkeys(REMEDIES, 0))
 
     @ignored.default
@@ -104,24 +104,24 @@ class WebhookReports:
         return {(it, EventState.APPLIED.value): 0 for it in FOLLOWED}
 
     def receive(self, type_: str, outcome: str) -> None:
-        """Hear what became of an event that was verified."""
+        """Count a verified event by its immediate outcome."""
         known = type_ if type_ in _TYPES else OTHER
         key = known, outcome if outcome in _OUTCOMES else OTHER
         self.received[key] = self.received.get(key, 0) + 1
 
     def refuse(self, error: Exception) -> None:
-        """Hear that a webhook was answered with this error: nothing of it was kept."""
+        """Count a webhook that was refused with this error: it was not stored."""
         reason = _bounded(self.refused, reason_of(error))
         self.refused[reason] += 1
         to_do = REMEDIES.get(reason, _ANYBODY)
         self._warnings.warn("webhook refused", reason, reason=reason, to_do=to_do)
 
     def keep(self, outcome: Outcome) -> None:
-        """Hear that an event is quarantined or ignored.
+        """Count an event that is quarantined or ignored.
 
-        That is as it comes, or by the job that it waits for.
+        Either on arrival, or by the job that it waits for.
         """
-        # What a parser says of a field would be a series of each field.
+        # A parser's reason, with the name of a field, would be a series per field.
         word = (outcome.reason or OTHER).partition(": ")[0]
         is_ignored = outcome.state is EventState.IGNORED
         counts = self.ignored if is_ignored else self.quarantined

@@ -1,6 +1,6 @@
-"""What became of jobs and intents that this process claimed: counted.
+"""The outcomes of jobs and intents that this process claimed: counted.
 
-Rule: what failed, or was put off, is told by `RunWork` itself: it raises neither.
+Rule: failures and reschedules are logged by `RunWork` itself: it does not raise them.
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,7 +16,7 @@ from payments_service.tallies import CallTallies
 
 
 def _zeros() -> CallTallies:
-    # An alert on growth misses the first of a series that was not there.
+    # An alert on growth misses the first value of a new series.
     tallies = CallTallies()
     for kind in (
         *(f"job {it}" for it in JobKind),
@@ -35,7 +35,7 @@ class WorkReports:
     async def run(
         self, work: Callable[[Claimed], Awaitable[Exception | None]], claimed: Claimed
     ) -> None:
-        """Do a piece of work, and count what became of it; what it raises goes on."""
+        """Run a piece of work, and count its outcome; its errors are raised."""
         began = perf_counter()
         error: BaseException | None = None
         try:

@@ -1,13 +1,14 @@
-"""The worker: due work, claimed and done side by side, until it is asked to stop.
+"""The worker: due work, claimed and run concurrently, until it is asked to stop.
 
-Rule 1: any number of workers may run; what one of them drops, another one claims when
-        its lease has run out.
-Rule 2: asked to stop, it claims nothing more, waits for what it does, and then cuts
-        that off: within `FINISH_WITHIN_S`, whatever does not answer.
-Rule 3: without work it polls after a moment; without a database, after a while.
-Rule 4: back-fill, the nightly sweep, the purge, the sequencer of the feed, what
-        completes the log and what delivers to each endpoint run beside all that, each
-        one turn after the other: however long they take, no job waits for them.
+Rule 1: any number of workers may run; if one drops work, another claims it when the
+        lease has expired.
+Rule 2: asked to stop, it claims nothing more, waits for running work, and then cancels
+        it: within `FINISH_WITHIN_S`, even if something does not answer.
+Rule 3: without work it polls again after a short wait; without a database, after a
+        longer one.
+Rule 4: back-fill, the nightly sweep, the purge, the feed's sequencer, the completion of
+        the log and the deliveries to each endpoint run beside all that, each one turn
+        after the other: however long they take, no job waits for them.
 """
 
 import asyncio
@@ -29,24 +30,24 @@ from payments_service.work_reports import WorkReports
 
 AT_ONCE: Final = 8
 IDLE_S: Final = 0.5
-# It goes on within this once a database is back.
+# Work continues within this time after the database is back.
 IDLE_MAX_S: Final = 4.0
-# Well within the time that Kubernetes gives a pod to end.
+# Well within the time that Kubernetes gives a pod to terminate.
 FINISH_WITHIN_S: Final = 15.0
-# A repair: what is linkable is linked where it is saved. It reads all that is unlinked.
+# A repair: normally a save links what it can. It reads everything unlinked.
 LINK_EVERY_S: Final = 30.0
 PREPARE_EVERY_S: Final = 3600.0
-# How often it is asked whether a turn of a loop is due: one small statement.
+# How often to check whether a loop's turn is due: one small statement.
 LOOP_POLL_S: Final = 5.0
 LOOP_WAIT_MAX_S: Final = 300.0
-# A change reaches the feed within this: one statement that mostly finds nothing.
+# A change reaches the feed within this: one statement that usually finds nothing.
 FEED_POLL_S: Final = 0.15
-# A change is on its way to an endpoint within this: two statements that mostly find
-# nothing, for each endpoint.
+# A change is sent to an endpoint within this: two statements that usually find nothing,
+# for each endpoint.
 DELIVERY_POLL_S: Final = 0.5
 
 Chore = Callable[[], Awaitable[object]]
-# Takes a turn, if one is due, and ends between pages once it is to stop. It says
+# Takes a turn, if one is due, and ends between pages when asked to stop. Returns
 # whether the next turn is due at once.
 Loop = Callable[[Callable[[], bool]], Awaitable[bool]]
 BACK_FILL: Final = "back-fill"
@@ -60,7 +61,7 @@ DELIVERY: Final = "delivery "
 
 @attrs.define
 class Worker:
-    """Does what is due, `at_once` pieces of work at a time."""
+    """Runs due work, `at_once` pieces at a time."""
 
     _work: RunWork
     _prepare: Chore
@@ -91,7 +92,7 @@ class Worker:
             loops[SWEEP] = container[SweepNightly]
 
         async def prepare() -> None:
-            # By the clock that bodies are kept by.
+            # With the clock by which bodies are stored.
             today = work.clock().date()
             await partitions.prepare(container[PostgresStore], today)
 
@@ -135,7 +136,7 @@ class Worker:
         await self._finish(beside | self._running)
 
     async def back_fill(self) -> None:
-        """Take the turns of back-fill that are due now, to the end of the list.
+        """Run the turns of back-fill that are due now, to the end of the list.
 
         Raises:
             StoreUnavailable: the database does not answer.
@@ -145,7 +146,7 @@ class Worker:
             goes_on = await back_fill(self._stop.is_set)
 
     async def give_positions(self) -> None:
-        """Give positions to all that has none.
+        """Give positions to all changes that have none.
 
         Raises:
             StoreUnavailable: the database does not answer.
@@ -155,7 +156,7 @@ class Worker:
             goes_on = await give(self._stop.is_set)
 
     async def deliver(self) -> None:
-        """Deliver what is due now, to all endpoints at once.
+        """Run the deliveries that are due now, to all endpoints at once.
 
         Raises:
             StoreUnavailable: the database does not answer.
@@ -176,7 +177,7 @@ class Worker:
                     continue
                 wait_s = poll_s
             except StoreUnavailable:
-                # The loop of jobs tells it.
+                # The loop of jobs reports it.
                 wait_s = min(max(wait_s * 2, IDLE_S), IDLE_MAX_S)
             except Exception:  # noqa: BLE001  # a bug must not end it
                 wait_s = min(wait_s * 2, LOOP_WAIT_MAX_S)
@@ -184,7 +185,7 @@ class Worker:
             await self._rest(wait_s)
 
     async def once(self) -> int:
-        """Do what is due now, to its end; return how much it was.
+        """Run the work that is due now to its end; return how much it was.
 
         Raises:
             StoreUnavailable: the database does not answer.
@@ -194,7 +195,7 @@ class Worker:
         return len(claimed) + await self._work.link()
 
     async def _start(self) -> int:
-        """Claim as much as there is room for; return how much is under way."""
+        """Claim as much as there is room for; return how much is running."""
         room = self._at_once - len(self._running)
         for claimed in await self._work.claim(room) if room else ():
             task = asyncio.create_task(self._do(claimed))
@@ -206,13 +207,13 @@ class Worker:
         try:
             await self._reports.run(self._work, claimed)
         except StoreUnavailable:
-            # Its lease runs out, and it is due again.
+            # Its lease expires, and it is due again.
             self._store_is_gone = True
         except Exception:  # noqa: BLE001  # nobody else hears of it
             structlog.get_logger().exception("work failed")
 
     async def _until_there_is_room(self, *, more: bool) -> None:
-        """Wait for the next piece of work to end, or for a moment."""
+        """Wait for the next piece of work to end, or for a short time."""
         if more and self._running:
             stopped = asyncio.create_task(self._stop.wait())
             await asyncio.wait(
@@ -225,7 +226,7 @@ class Worker:
     async def _finish(self, running: "set[asyncio.Task[None]]") -> None:
         if not running:
             return
-        # Since it was asked to stop: a database that does not answer took time already.
+        # Counted from the stop: an unavailable database took time already.
         so_far_s = time.monotonic() - self._stopped_at
         within_s = max(self._finish_within_s - so_far_s, 0)
         _, left = await asyncio.wait(running, timeout=within_s)
@@ -244,7 +245,7 @@ class Worker:
 
 @attrs.define
 class _Regularly:
-    """Does a chore, but not more often than once in some seconds."""
+    """Runs a chore, at most once in some seconds."""
 
     every_s: float
     chore: Chore

@@ -1,7 +1,7 @@
-"""What a process measures of itself, for the ops port to show.
+"""The metrics of a process, shown on the ops port.
 
-Each collector shows one subject: it reads what is counted elsewhere, when it is asked.
-Labels are kinds, states, names and routes of our own: nothing that a caller, or Stripe,
-chooses is one, so that no person is named and the number of series is bounded.
-docs/metrics.md lists all of them; a test holds it to what is shown.
+Each collector covers one subject: it reads counts that are kept elsewhere, at the time
+of the scrape. Labels are our own kinds, states, names and routes: nothing that a caller
+or Stripe chooses is a label, so no person is named and the number of series is bounded.
+docs/metrics.md lists all metrics; a test compares it with them.
 """

@@ -1,10 +1,9 @@
-"""What waits in the database, and for how long: read when it is shown.
+"""What waits in the database, and for how long: read at the time of the scrape.
 
-Rule 1: what cannot be read is not a number: an alarm on it has to say what it does
-        without one. A database that does not answer costs a look no more than
-        `READ_WITHIN_S`, and everything else is shown, also where it refuses: a bug
-        is logged.
-Rule 2: counts go up to `COUNTED_MAX`. An age is 0 while nothing waits.
+Rule 1: a value that cannot be read is NaN: an alert on it must say what it does then.
+        If the database does not answer, a scrape takes no longer than `READ_WITHIN_S`,
+        and everything else is shown, also if it refuses: a bug is logged.
+Rule 2: counts stop at `COUNTED_MAX`. An age is 0 while nothing waits.
 """
 
 import asyncio
@@ -41,24 +40,24 @@ from payments_core.ports import (
 from payments_core.use_cases.back_fill_events import EVENT_BACK_FILL
 from payments_service.metrics import families
 
-# More than that is as bad.
+# More makes no difference.
 COUNTED_MAX: Final = 10_000
-# A scrape is given ten seconds, if nothing else is said.
+# A scrape has ten seconds by default.
 READ_WITHIN_S: Final = 5.0
 
 _LAG: Final = "payments_event_back_fill_lag_seconds"
 _LOOPS: Final[Mapping[str, tuple[str, str]]] = {
     _LAG: (
         EVENT_BACK_FILL,
-        "How old the time is up to which all listed events were read.",
+        "Age of the time up to which all listed events were read.",
     ),
     "payments_sweep_age_seconds": (
         SWEEP,
-        "How old the time is up to which a sweep has compared all.",
+        "Age of the time up to which a sweep has compared everything.",
     ),
     "payments_purge_age_seconds": (
         PURGE,
-        "How long ago all that was kept long enough was deleted.",
+        "How long ago a purge last deleted everything past its retention.",
     ),
 }
 _ENDPOINT: Final = "endpoint"
@@ -67,7 +66,7 @@ _STATE: Final = "state"
 
 @attrs.frozen
 class BacklogReaders:
-    """Where a worker reads what waits; `endpoints` are those that are delivered to."""
+    """Where a worker reads what waits; `endpoints` are the delivery endpoints."""
 
     jobs: JobDirectory
     events: EventLog
@@ -85,7 +84,7 @@ _Values = Mapping[str, float]
 
 @attrs.frozen
 class _Read:
-    """What one look read; of what it did not come to, nothing is a number."""
+    """The values that one measurement read; unread ones are NaN."""
 
     failing: float = math.nan
     open: _Values = attrs.field(factory=dict)
@@ -96,9 +95,9 @@ class _Read:
 
 @attrs.define(eq=False)
 class BacklogMetrics(families.Measured):
-    """What was there when it was last measured; before that, nothing is a number.
+    """The backlog as last measured; before that, every value is NaN.
 
-    Those who look at once wait for one look: it takes one connection, and none of them
+    Concurrent scrapes share one measurement: it takes one connection, and none of them
     is shown half of it.
     """
 
@@ -109,10 +108,10 @@ class BacklogMetrics(families.Measured):
 
     @override
     async def measure(self) -> None:
-        """Read all of it, as far as the database answers."""
+        """Read all values, as far as the database answers."""
         if self._look is None or self._look.done():
             self._look = asyncio.create_task(self._measure())
-        # Who goes away ends it for nobody.
+        # A cancelled scrape does not cancel it for the others.
         await asyncio.wait([self._look])
 
     async def _measure(self) -> None:
@@ -122,14 +121,14 @@ class BacklogMetrics(families.Measured):
                 async for it in self._reads():
                     read = it
         except (Unavailable, TimeoutError):
-            # What else would be read would be waited for as well.
+            # The remaining reads would time out as well.
             pass
         except Exception as error:  # noqa: BLE001  # all else is shown
             structlog.get_logger().error("backlog cannot be read", exc_info=error)
         self._read = read
 
     async def _reads(self) -> AsyncIterator[_Read]:
-        """Yield what is read so far, each time that there is more."""
+        """Yield the values read so far, after each read."""
         it, now = self._readers, self._readers.system_clock()
         yield (read := _Read(failing=await it.jobs.count_failing(limit=COUNTED_MAX)))
         counts = {
@@ -151,7 +150,7 @@ class BacklogMetrics(families.Measured):
     async def _age_of(self, loop: str) -> float:
         kept = await self._readers.checkpoints.find(loop)
         if kept is None or kept.reached_at is None:
-            # It never came to an end.
+            # It has never completed.
             return math.nan
         return (self._readers.clock() - kept.reached_at).total_seconds()
 
@@ -159,7 +158,7 @@ class BacklogMetrics(families.Measured):
     def collect(self) -> Iterator[Metric]:
         yield families.gauge(
             "payments_jobs_failing",
-            "Jobs whose quick attempts are used up: they are tried once a day.",
+            "Jobs that used up their quick attempts: they are tried once a day.",
             self._read.failing,
         )
         yield families.gauges(
@@ -176,7 +175,7 @@ class BacklogMetrics(families.Measured):
         yield from self._told()
         yield families.gauges(
             "payments_gateway_budget",
-            "Calls to Stripe that all processes together may make at this moment.",
+            "Calls to Stripe that all processes together may make now.",
             _ENDPOINT,
             self._read.calls_left,
         )
@@ -186,22 +185,22 @@ class BacklogMetrics(families.Measured):
         due = it.due_jobs if it else None
         yield families.gauge(
             "payments_events_oldest_pending_age_seconds",
-            "How long ago the event was received that is pending for longest.",
+            "How long ago the oldest pending event was received.",
             _age(it.pending_since, clocks.clock()) if it else math.nan,
         )
         yield families.gauge(
             "payments_jobs_due",
-            "Jobs that are due and that nobody works on.",
+            "Jobs that are due and not leased.",
             due.count if due else math.nan,
         )
         yield families.gauge(
             "payments_jobs_oldest_due_age_seconds",
-            "For how long the job is due that is due for longest.",
+            "For how long the oldest due job has been due.",
             _age(due.since, clocks.system_clock()) if due else math.nan,
         )
         yield families.gauge(
             "payments_unlinked_payments",
-            "Payments that are no user's; not those that a person unlinked.",
+            "Payments without a user, except those that a person unlinked.",
             it.unlinked_payments if it else math.nan,
         )
 
@@ -218,7 +217,7 @@ class BacklogMetrics(families.Measured):
         )
         yield families.gauges(
             "payments_intents_oldest_age_seconds",
-            "How long ago the oldest operation began that is not finished.",
+            "How long ago the oldest unfinished operation began.",
             _STATE,
             ages,
         )
@@ -227,18 +226,18 @@ class BacklogMetrics(families.Measured):
         it, now = self._read.backlog, self._readers.clock()
         yield families.gauge(
             "payments_feed_lag_seconds",
-            "How long ago the earliest change was recorded that the feed has not yet.",
+            "How long ago the oldest change that is not yet in the feed was recorded.",
             _age(it.unnumbered_since, now) if it else math.nan,
         )
         lags, dead = dict[str, float](), dict[str, float]()
-        # An endpoint that is configured no more has a cursor for ever.
+        # An endpoint that is no longer configured keeps its cursor.
         for name in self._readers.endpoints:
             found = it.endpoints.get(name) if it else None
             lags[name] = _age(found.since, now) if found else math.nan
             dead[name] = found.dead if found else math.nan
         yield families.gauges(
             "payments_delivery_lag_seconds",
-            "How long ago the earliest change of the feed was recorded that is neither "
+            "How long ago the oldest change of the feed was recorded that is neither "
             "delivered nor dead.",
             _ENDPOINT,
             lags,
@@ -252,5 +251,5 @@ class BacklogMetrics(families.Measured):
 
 
 def _age(since: datetime | None, now: datetime) -> float:
-    # Another process's clock may be ahead.
+    # The clock of another process may be ahead.
     return 0.0 if since is None else max((now - since).total_seconds(), 0.0)

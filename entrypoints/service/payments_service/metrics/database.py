@@ -1,4 +1,4 @@
-"""Whether the database takes writes."""
+"""Whether the database accepts writes."""
 
 import asyncio
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from payments_adapters.postgres.store import PostgresStore
 from payments_core.errors import Unavailable
 from payments_service.metrics import families
 
-# A scrape has 10 s, and may not be all that a silent database takes.
+# A scrape has 10 s; an unavailable database must not use all of it.
 ASKED_S_MAX: Final = 2.0
 
 
 class DatabaseMetrics(families.Measured):
-    """Whether the database takes writes."""
+    """Whether the database accepts writes."""
 
     def __init__(self, store: PostgresStore) -> None:
         self._store = store
@@ -36,6 +36,6 @@ class DatabaseMetrics(families.Measured):
     def collect(self) -> Iterator[Metric]:
         yield families.gauge(
             "payments_database_writable",
-            "1 while the database takes writes; 0 where it only reads, or is silent.",
+            "1 while the database accepts writes; 0 if it is read-only or silent.",
             float(self._is_writable),
         )

@@ -1,4 +1,4 @@
-"""How a family is made of what was counted, or measured."""
+"""Builds metric families from counts and measurements."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,11 +14,11 @@ from payments_service.tallies import CallTallies, Tally
 
 
 class Measured(Collector):
-    """Shows what has to be asked for: the ops port measures it each time, before."""
+    """A collector that must be measured first: the ops port does so at each scrape."""
 
     @abstractmethod
     async def measure(self) -> None:
-        """Ask, for a bounded time; what is not answered is shown as unknown."""
+        """Measure, for a bounded time; without an answer the value is unknown."""
 
 
 def counter(
@@ -27,7 +27,7 @@ def counter(
     labels: Sequence[str],
     counts: Mapping[str, float] | Mapping[tuple[str, str], float],
 ) -> CounterMetricFamily:
-    """Return a counter of each value of its label, or of each pair of two labels."""
+    """Return a counter for each value of its label, or each pair of two labels."""
     family = CounterMetricFamily(name, text, labels=labels)
     for values, count in counts.items():
         family.add_metric([values] if isinstance(values, str) else values, count)
@@ -42,7 +42,7 @@ def gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
 def gauges(
     name: str, text: str, label: str, shown: Mapping[str, float]
 ) -> GaugeMetricFamily:
-    """Return a gauge of each value of its label."""
+    """Return a gauge for each value of its label."""
     family = GaugeMetricFamily(name, text, labels=[label])
     for value, number in shown.items():
         family.add_metric([value], number)
@@ -55,7 +55,7 @@ def histogram(
     labels: Sequence[str],
     tallies: Iterable[tuple[Sequence[str], Tally]],
 ) -> HistogramMetricFamily:
-    """Return a histogram of what was tallied for each value of the labels."""
+    """Return a histogram of the tally for each value of the labels."""
     family = HistogramMetricFamily(name, text, labels=labels)
     for values, tally in tallies:
         family.add_metric(list(values), tally.buckets, tally.total)
@@ -65,13 +65,13 @@ def histogram(
 def calls(
     counted: str, timed: str, what: str, label: str, tallies: CallTallies
 ) -> tuple[CounterMetricFamily, HistogramMetricFamily]:
-    """Return calls by what they came to, and how long they took.
+    """Return calls by outcome, and how long they took.
 
-    How long: of those names that were called; each has many series.
+    Durations only for names that were called; each has many series.
     """
     counts = counter(
         counted,
-        f"{what}, by what they came to: `ok`, an error's code, `cancelled`, or `bug`.",
+        f"{what}, by outcome: `ok`, an error's code, `cancelled`, or `bug`.",
         [label, "outcome"],
         {
             (name, outcome): count

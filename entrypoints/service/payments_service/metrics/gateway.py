@@ -16,7 +16,7 @@ from payments_service.metrics import families
 
 
 class GatewayMetrics(Collector):
-    """How the payment gateway answers, as this process sees it."""
+    """The state of the payment gateway, as this process sees it."""
 
     def __init__(self, breaker: CircuitBreaker) -> None:
         self._breaker = breaker
@@ -42,7 +42,7 @@ class GatewayMetrics(Collector):
         refused = self._breaker.key.refused
         yield families.gauges(
             "payments_gateway_key_refused",
-            "1 for what Stripe refuses our key: `key` is all of it.",
+            "1 for what Stripe refuses our key: `key` means everything.",
             "what",
             {it: float(it in refused) for it in {KEY, *refused}},
         )
@@ -70,7 +70,7 @@ class GatewayCallMetrics(Collector):
         )
         yield families.counter(
             "payments_gateway_budget_waits",
-            "Times that a call found the budget of all processes used up, and waited.",
+            "How often a call found the shared budget used up, and waited.",
             ["endpoint"],
             self._reports.waits,
         )

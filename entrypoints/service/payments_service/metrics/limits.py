@@ -1,4 +1,4 @@
-"""What limits refused."""
+"""Refusals by limits."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from payments_service.metrics import families
 
 
 class LimitMetrics(Collector):
-    """What limits refused, and declines of cards, as this process sees it."""
+    """Refusals by limits, and declines of cards, as this process sees them."""
 
     def __init__(self, reports: LimitReports) -> None:
         self._reports = reports
@@ -20,7 +20,7 @@ class LimitMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         yield families.counter(
             "payments_requests_limited",
-            "Requests of callers that had too many of their kind.",
+            "Requests refused because the caller had too many of their kind.",
             ["limit"],
             self._reports.limited,
         )
@@ -37,6 +37,6 @@ class LimitMetrics(Collector):
         )
         yield CounterMetricFamily(
             "payments_declines_refused",
-            "Operations that were refused because of declines before them.",
+            "Operations that were refused because of earlier declines.",
             value=self._reports.declines_refused_count,
         )

@@ -15,7 +15,7 @@ from payments_service.work_reports import WorkReports
 
 
 class WorkMetrics(Collector):
-    """What became of jobs and intents, as this process sees it."""
+    """The outcomes of jobs and intents, as this process sees them."""
 
     def __init__(self, reports: WorkReports) -> None:
         self._reports = reports
@@ -41,7 +41,7 @@ class BackFillMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         yield families.counter(
             "payments_event_back_fill_events",
-            "Events that back-fill found, by what became of them.",
+            "Events that back-fill found, by outcome.",
             ["outcome"],
             self._reports.counts,
         )
@@ -74,13 +74,13 @@ class SweepMetrics(Collector):
         )
         yield CounterMetricFamily(
             "payments_sweep_failures",
-            "How often a sweep stopped, to go on later.",
+            "How often a sweep stopped before its end, to continue later.",
             value=self._reports.failures_count,
         )
 
 
 class PurgeMetrics(Collector):
-    """What was deleted as kept long enough, as this process sees it."""
+    """What purges deleted, as this process sees it."""
 
     def __init__(self, reports: PurgeReports) -> None:
         self._reports = reports
@@ -89,14 +89,14 @@ class PurgeMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         yield families.counter(
             "payments_purged",
-            "What was kept long enough and deleted: rows, or days of bodies.",
+            "What was deleted after its retention: rows, or days of bodies.",
             ["kind"],
             self._reports.counts,
         )
 
 
 class DeliveryMetrics(Collector):
-    """What became of attempts to deliver changes, as this process sees it."""
+    """The results of attempts to deliver changes, as this process sees them."""
 
     def __init__(self, reports: DeliveryReports) -> None:
         self._reports = reports

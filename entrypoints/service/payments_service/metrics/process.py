@@ -14,12 +14,12 @@ from payments_service.metrics import families
 
 
 class ProcessMetrics(Collector):
-    """What each process shows of itself."""
+    """The metrics of the process itself."""
 
     def __init__(self, store: PostgresStore, lag: EventLoopLag) -> None:
         self._store = store
         self._lag = lag
-        # Their own is the library's, which all of a process share.
+        # The library's own collector, shared by the whole process.
         self._others = CollectorRegistry()
         ProcessCollector(registry=self._others)
         GCCollector(registry=self._others)
@@ -35,7 +35,7 @@ class ProcessMetrics(Collector):
         found = self._store.connections
         yield families.gauges(
             "payments_database_connections",
-            "Connections of the pool to the database: used at this moment, or idle.",
+            "Connections of the pool to the database: in use, or idle.",
             "state",
             {"used": found.used, "idle": found.idle},
         )
@@ -46,7 +46,7 @@ class ProcessMetrics(Collector):
         )
         yield families.histogram(
             "payments_event_loop_lag_seconds",
-            "How much later than asked for a task runs; looked at four times a second.",
+            "How much later than asked for a task runs; measured four times a second.",
             [],
             [([], self._lag.lags)],
         )

@@ -1,4 +1,4 @@
-"""Requests of the public port: how many, what came of them, how long they took."""
+"""Requests of the public port: how many, their status, how long they took."""
 
 from collections.abc import Iterator
 
@@ -20,8 +20,8 @@ class RequestMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
             "payments_http_requests",
-            "Requests by the template of their route. `unmatched`: none has path and "
-            "method; `shed`: refused as too many before it was looked for. Status "
+            "Requests by the template of their route. `unmatched`: no route has this "
+            "path and method; `shed`: refused as too many before routing. Status "
             "`none`: no answer.",
             labels=["method", "route", "status"],
         )

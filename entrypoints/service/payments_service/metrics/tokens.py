@@ -13,7 +13,7 @@ from payments_service.refreshing import Refreshing
 
 
 class RevocationMetrics(Collector):
-    """What this process knows of revoked tokens."""
+    """What this process knows about revoked tokens."""
 
     def __init__(self, known: FollowRevocations) -> None:
         self._known = known
@@ -28,7 +28,7 @@ class RevocationMetrics(Collector):
         # Not a number before the first full load.
         yield families.gauge(
             "payments_revocations_lease_age_seconds",
-            "How long ago the poll began by which tokens are accepted; below 1.",
+            "How long ago the poll that tokens are accepted by began; below 1.",
             self._known.lease_age_s,
         )
         yield CounterMetricFamily(
@@ -38,7 +38,7 @@ class RevocationMetrics(Collector):
         )
         yield families.gauge(
             "payments_revocations_over_cap",
-            "1 while there are too many to keep: the database is asked every time.",
+            "1 while there are too many to cache: the database is queried every time.",
             float(self._known.is_over_cap),
         )
 
@@ -55,13 +55,13 @@ class KeyMetrics(Collector):
         names = files.settings.rereadable
         yield families.gauges(
             "payments_setting_file_refused",
-            "1 if the file of a setting changed and cannot be used: the old one is.",
+            "1 if the file of a setting changed and is invalid: the old one is used.",
             "setting",
             {name: float(name in files.refused) for name in names},
         )
         yield families.counter(
             "payments_setting_file_refusals",
-            "How often the file of a setting became one that cannot be used.",
+            "How often the file of a setting became invalid.",
             ["setting"],
             {name: files.refusals[name] for name in names},
         )

@@ -1,9 +1,9 @@
-"""Use cases, measured where they are wired, and nowhere by hand.
+"""Use cases, measured where they are wired, and nowhere else.
 
-Rule 1: of each use case that is wired the class gets a subclass, and what is wired is
-        an instance of that. It is a use case as before, by its type and in all that it
-        has; only its call is measured, and is a span where traces are on.
-Rule 2: an error is counted by its code, and goes on as it is.
+Rule 1: each wired use case gets a subclass, and an instance of that is wired. It is the
+        same use case, by type and attributes; only its call is measured, and is a span
+        if traces are on.
+Rule 2: an error is counted by its code, and raised unchanged.
 """
 
 import functools
@@ -26,7 +26,7 @@ _PACKAGES: Final = ("payments_core.jobs.", "payments_core.use_cases.")
 
 
 def is_use_case(cls: type) -> bool:
-    """Say whether a class is a thing that the service can do: one of the core's."""
+    """Return whether a class is a use case of the core."""
     return cls.__module__.startswith(_PACKAGES) and any(
         "__call__" in vars(it) for it in cls.__mro__
     )
@@ -36,7 +36,7 @@ def is_use_case(cls: type) -> bool:
 class MeasuredUseCases:
     """Makes classes, and objects, whose calls are counted and timed.
 
-    `traced` is `Spans.call`: what is measured is what it returns.
+    `traced` is `Spans.call`: its result is measured.
     """
 
     _traced: Callable[[str, Callable[..., Any]], Callable[..., Any]]
@@ -44,7 +44,7 @@ class MeasuredUseCases:
     _classes: dict[type, type] = attrs.field(init=False, factory=dict)
 
     def of(self, cls: type[_T]) -> type[_T]:
-        """Return the class that is measured; itself if it is none of a use case."""
+        """Return the measured class; the class itself if it is not a use case."""
         if not is_use_case(cls):
             return cls
         known = self._classes.get(cls)
@@ -53,18 +53,18 @@ class MeasuredUseCases:
         return cast("type[_T]", known)
 
     def made_by(self, cls: type, provide: Callable[[], _T]) -> Callable[[], _T]:
-        """Return what provides the same object of a class, measured."""
-        # Known from now on: what was never called is shown as well.
+        """Return a provider of the same object of a class, measured."""
+        # Registered now, so that a use case that was never called is shown, too.
         self.of(cls)
         return lambda: self.measured(provide())
 
     def measured(self, it: _T) -> _T:
-        """Return the object itself: it is measured from now on."""
+        """Return the object itself, measured from now on."""
         if type(it) not in self._classes.values():
             cls = self.of(type(it))
             if cls is not type(it):
-                # Their instances are laid out alike. A frozen class refuses what is
-                # set in the usual way.
+                # Both classes have the same layout. A frozen class refuses the usual
+                # assignment.
                 object.__setattr__(it, "__class__", cls)
         return it
 
@@ -76,7 +76,7 @@ class MeasuredUseCases:
             "__doc__": cls.__doc__,
             "__module__": cls.__module__,
             "__qualname__": cls.__qualname__,
-            # No room of its own: an instance of the class can become one of this.
+            # No slots of its own: an instance of the class can become one of this.
             "__slots__": (),
         }
         return type(cls.__name__, (cls,), names)
@@ -94,7 +94,7 @@ def _async_call(call: Callable[..., Any], tally: CallTally) -> Callable[..., Any
             outcome = outcome_of(error)
             raise
         finally:
-            # Without a call: it is on the way of every webhook.
+            # Inlined, because it runs for every webhook.
             took = perf_counter() - began
             durations.counts[bisect_left(durations.bounds, took)] += 1
             durations.total += took
@@ -120,7 +120,7 @@ def _plain_call(call: Callable[..., Any], tally: CallTally) -> Callable[..., Any
 
 
 class UseCaseMetrics(Collector):
-    """Each use case that this process has."""
+    """The use cases of this process."""
 
     def __init__(self, calls: CallTallies) -> None:
         self._calls = calls

@@ -13,7 +13,7 @@ from payments_service.webhook_reports import WebhookReports
 
 
 class WebhookMetrics(Collector):
-    """What became of webhooks that changed nothing, as this process sees it."""
+    """Webhooks that changed nothing, as this process sees them."""
 
     def __init__(self, reports: WebhookReports) -> None:
         self._reports = reports
@@ -24,12 +24,12 @@ class WebhookMetrics(Collector):
             ("refused", "Webhooks that were refused.", self._reports.refused),
             (
                 "quarantined",
-                "Events that were kept apart.",
+                "Events that were quarantined.",
                 self._reports.quarantined,
             ),
             (
                 "ignored",
-                "Events of which nothing follows.",
+                "Events that were ignored.",
                 self._reports.ignored,
             ),
         ):
@@ -39,7 +39,7 @@ class WebhookMetrics(Collector):
 
 
 class ReceivedMetrics(Collector):
-    """Webhooks that were verified: by which secret, and what became of them at once."""
+    """Verified webhooks: by which secret, and with which immediate outcome."""
 
     def __init__(self, reports: WebhookReports, signatures: StripeSignatures) -> None:
         self._reports = reports
@@ -49,15 +49,15 @@ class ReceivedMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         yield families.counter(
             "payments_webhook_events",
-            "Events that webhooks brought, by what became of them at once; `failed` is "
-            "answered 503, and Stripe sends it again.",
+            "Events that webhooks brought, by immediate outcome; `failed` is "
+            "answered 503, and Stripe retries.",
             ["type", "outcome"],
             self._reports.received,
         )
         counts = enumerate(self._signatures.verified_counts, 1)
         yield families.counter(
             "payments_webhooks_verified",
-            "Webhooks by the place, in its setting, of the secret that verified them.",
+            "Webhooks by the position in its setting of the secret that verified them.",
             ["secret"],
             {str(place): count for place, count in counts},
         )
@@ -84,11 +84,11 @@ class IngestMetrics(Collector):
         )
         yield CounterMetricFamily(
             "payments_ingest_retries",
-            "How often an event went back into the queue because of a lock.",
+            "How often an event was retried because of a lock.",
             value=self._queue.retries_count,
         )
         yield families.gauge(
             "payments_ingest_busy_accounts",
-            "Accounts that are recorded alone: they are slow, or locked.",
+            "Accounts that are saved alone because they are slow or locked.",
             self._queue.alone_count,
         )

@@ -1,6 +1,6 @@
 """Spans around calls: of ports, of use cases, and of what begins a trace.
 
-One stand-in for any port: what is no coroutine function of it is its own.
+One proxy for any port: only coroutine functions are wrapped.
 """
 
 import inspect
@@ -26,7 +26,7 @@ from payments_core.errors import Rejected, Untrusted
 from payments_service.logs import TRACE_ID
 
 Attributes = Mapping[str, str | int | bool]
-# What a span says of the arguments of a call, and of what it returned.
+# What a span says about the arguments of a call, and about its result.
 Told = Callable[..., Attributes]
 _NOTHING: Final[Attributes] = {}
 _ROOT: Final = Context()
@@ -38,7 +38,7 @@ def _nothing(*_: object, **__: object) -> Attributes:
 
 @attrs.frozen
 class Shown:
-    """What the spans of an object's calls are named, and what they say."""
+    """The names and attributes of the spans of an object's calls."""
 
     name: str
     kind: SpanKind = SpanKind.INTERNAL
@@ -52,9 +52,9 @@ def is_sampled(span: Span) -> bool:
 
 
 def fail(span: Span, error: BaseException) -> None:
-    """Say that what a span is of failed: the kind of error, never its message.
+    """Mark a span as failed: with the class of the error, never its message.
 
-    An answer that says no is no failure of ours.
+    A refusal is not a failure of ours.
     """
     span.set_attribute("error.type", type(error).__name__)
     if not isinstance(error, (Rejected, Untrusted)):
@@ -63,7 +63,7 @@ def fail(span: Span, error: BaseException) -> None:
 
 @contextmanager
 def within(span: Span) -> Iterator[Span]:
-    """Let what is done within be of a span, which ends with it."""
+    """Make a span current for a block, and end it with the block."""
     token = attach(set_span_in_context(span))
     try:
         yield span
@@ -77,7 +77,7 @@ def within(span: Span) -> Iterator[Span]:
 
 @contextmanager
 def begun(span: Span) -> Iterator[Span]:
-    """Let what is done within be of a span that begins a trace here, and logs too."""
+    """Make a root span current for a block, and set its trace id for logs."""
     named = TRACE_ID.set(trace_id_of(span))
     try:
         with within(span):
@@ -87,13 +87,13 @@ def begun(span: Span) -> Iterator[Span]:
 
 
 def trace_id_of(span: Span) -> str:
-    """Return the id of a trace that is sampled; else nothing: it cannot be found."""
+    """Return the id of a sampled trace; otherwise "": it could not be found."""
     return f"{span.get_span_context().trace_id:032x}" if is_sampled(span) else ""
 
 
 @contextmanager
 def apart() -> Iterator[None]:
-    """Let what is begun within, and goes on, be of no trace."""
+    """Start tasks in a block that belong to no trace."""
     token, named = attach(_ROOT), TRACE_ID.set("")
     try:
         yield
@@ -109,14 +109,14 @@ def new_root(
     *,
     start_ns: int | None = None,
 ) -> Span:
-    """Return a span that begins a trace: of work that was left for later."""
+    """Return a span that begins a trace, for deferred work."""
     return tracer.start_span(
         name, _ROOT, SpanKind.CONSUMER, attributes, start_time=start_ns
     )
 
 
 def linked_root(tracer: Tracer, name: str, spans: list[Span]) -> Span:
-    """Return a span that begins a trace, and is linked both ways to others."""
+    """Return a span that begins a trace, linked both ways to other spans."""
     links = [Link(it.get_span_context()) for it in spans]
     made = tracer.start_span(name, _ROOT, SpanKind.CONSUMER, links=links)
     for it in spans:
@@ -125,10 +125,10 @@ def linked_root(tracer: Tracer, name: str, spans: list[Span]) -> Span:
 
 
 class Traced:
-    """Stands for an object; a call of a coroutine function of it is a span.
+    """A proxy of an object; a call of one of its coroutine functions is a span.
 
-    Only within a trace that is sampled. An operation goes on after its request: so may
-    the trace.
+    Only within a sampled trace. An operation may continue after its request: then the
+    trace does, too.
     """
 
     def __init__(self, it: Any, tracer: Tracer, shown: Shown) -> None:
@@ -140,7 +140,7 @@ class Traced:
             return found
         title = f"{self._shown.name} {name}"
         traced = spanned(found, title, name, self._tracer, self._shown)
-        # The next time it is not looked for.
+        # Cached for the next time.
         setattr(self, name, traced)
         return traced
 
@@ -152,7 +152,7 @@ def spanned(
     tracer: Tracer,
     shown: Shown,
 ) -> Callable[..., Awaitable[Any]]:
-    """Return a coroutine function whose calls are spans, named by a title."""
+    """Return a coroutine function whose calls are spans with a given title."""
 
     @wraps(call)
     async def traced(*args: Any, **kwargs: Any) -> Any:

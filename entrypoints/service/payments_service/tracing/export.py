@@ -36,9 +36,9 @@ CLOSE_S: Final = 2.0
 
 @attrs.define(eq=False)
 class Reporting(SpanExporter):
-    """Says once that spans are not taken, and once that they are again.
+    """Logs once that spans are refused, and once that they are accepted again.
 
-    `why` returns the class of the last failure, if it is known.
+    `why` returns the class of the last failure, if known.
     """
 
     _exporter: SpanExporter
@@ -72,9 +72,9 @@ class Reporting(SpanExporter):
 
 @attrs.frozen
 class Export:
-    """What makes spans, and sends those of sampled traces in a thread of its own.
+    """Creates spans, and sends those of sampled traces in a separate thread.
 
-    `linked` makes those that are sampled because what they are linked to is.
+    `linked` creates spans that are sampled because the linked ones are.
     """
 
     tracer: Tracer
@@ -86,10 +86,10 @@ class Export:
         """Set up the SDK for a process; it reads `os.environ` itself.
 
         Raises:
-            SettingsError: the SDK cannot be made of the variables. What is wrong with
-                one of them, `require_traceable` says before.
+            SettingsError: the variables do not make a valid SDK. Faults of a single
+                variable are reported before, by `require_traceable`.
         """
-        # It would tell of each span that is dropped and of each try. `Reporting` does.
+        # The SDK would log each dropped span and each attempt; `Reporting` logs once.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         logging.getLogger("urllib3").setLevel(logging.ERROR)
         try:
@@ -104,13 +104,13 @@ class Export:
 
     @classmethod
     def by(cls, processor: SpanProcessor, process: str, env: Mapping[str, str]) -> Self:
-        # Not registered as the provider of this process: no library makes spans of its
-        # own, of which we would not know what is in them.
+        # Not registered as the global provider: otherwise libraries would make spans of
+        # their own, with unknown content.
         providers = [
             TracerProvider(
                 sampler,
                 resource=_resource(process, env),
-                # `close` has a limit, which the SDK's own end has not.
+                # `close` has a time limit, which the SDK's own shutdown does not have.
                 shutdown_on_exit=False,
             )
             for sampler in (_sampler(env), ALWAYS_ON)
@@ -121,15 +121,15 @@ class Export:
         return cls(tracer, linked, processor)
 
     def close(self) -> None:
-        """Send what is left, and end within `CLOSE_S`."""
-        # The SDK's own end waits for 30 s where a collector does not answer.
+        """Send the remaining spans, and close within `CLOSE_S`."""
+        # The SDK's own shutdown waits for 30 s if a collector does not answer.
         ending = threading.Thread(target=self._processor.shutdown, daemon=True)
         ending.start()
         ending.join(CLOSE_S)
 
 
 def _sampler(env: Mapping[str, str]) -> Sampler:
-    """Return what the variables name: the SDK would keep all by one that is wrong."""
+    """Return the named sampler: for a wrong name the SDK would sample everything."""
     name = sampler_named(env)
     root: Sampler
     match name.removeprefix("parentbased_"):
@@ -143,7 +143,7 @@ def _sampler(env: Mapping[str, str]) -> Sampler:
 
 
 def _resource(process: str, env: Mapping[str, str]) -> Resource:
-    """Return what the spans are of; what the variables say comes first."""
+    """Return the resource of the spans; the variables take precedence."""
     own = {"service.version": version("payments-service")}
     named = env.get("OTEL_RESOURCE_ATTRIBUTES", "")
     if not env.get("OTEL_SERVICE_NAME") and "service.name=" not in named:

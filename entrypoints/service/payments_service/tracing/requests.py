@@ -1,4 +1,4 @@
-"""A span for each request, named by its route; its trace goes on from the caller's."""
+"""A span for each request, named by its route; it continues the caller's trace."""
 
 from typing import Final
 
@@ -29,7 +29,7 @@ _PROPAGATOR: Final = TraceContextTextMapPropagator()
 
 @attrs.frozen
 class TracedRequests:
-    """An application; each request of it is a span, named by its template of a path."""
+    """An application; each request is a span, named by its path template."""
 
     _app: ASGIApp
     _tracer: Tracer
@@ -52,7 +52,7 @@ class TracedRequests:
                 _tell_status(span, message["status"])
             await send(message)
 
-        # Of HEAD the application gets another scope, with the same state.
+        # For HEAD the application gets another scope, with the same state.
         state = scope.setdefault("state", {})
         with begun(span):
             try:
@@ -72,10 +72,10 @@ def _tell_status(span: Span, status: int) -> None:
 
 
 def _caller(scope: HTTPScope) -> Context:
-    """Return what the request goes on from: the caller's span, if it names one.
+    """Return the parent of the request: the caller's span, if it names one.
 
-    Of `tracestate` and `baggage` nothing is read: they hold what anybody writes, and
-    would be in every span. Webhooks come from anybody: their traces begin here.
+    `tracestate` and `baggage` are not read: their content is arbitrary, and would be in
+    every span. Anybody can send a webhook: its trace begins here.
     """
     given = [value for name, value in scope["headers"] if name == b"traceparent"]
     if len(given) != 1 or scope["path"].startswith(_PUBLIC):

@@ -1,4 +1,4 @@
-"""How spans go to a collector: what it answers is read to a limit, and not followed."""
+"""Sends spans to a collector; answers have a size limit, redirects are not followed."""
 
 import io
 import ssl
@@ -8,13 +8,13 @@ from typing import Any, Final
 import requests
 from typing_extensions import override
 
-# A collector answers some bytes: how many spans it refused, or what went wrong.
+# A collector's answer is short: how many spans it refused, or what went wrong.
 ANSWER_BYTES_MAX: Final = 64 * 1024
 _REDIRECTS: Final = range(300, 400)
 _ERRORS: Final = 400
-# The first that is found, in an error or in what it came from.
+# The first match, in an error or in its causes.
 _CLASSES: Final[tuple[tuple[type[BaseException], str], ...]] = (
-    (requests.exceptions.ProxyError, "the proxy does not let it through"),
+    (requests.exceptions.ProxyError, "the proxy refuses it"),
     (requests.exceptions.SSLError, "TLS fails: see the certificates"),
     (ssl.SSLError, "TLS fails: see the certificates"),
     (requests.exceptions.InvalidURL, "the address cannot be used"),
@@ -26,9 +26,9 @@ _CLASSES: Final[tuple[tuple[type[BaseException], str], ...]] = (
 
 
 class CollectorSession(requests.Session):
-    """Sends to a collector, and keeps why the last request failed, if it did.
+    """Sends to a collector, and stores why the last request failed, if it did.
 
-    `failure` is a class of failures: nothing of what the collector wrote is in it.
+    `failure` is a kind of failure, with no text of the collector in it.
     """
 
     def __init__(self) -> None:
@@ -46,8 +46,10 @@ class CollectorSession(requests.Session):
             self.failure = _class_of(error)
             raise
         if answer.status_code in _REDIRECTS:
-            self.failure = f"it answers {answer.status_code}, and is not followed"
-            # The exporter would take it for a success.
+            self.failure = (
+                f"it answers {answer.status_code}; redirects are not followed"
+            )
+            # The exporter would count it as a success.
             raise requests.exceptions.TooManyRedirects
         if answer.status_code >= _ERRORS:
             self.failure = f"it answers {answer.status_code}"
@@ -55,7 +57,7 @@ class CollectorSession(requests.Session):
 
 
 def _bounded(answer: requests.Response) -> requests.Response:
-    """Return an answer whose body is what is read of it: packed, if it was."""
+    """Return an answer with the body as read, still compressed if it was."""
     bounded = requests.Response()
     bounded.status_code = answer.status_code
     bounded.reason = answer.reason

@@ -58,7 +58,8 @@ from payments_service.tracing.export import Export
 from payments_service.tracing.requests import TracedRequests
 
 _T = TypeVar("_T")
-# What is read of others' words is in no span: of arguments only what is counted here.
+# Spans contain none of others' words: only what is counted here is taken from
+# arguments.
 _STORES: Final[Mapping[Any, str]] = {
     AccountDirectory: "accounts",
     AccountHistory: "history",
@@ -90,7 +91,7 @@ def _asked_of_ledger(
         **told,
         "payments.groups": len(groups),
         "payments.jobs_requested": sum(len(it.jobs) for it in groups),
-        # What the feed and the deliveries are made of: the outbox.
+        # The source of the feed and of deliveries: the outbox.
         "payments.changes_logged": sum(it.logged(at) is not None for it in groups),
     }
 
@@ -105,7 +106,7 @@ def _answered_by_ledger(method: str, answer: object) -> Attributes:
 def _asked_of_gateway(
     method: str, what: Any = None, *_: object, **__: object
 ) -> Attributes:
-    # As metrics have it.
+    # As in the metrics.
     operation = operation_of(what) if method in {"send", "page"} else method
     return {"payments.gateway.operation": operation}
 
@@ -151,7 +152,7 @@ class TracingSpans(Spans):
 
     @override
     def call(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        # What answers at once asks nobody. Work has a trace, by `work`.
+        # A call that answers at once has no span. Work has a trace, by `work`.
         if call is RunWork.__call__ or not inspect.iscoroutinefunction(call):
             return call
         return spanned(call, name, "", self._tracer, Shown(name))
@@ -181,13 +182,13 @@ class TracingSpans(Spans):
 class _Batches:
     """Records batches of webhooks, each in a trace of its own.
 
-    It is linked to the sampled ones of the requests whose events are in it, and they to
-    it; without one, it is in no trace.
+    It is linked both ways to the sampled requests whose events are in it; without one,
+    it has no trace.
     """
 
     _record: RecordFacts
     tracer: Tracer
-    # An event may be in several requests at once.
+    # Several requests may carry the same event at once.
     _waiting: dict[EventKey, list[Span]] = attrs.field(init=False, factory=dict)
 
     async def __call__(
@@ -206,7 +207,7 @@ class _Batches:
 
     @contextmanager
     def waiting(self, key: EventKey, span: Span) -> Iterator[None]:
-        """Link the batch that the event comes into to a request."""
+        """Link a request to the batch that its event is recorded in."""
         spans = self._waiting.setdefault(key, [])
         spans.append(span)
         try:
@@ -224,7 +225,7 @@ class _TracedQueue(Traced):
 
     async def __call__(self, event: GatewayEvent) -> Receipt:
         span = get_current_span()
-        # What it begins serves other requests, too.
+        # A batch that it starts serves other requests, too.
         with apart():
             if not is_sampled(span):
                 return await self._queue(event)
@@ -235,7 +236,7 @@ class _TracedQueue(Traced):
 class _TracedWork(Traced):
     """Jobs and intents, each in a trace of its own.
 
-    What asked for it may be in a trace; which one is not stored, so there is no link.
+    Its origin may be in a trace; which one is not stored, so there is no link.
     """
 
     def __init__(self, work: RunWork, tracer: Tracer) -> None:
@@ -263,7 +264,7 @@ class _TracedWork(Traced):
 
 @attrs.frozen
 class _TracedSequencer:
-    """Positions are asked for many times a second: only what was given is traced."""
+    """It runs many times a second: only calls that gave positions are traced."""
 
     _sequencer: FeedSequencer
     _tracer: Tracer
@@ -296,9 +297,10 @@ class _TracedSender:
 
 
 def tracing_spans(process: str) -> TracingSpans:
-    """Return what traces a process, as the OTEL_ variables say.
+    """Return the spans of a process, as the OTEL_ variables say.
 
     Raises:
-        SettingsError: they ask for what this release does not do.
+        SettingsError: the variables ask for something that this release does not
+            support.
     """
     return TracingSpans(Export.of(process))

@@ -1,4 +1,4 @@
-"""What is wired: providers of ports, and of use cases, for the container."""
+"""Providers of ports and of use cases, for the container."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

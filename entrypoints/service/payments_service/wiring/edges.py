@@ -1,4 +1,4 @@
-"""What is neither a store nor Stripe: clocks, ids, keys, the policy."""
+"""Providers other than stores and Stripe: clocks, ids, keys, the policy."""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""What is logged where use cases tell of a failure."""
+"""The log lines for failures that use cases report."""
 
 import logging
 
@@ -36,7 +36,7 @@ def log_key(what: str, reason: str) -> None:
         "stripe refuses the API key",
         what=what,
         reason=reason,
-        advice="set PAYMENTS_STRIPE_API_KEY to a key that is valid and may do this",
+        advice="set PAYMENTS_STRIPE_API_KEY to a valid key with this permission",
     )
 
 

@@ -21,7 +21,7 @@ from payments_service.wiring import Providers
 
 @attrs.frozen
 class Gateways:
-    """Makes what asks Stripe; all of it has one budget and one key."""
+    """Makes the clients of Stripe; all share one budget and one key."""
 
     _store: PostgresStore
     _stripe: StripeGateway
@@ -52,8 +52,8 @@ class Gateways:
         )
 
     def lists(self) -> GatewayLists:
-        # Behind users' own operations. The breaker is its own: a page that cannot be
-        # read stops nobody else.
+        # After users' own operations. The circuit breaker is its own: a page that
+        # cannot be read stops nothing else.
         own = CircuitBreaker(self._system_clock, self._breaker.key)
         return RateLimitedLists(
             self._lists,

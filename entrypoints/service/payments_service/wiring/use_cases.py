@@ -1,4 +1,4 @@
-"""The use cases that need more than what their annotations name."""
+"""The use cases whose arguments do not follow from their annotations alone."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -92,7 +92,7 @@ from payments_service.wiring.failure_log import (
     log_unheard,
 )
 
-# Made by what their annotations name.
+# Made from their annotations alone.
 USE_CASES: Final = (
     AuthenticateCaller,
     CallOffIntent,
@@ -147,7 +147,7 @@ USE_CASES: Final = (
 
 @attrs.frozen
 class UseCases:
-    """Makes use cases; `resolve` returns what a port or a class is wired to."""
+    """Makes use cases; `resolve` returns the object for a port or a class."""
 
     _settings: Settings
     _spans: Spans
@@ -209,7 +209,7 @@ class UseCases:
             self._resolve(LeaseClock),
             self._resolve(SystemClock),
             uuid4_text(),
-            # Of whichever issuer: a revocation has to be known while a token lives.
+            # For any issuer: a revocation must be known as long as a token is valid.
             max(self._settings.jwt_max_age, self._settings.kubernetes_max_age),
             log_unheard,
         )
@@ -239,7 +239,7 @@ class UseCases:
         )
 
     def sync_user(self) -> SyncUser:
-        # The user waits: what is fetched is asked as their operations are.
+        # The user waits: fetches have the priority of their operations.
         gateway = self._resolve(PaymentGateway)
         return SyncUser(
             self._resolve(GetAuthorizedAccount),

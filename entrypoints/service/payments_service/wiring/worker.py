@@ -1,4 +1,4 @@
-"""What a worker does, and what shows how far it is: more than annotations name."""
+"""The use cases of a worker, and its progress: not from annotations alone."""
 
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -57,14 +57,14 @@ from payments_service.wiring.failure_log import log_work
 
 @attrs.frozen
 class Deliveries:
-    """What delivers changes, one for each endpoint."""
+    """The use cases that deliver changes, one for each endpoint."""
 
     each: Sequence[DeliverChanges]
 
 
 @attrs.frozen
 class WorkerUseCases:
-    """Makes use cases; `resolve` returns what a port or a class is wired to."""
+    """Makes use cases; `resolve` returns the object for a port or a class."""
 
     _settings: Settings
     _store: PostgresStore
