@@ -14,7 +14,8 @@ __all__ = ["Fault", "Sandbox"]
 
 
 def __getattr__(name: str) -> Any:
-    # The server is most of what can be imported, and a command to it needs none of it.
+    # The server is most of the import, and a command for a running sandbox does not
+    # need it.
     if name == "Sandbox":
         from payments_sandbox.server import Sandbox  # noqa: PLC0415  # as said above
 

@@ -1,10 +1,10 @@
 """One request in, one answer out: key, version, idempotency, route, errors.
 
-Rule 1: a bad request is refused as Stripe does, with type, code and parameter, and
+Rule 1: a bad request is refused as by Stripe, with type, code and parameter, and
         changes nothing; only chaos answers 500.
-Rule 2: the first answer to an idempotency key, once it was carried out, is the answer
-        for 24 hours: declines and 500s too, refusals of a bad request not.
-Rule 3: `Date` is the time that the answer is true for, so it is the virtual one.
+Rule 2: the first answer to an idempotency key, once the request was executed, is its
+        answer for 24 hours: declines and 500s too, but not refusals of a bad request.
+Rule 3: `Date` is the time to which the answer applies, so it is the virtual time.
 
 Source: docs.stripe.com/api/idempotent_requests and docs.stripe.com/api/errors.
 """
@@ -32,13 +32,13 @@ BODY_BYTES_MAX: Final = 1024 * 1024
 KEY_LENGTH_MAX: Final = 255
 KEY_LIFE_S: Final = DAY
 _STORED: Final = frozenset({200, 402, 500})
-# Whose object a request is about, if its path does not say.
+# Parameters that name the owner of the object, if the path does not.
 _OWNERS: Final = ("customer", "subscription", "payment_intent", "charge", "invoice")
 
 
 @attrs.frozen(kw_only=True)
 class ApiRequest:
-    """A request as it came; names of headers in lower case."""
+    """A request as received; header names in lower case."""
 
     method: str
     path: str
@@ -56,7 +56,7 @@ class ApiResponse:
 
 @attrs.frozen
 class _Answered:
-    """What an idempotency key was answered, to which request, and when."""
+    """The stored answer of an idempotency key, with its request and time."""
 
     fingerprint: bytes
     request_id: str
@@ -65,7 +65,7 @@ class _Answered:
 
 
 def _failed() -> ApiError:
-    # A new one each time: one that is raised again keeps the frames of every time.
+    # A new error each time: one that is raised again accumulates traceback frames.
     return ApiError(
         500,
         "Sorry! Something went wrong on our end: the sandbox's chaos.",
@@ -75,7 +75,7 @@ def _failed() -> ApiError:
 
 @attrs.define
 class Api:
-    """Answers requests out of a world; `api_key` may do everything."""
+    """Answers requests from a world; `api_key` may do everything."""
 
     world: World
     api_key: str
@@ -83,13 +83,13 @@ class Api:
     restricted: dict[str, frozenset[str]] = attrs.field(init=False, factory=dict)
     _router: Router = attrs.field(init=False, factory=lambda: Router(ROUTES))
     _answered: dict[str, _Answered] = attrs.field(init=False, factory=dict)
-    # How many requests there were: their ids.
+    # The number of requests, from which their ids are made.
     asked: int = attrs.field(init=False, default=0)
-    # Keys of requests whose answer is still being held back.
+    # Keys of requests whose answer is still held back.
     busy: set[str] = attrs.field(init=False, factory=set)
 
     def answer(self, request: ApiRequest, *, fails: str | None = None) -> ApiResponse:
-        """Carry a request out; `fails` is a 500 "before" or "after" the effect."""
+        """Execute a request; `fails` is a 500 "before" or "after" the effect."""
         self.asked += 1
         request_id = f"req_{self.asked:014d}"
         version = request.headers.get("stripe-version") or NEWEST
@@ -194,7 +194,7 @@ class Api:
             if fails == "after":
                 raise _failed()
         except ApiError as error:
-            # The intent of a decline is shown in the version as well.
+            # The intent in a decline is rendered in the version, too.
             return self._failed(error, headers, version)
         return ApiResponse(status=200, body=msgspec.json.encode(it), headers=headers)
 
@@ -247,12 +247,12 @@ def _fingerprint(request: ApiRequest) -> bytes:
 
 
 def _clock(world: World, route: Route, ids: tuple[str, ...], params: Params) -> Clock:
-    """Return the clock of whomever the request is about."""
+    """Return the clock of the customer whom the request is about."""
     about: Object | None = None
     if route.kind and ids:
         about = world.find(route.kind, ids[0])
     if about is not None and about.get("customer", about) is None:
-        # It has no customer: the request says whose it becomes.
+        # It has no customer: the request names the future one.
         about = None
     for kind in _OWNERS:
         id_ = getattr(params, kind, None)
@@ -262,7 +262,8 @@ def _clock(world: World, route: Route, ids: tuple[str, ...], params: Params) -> 
     if about is None and route.method == "POST" and isinstance(test_clock, str):
         about = world.find("test_helpers.test_clock", test_clock)
     if about is not None and about["object"] == "test_helpers.test_clock":
-        # Its own events are the sandbox's; what falls due on it is not.
+        # A test clock's own events use the sandbox's clock; what falls due on it does
+        # not.
         return (
             world.clocks[about["id"]]
             if route.path == "/v1/customers"

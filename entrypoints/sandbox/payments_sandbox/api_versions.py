@@ -1,8 +1,8 @@
-"""The same objects as older API versions show them.
+"""Renders objects as older API versions show them.
 
-Rule 1: objects live in the shape of the newest version; older ones are made of it.
-Rule 2: an object that is nested, or expanded, is rendered as well.
-Rule 3: what a generation had and the newest has not comes from `links`.
+Rule 1: objects are stored in the newest version's shape; older ones are derived.
+Rule 2: a nested or expanded object is rendered, too.
+Rule 3: fields that only an older generation has come from `links`.
 Rule 4: in every version an invoice comes with its first ten lines.
 
 Source: docs.stripe.com/changelog/basil (2025-03-31: the period moved to the items, an
@@ -23,12 +23,12 @@ ACACIA: Final = "2024-09-30.acacia"
 BASIL: Final = "2025-03-31.basil"
 _NAMES: Final = ("acacia", "basil", "clover", "dahlia", "endive")
 _VERSION: Final = re.compile(r"20\d\d-\d\d-\d\d\.([a-z]+)")
-# What an endpoint of that generation is never sent: it did not exist.
+# Types that an endpoint of that generation never receives: they did not exist.
 _NEW_TYPES: Final = MappingProxyType({"acacia": frozenset({"invoice_payment.paid"})})
 
-# With so many of its lines an invoice comes; the others are listed.
+# An invoice includes this many lines; the others are in a list.
 LINES_MAX: Final = 10
-# Under these names an invoice is expanded.
+# The fields in which an invoice can be expanded.
 _INVOICES: Final = ("invoice", "latest_invoice")
 
 Links = Mapping[str, str | None]
@@ -38,7 +38,7 @@ def generation_of(version: str) -> str:
     """Return the generation's name.
 
     Raises:
-        ApiError: not a version that the sandbox speaks.
+        ApiError: the sandbox does not support the version.
     """
     found = _VERSION.fullmatch(version)
     if found is None or found[1] not in _NAMES or version > NEWEST:
@@ -50,14 +50,14 @@ def generation_of(version: str) -> str:
 
 
 def knows(version: str, event_type: str) -> bool:
-    """Tell whether a version has this type of event."""
+    """Return whether a version has this type of event."""
     return event_type not in _NEW_TYPES.get(generation_of(version), ())
 
 
 def render(
     world: World, it: Object, version: str, links: Links | None = None
 ) -> Object:
-    """Return an object as this version shows it; `links` are those of its own."""
+    """Return an object as this version shows it; `links` are the object's own."""
     it = _with_first_lines(it)
     generation = generation_of(version)
     if generation in ("clover", "dahlia", "endive"):
@@ -68,9 +68,9 @@ def render(
 
 
 def _with_first_lines(it: Any) -> Any:
-    """Return an object whose invoices come with their first lines, as a list does.
+    """Return an object whose invoices include only their first lines, as a list.
 
-    Invoices are in lists, in events, and where they are expanded: not deeper.
+    Invoices occur in lists, in events, and expanded: not deeper.
     """
     if not isinstance(it, Mapping):
         return it

@@ -1,7 +1,7 @@
 """The sandbox as an ASGI application: Stripe's API, and the faults of a network.
 
-`/v1/…` and `/v2/…` are Stripe's, byte for byte ours to answer, or not to answer:
-Litestar has the rest (`control`).
+`/v1/…` and `/v2/…` are Stripe's API, answered (or not answered) byte for byte here:
+Litestar serves the rest (`control`).
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from payments_sandbox.control import create_control
 from payments_sandbox.engine import Engine, Progress, Until
 from payments_sandbox.webhook_sender import WebhookSender
 
-# Longer than the SDK's own patience (80 s): it is the client that gives up.
+# Longer than the SDK's timeout (80 s), so that the client gives up.
 HOLD_S: Final = 120.0
 _STRIPES: Final = ("/v1/", "/v2/")
 _SLOW_PIECES: Final = 8
@@ -37,7 +37,7 @@ _FAILS: Final = {Fault.ERROR_BEFORE: "before", Fault.ERROR_AFTER: "after"}
 
 @attrs.define
 class SandboxApp:
-    """One sandbox, ready to be served, or to be called in process."""
+    """One sandbox, to be served, or called in process."""
 
     engine: Engine
     sender: WebhookSender
@@ -61,12 +61,12 @@ class SandboxApp:
             await self._control(scope, receive, send)
 
     async def advance(self, until: Until, progress: Progress = lambda _: None) -> int:
-        """Let time pass, as `Engine.advance`; everything due is delivered on the way.
+        """Let time pass, as `Engine.advance`; everything due is delivered meanwhile.
 
-        One at a time: `until` counts from the time at which its turn has come.
+        One call at a time: `until` counts from the time at which the call's turn comes.
 
         Raises:
-            ValueError: the past, or not a span.
+            ValueError: `until` is in the past, or not a span.
         """
         async with self._time:
             return await self.engine.advance(until, self.sender.flush, progress)
@@ -87,7 +87,7 @@ class SandboxApp:
             raise
 
     def tell(self) -> None:
-        """Say that something may be due."""
+        """Signal that something may be due."""
         self.engine.outbox.publish()
         self._news.set()
 
@@ -139,7 +139,7 @@ class SandboxApp:
                 while (await receive())["type"] != "http.disconnect":
                     pass
         except TimeoutError:
-            # It is more patient than anybody should be; the server ends it.
+            # The client waits too long; the server ends the request.
             return
         finally:
             self.engine.api.busy -= held
@@ -163,13 +163,13 @@ class SandboxApp:
 
 
 async def _request(scope: HTTPScope, receive: Receive) -> ApiRequest | None:
-    """Read a request; None if the client went away."""
+    """Read a request; None if the client disconnected."""
     body = bytearray()
     while True:
         message = await receive()
         if message["type"] != "http.request":
             return None
-        # What is too long is read on, and refused by its length.
+        # A body that is too long is read on, and refused for its length.
         if len(body) <= BODY_BYTES_MAX:
             body += message["body"]
         if not message.get("more_body"):
@@ -222,10 +222,10 @@ async def _send(send: Send, response: ApiResponse) -> None:
 
 
 async def _cut(send: Send, response: ApiResponse) -> None:
-    """Send half an answer, and hang up."""
+    """Send half an answer, and close the connection."""
     await send(_start(response))
     await send(_piece(response.body[: len(response.body) // 2], more=True))
-    # What was written has to leave before the connection is closed.
+    # The written bytes must be sent before the connection is closed.
     await asyncio.sleep(0)
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     if transport is not None:

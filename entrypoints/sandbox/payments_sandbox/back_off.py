@@ -1,4 +1,4 @@
-"""How long to wait before what failed is tried again."""
+"""How long to wait before a retry."""
 
 import attrs
 
@@ -21,5 +21,5 @@ class BackOff:
         return wait_s
 
     def reset(self) -> None:
-        """Begin anew: it did not fail."""
+        """Start again after a success."""
         self._next_s = self.first_s

@@ -1,4 +1,4 @@
-"""The cards of the test mode: what each does when it is kept, charged, authenticated.
+"""The cards of the test mode: what each does when saved, charged or authenticated.
 
 Source: docs.stripe.com/testing. A card that declines when it is charged cannot be
 attached to a customer; `pm_card_chargeCustomerFail` can, and fails afterwards.
@@ -15,21 +15,21 @@ from payments_sandbox.errors import CardError
 
 
 class Authentication(StrEnum):
-    """When the bank wants to see the cardholder (3-D Secure)."""
+    """When the bank requires authentication (3-D Secure)."""
 
     NEVER = "never"
-    # Once, through a setup intent; then off-session payments pass.
+    # Once, through a setup intent; then off-session payments succeed.
     ON_SETUP = "on_setup"
     ALWAYS = "always"
 
 
 class Refunding(StrEnum):
-    """What becomes of a refund to a card some time after it was made."""
+    """The later outcome of a refund to a card."""
 
     NOTHING = "nothing"
-    # It says `succeeded` at first.
+    # It is `succeeded` at first.
     FAILS = "fails"
-    # It says `pending` at first.
+    # It is `pending` at first.
     SUCCEEDS_LATER = "succeeds_later"
 
 
@@ -37,8 +37,8 @@ class Refunding(StrEnum):
 class Decline:
     """A refusal in Stripe's two codes and a sentence.
 
-    It is the issuer's, or, if `is_blocked`, Stripe's own (Radar): the issuer was not
-    asked.
+    It is the issuer's, or, if `is_blocked`, Stripe's own (Radar): then the issuer was
+    not contacted.
     """
 
     code: str
@@ -84,7 +84,8 @@ def _declined(reason: str) -> Decline:
 _NO_FUNDS: Final = Decline(
     "card_declined", "insufficient_funds", "Your card has insufficient funds."
 )
-# By the word that a person gives: `payments sandbox card pm_… --declines lost_card`.
+# By the word given on the command line: `payments sandbox card pm_… --declines
+# lost_card`.
 DECLINES: Final[Mapping[str, Decline]] = MappingProxyType(
     {
         "card_velocity_exceeded": _declined("card_velocity_exceeded"),
@@ -106,7 +107,7 @@ DECLINES: Final[Mapping[str, Decline]] = MappingProxyType(
 
 @attrs.frozen(kw_only=True)
 class Card:
-    """What a card is, and how it behaves."""
+    """The properties and the behaviour of a card."""
 
     brand: str = "visa"
     last4: str = "4242"
@@ -117,7 +118,7 @@ class Card:
     authentication: Authentication = Authentication.NEVER
     risk_level: str = "normal"
     refunding: Refunding = Refunding.NOTHING
-    # The reason of the dispute that each charge ends in.
+    # The reason of the dispute that each charge leads to.
     disputed_as: str | None = None
     inquiry: bool = False
 
@@ -142,7 +143,7 @@ _DECLINED: Final = {
 }
 _BLOCKED: Final = Decline("card_declined", "fraudulent", is_blocked=True)
 _RADAR: Final = Card(last4="0019", charging=_BLOCKED, risk_level="highest")
-# The ends of the numbers that Stripe's page has for these countries.
+# The last digits of the numbers on Stripe's page for these countries.
 _LAST4_BY_COUNTRY: Final = {
     "AT": "0008",
     "AU": "0006",
@@ -199,7 +200,7 @@ MAGIC: Final[Mapping[str, Card]] = MappingProxyType(
         "pm_card_threeDSecureRequiredChargeDeclined": Card(
             last4="1629", authentication=Authentication.ALWAYS, charging=_GENERIC
         ),
-        # Its bank would take part; Stripe's own rules ask for it only where it must be.
+        # Its bank supports it; Stripe's own rules request it only if it is required.
         "pm_card_threeDSecureOptional": Card(last4="3055"),
         "pm_card_radarBlock": _RADAR,
         "pm_card_riskLevelHighest": attrs.evolve(_RADAR, last4="4954"),
@@ -230,5 +231,5 @@ MAGIC: Final[Mapping[str, Card]] = MappingProxyType(
 
 
 def of_token(token: str) -> str:
-    """Return the magic payment method that `tok_visa` and its like stand for."""
+    """Return the magic payment method that a token such as `tok_visa` stands for."""
     return f"pm_card_{token.removeprefix('tok_')}"

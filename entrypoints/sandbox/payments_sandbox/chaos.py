@@ -1,8 +1,8 @@
-"""What goes wrong on purpose: with calls, with events, with their delivery.
+"""Deliberate faults: in calls, in events, in their delivery.
 
-Rule 1: seeded. The same seed and the same calls meet the same faults.
-Rule 2: by rate, for a run; or planned, for the next call or event that matches.
-Rule 3: chaos never changes what is true: the world behind it stays Stripe's.
+Rule 1: seeded. The same seed and the same calls give the same faults.
+Rule 2: by rate, for a run; or planned, for the next matching call or event.
+Rule 3: chaos never changes state: the world behind it behaves as Stripe does.
 """
 
 import random
@@ -27,7 +27,7 @@ class Fault(StrEnum):
     SLOW = "slow"
     RESET = "reset"
     OVERTAKE = "overtake"
-    # Events, as they are made.
+    # Events, when they are created.
     TWIN = "twin"
     NEVER_MADE = "never_made"
     # Deliveries of an event.
@@ -62,10 +62,10 @@ PLANS_MAX: Final = 1_000
 
 @attrs.define
 class Plan:
-    """A fault for the next `times` things that match, once `skip` of them passed.
+    """A fault for the next `times` matches, after `skip` of them.
 
-    `matches` is a pattern with `*`: of "POST /v1/subscriptions" for a call, of the
-    type ("invoice.*") for an event and its deliveries.
+    `matches` is a pattern with `*`: for a call on "POST /v1/subscriptions", for an
+    event and its deliveries on the type ("invoice.*").
     """
 
     fault: Fault
@@ -76,7 +76,7 @@ class Plan:
 
 @attrs.define
 class Chaos:
-    """Decides, seeded, what goes wrong; nothing does until it is told to."""
+    """Decides, seeded, which faults occur; at first none do."""
 
     seed: int
     rates: dict[Fault, float] = attrs.field(factory=dict)
@@ -91,15 +91,15 @@ class Chaos:
         self._random = random.Random(f"{seed}:chaos")  # noqa: S311  # a seed's
 
     def calm(self) -> None:
-        """Let nothing go wrong from now on."""
+        """Stop all faults."""
         self.rates.clear()
         self.plans.clear()
 
     def set_rates(self, rates: Mapping[Fault, float]) -> None:
-        """Set how often each fault happens, 0 to 1; 0 takes it away.
+        """Set how often each fault happens, 0 to 1; 0 removes it.
 
         Raises:
-            ValueError: not in 0..1.
+            ValueError: a rate is not in 0..1.
         """
         for fault, rate in rates.items():
             if not 0 <= rate <= 1:
@@ -118,7 +118,7 @@ class Chaos:
         self.plans.append(plan)
 
     def state(self) -> Mapping[str, object]:
-        """Say what is set, in JSON types."""
+        """Return the settings, in JSON types."""
         rates = {fault.value: rate for fault, rate in self.rates.items()}
         return {"seed": self.seed, "rates": rates, "planned": len(self.plans)}
 
@@ -133,7 +133,7 @@ class Chaos:
         return frozenset(self._met(DELIVERY_FAULTS, type_))
 
     def within(self, most: int) -> int:
-        """Return a number in 1..most."""
+        """Return a random number in 1..most."""
         return self._random.randint(1, most)
 
     def _met(self, faults: tuple[Fault, ...], what: str) -> list[Fault]:

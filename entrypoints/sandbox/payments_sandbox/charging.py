@@ -1,8 +1,9 @@
-"""Taking money: payment intents, the bank's step, charges, disputes.
+"""Payments: payment intents, the bank's authentication, charges, disputes.
 
 Rule 1: every attempt at a card is a charge, and ends in `charge.succeeded` or
-        `charge.failed`; a card whose bank wants the holder first is not charged.
-Rule 2: this module knows no invoice: who collects one looks at the intent afterwards.
+        `charge.failed`; a card whose bank first requires authentication is not charged.
+Rule 2: this module does not know invoices: code that collects one reads the intent
+        afterwards.
 """
 
 from typing import Any, Final
@@ -14,7 +15,7 @@ from payments_sandbox.periods import DAY, MINUTE
 from payments_sandbox.state import Object, World
 
 DISPUTE_DAYS: Final = 9
-# Stripe says "some time later" only (docs.stripe.com/testing#refunds).
+# Stripe says only "some time later" (docs.stripe.com/testing#refunds).
 REFUND_ENDS_S: Final = 5 * MINUTE
 CONFIRMABLE: Final = frozenset(
     {"requires_payment_method", "requires_confirmation", "requires_action"}
@@ -27,10 +28,10 @@ _AUTHENTICATION_FAILED: Final = Decline(
 
 
 def method_named(world: World, id_: str, param: str = "payment_method") -> Object:
-    """Return a payment method; a magic one's name makes a new one, as at Stripe.
+    """Return a payment method; a magic id creates a new one, as at Stripe.
 
     Raises:
-        ApiError: there is none.
+        ApiError: it does not exist.
     """
     card = MAGIC.get(id_)
     if card is None:
@@ -39,30 +40,30 @@ def method_named(world: World, id_: str, param: str = "payment_method") -> Objec
 
 
 def require_known(world: World, id_: str, param: str = "card") -> None:
-    """Refuse what is no payment method, and no magic name of one.
+    """Refuse an id that is neither a payment method nor a magic id.
 
     Raises:
-        ApiError: it is neither.
+        ApiError: the id is neither.
     """
     if id_ not in MAGIC:
         world.get("payment_method", id_, param)
 
 
 def keep_card(world: World, card: Card, **fields: Any) -> Object:
-    """Make a payment method of a card."""
-    # Stripe reports a payment method from when it is attached.
+    """Create a payment method from a card."""
+    # Stripe reports a payment method only once it is attached.
     method = world.create(shapes.payment_method(world, card, **fields), None)
     world.cards[method["id"]] = card
     return method
 
 
-# Nobody can attach or charge these again: they were detached, or paid without having
-# been attached. Stripe shows that nowhere, so that it is a kind of its own here.
+# These can no longer be attached or charged: they were detached, or paid without having
+# been attached. Stripe shows that nowhere, so it is a separate kind here.
 _SPENT: Final = "spent_payment_method"
 
 
 def spend(world: World, method: Object) -> None:
-    """Let a payment method not be used any more."""
+    """Mark a payment method as no longer usable."""
     if world.find(_SPENT, method["id"]) is None:
         world.create({"id": method["id"], "object": _SPENT}, None)
 
@@ -71,7 +72,7 @@ def require_unspent(world: World, method: Object, param: str | None = None) -> N
     """Refuse a payment method that was detached, or that paid without a customer.
 
     Raises:
-        ApiError: it was.
+        ApiError: the payment method was.
     """
     if method["customer"] is None and world.find(_SPENT, method["id"]):
         raise invalid(
@@ -82,7 +83,7 @@ def require_unspent(world: World, method: Object, param: str | None = None) -> N
 
 
 def detach(world: World, method: Object) -> Object:
-    """Take a payment method from its customer, for good."""
+    """Detach a payment method from its customer, permanently."""
     method = world.change(method, "payment_method.detached", customer=None)
     spend(world, method)
     return method
@@ -91,10 +92,10 @@ def detach(world: World, method: Object) -> Object:
 def require_usable(
     world: World, method: Object, customer_id: str | None, param: str
 ) -> None:
-    """Refuse a payment method that is another customer's, or was spent.
+    """Refuse a payment method that belongs to another customer, or was spent.
 
     Raises:
-        ApiError: it is.
+        ApiError: the payment method is.
     """
     require_unspent(world, method, param)
     if method["customer"] not in (None, customer_id):
@@ -108,7 +109,7 @@ def own_method(world: World, id_: str, customer: Object, param: str) -> Object:
     """Return a payment method that is attached to this customer.
 
     Raises:
-        ApiError: there is none, or it is nobody's or another's.
+        ApiError: it does not exist, is not attached, or is another customer's.
     """
     method = world.get("payment_method", id_, param)
     if method["customer"] != customer["id"]:
@@ -124,7 +125,7 @@ def own_method(world: World, id_: str, customer: Object, param: str) -> Object:
 def confirm(
     world: World, intent: Object, method: Object, *, off_session: bool = False
 ) -> Object:
-    """Try to take an intent's money from a card; return the intent afterwards.
+    """Try to charge an intent's amount to a card; return the intent afterwards.
 
     A refusal by the card is in `last_payment_error`; nothing is raised.
     """
@@ -152,7 +153,7 @@ def _asks_the_holder(world: World, method: Object, *, off_session: bool) -> bool
 
 
 def authenticate(world: World, intent: Object, *, succeed: bool) -> Object:
-    """Let the holder pass the bank's step, or fail it; return the intent."""
+    """Make the holder pass or fail the bank's authentication; return the intent."""
     method = world.get("payment_method", intent["payment_method"])
     intent = world.change(intent, None, next_action=None)
     if succeed:
@@ -165,7 +166,7 @@ def _charge(world: World, intent: Object, method: Object) -> Object:
     charge = shapes.charge(world, intent, method)
     if card.charging is not None:
         charge = {**charge, **_refused(card.charging, card.risk_level)}
-        # The intent first: what a charge links to is found by it.
+        # The intent first: the links of a charge are found through it.
         intent = world.change(intent, None, latest_charge=charge["id"])
         world.create(charge, "charge.failed")
         return _failed(world, intent, method, card.charging, charge["id"])
@@ -202,7 +203,7 @@ def _keep(world: World, intent: Object, method: Object) -> None:
         world.change(method, "payment_method.attached", customer=intent["customer"])
 
 
-# What Radar makes of it, out of 100; more than 75 is the highest risk.
+# Radar's risk score, out of 100; more than 75 is the highest risk.
 _RISK_SCORES: Final = {"normal": 20, "elevated": 70, "highest": 99}
 
 
@@ -266,7 +267,7 @@ def _failed(
 
 
 def refusal_of(intent: Object, **more: Any) -> ApiError:
-    """Return the 402 that says why an intent's last attempt failed."""
+    """Return the 402 with the reason of an intent's last failed attempt."""
     error = intent["last_payment_error"]
     return Decline(error["code"], error.get("decline_code"), error["message"]).error(
         charge=error.get("charge"),
@@ -303,10 +304,10 @@ _WAS_SUCCEEDED: Final = {
 
 
 def refund(world: World, charge: Object, amount: int, **fields: Any) -> Object:
-    """Give money back; return the refund.
+    """Refund money; return the refund.
 
     Raises:
-        ApiError: nothing was taken, or less than that is left.
+        ApiError: nothing was charged, or less than the amount is left.
     """
     if charge["status"] != "succeeded":
         raise invalid(f"Charge {charge['id']} has not succeeded.", "charge")
@@ -328,14 +329,14 @@ def refund(world: World, charge: Object, amount: int, **fields: Any) -> Object:
             f"Refund amount ({amount}) is not within the unrefunded amount ({left}).",
             "amount",
         )
-    # A charge that was imported may have no card that is known.
+    # The card of an imported charge may be unknown.
     refunding = world.cards.get(charge["payment_method"], Card()).refunding
     if refunding is Refunding.SUCCEEDS_LATER:
         fields = {**fields, "pending_reason": "processing", "status": "pending"}
     new = world.create(
         shapes.refund(world, charge, amount=amount, **fields), "refund.created"
     )
-    # What is pending counts as well: it cannot be given back twice.
+    # Pending refunds count too: nothing may be refunded twice.
     _note_refunded(world, charge, amount, "charge.refunded")
     if refunding is not Refunding.NOTHING:
         world.later(world.now + REFUND_ENDS_S, "refund", new["id"])
@@ -353,9 +354,9 @@ def _note_refunded(world: World, charge: Object, amount: int, event: str) -> Non
 
 
 def end_refund(world: World, refund: Object) -> None:
-    """Let a pending refund succeed, and one that the card's bank returns fail.
+    """Make a pending refund succeed, and one that the card's bank returns fail.
 
-    Of a refund that failed, the charge is no longer refunded; it may be tried again.
+    After a failed refund the charge is not refunded any longer; it may be tried again.
     """
     if refund["status"] == "pending":
         refund = world.change(
@@ -400,7 +401,7 @@ def _dispute(world: World, charge: Object, card: Card) -> None:
 
 
 def close_dispute(world: World, dispute: Object, *, won: bool) -> Object:
-    """Let the bank decide; return the dispute."""
+    """Close a dispute with the bank's decision; return it."""
     was_inquiry = dispute["status"].startswith("warning")
     status = ("warning_closed" if was_inquiry else "won") if won else "lost"
     dispute = world.change(

@@ -1,6 +1,6 @@
-"""`/_sandbox/…`: what the person who runs a sandbox may do, and Stripe's users not.
+"""`/_sandbox/…`: actions for the owner of a sandbox that Stripe does not offer.
 
-JSON in and out, with the sandbox's own key: a page in a browser has none.
+JSON in and out, with the sandbox's own key, which a page in a browser does not have.
 """
 
 import hmac
@@ -27,7 +27,7 @@ EVENTS_MAX: Final = 1_000
 
 
 class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A body whose fields are all known."""
+    """A body without unknown fields."""
 
 
 class Advance(_Body, frozen=True):
@@ -80,7 +80,7 @@ class Reset(_Body, frozen=True):
 
 @attrs.define
 class _Reach:
-    """What the handlers work on."""
+    """What the handlers use."""
 
     engine: Engine
     advance: Callable[[Until], Awaitable[int]]
@@ -156,7 +156,7 @@ async def authenticate(request: Asked, data: JSONBody[Authenticate]) -> Object:
             data.intent, succeed=data.succeed, card=data.card
         )
     finally:
-        # A card that is declined is told as well.
+        # After a decline the event is delivered as well.
         reach.tell()
 
 
@@ -224,14 +224,14 @@ def create_control(
     advance: Callable[[Until], Awaitable[int]],
     tell: Callable[[], None],
 ) -> Litestar:
-    """Return the application; `tell` is called when something may be on its way."""
+    """Return the application; `tell` is called when something may be due."""
     return Litestar(
         [Router("/_sandbox", route_handlers=_HANDLERS, guards=[_guard])],
         state=State({"reach": _Reach(engine, advance, tell)}, deep_copy=False),
         exception_handlers={
             ApiError: _api_error,
             HTTPException: _http_error,
-            # A body that is nested too deeply to be read.
+            # A body that is nested too deeply.
             RecursionError: _value_error,
             TriggerError: _value_error,
             ValueError: _value_error,

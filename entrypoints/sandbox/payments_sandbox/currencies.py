@@ -1,4 +1,4 @@
-"""The currencies that Stripe takes, and which amounts of each can be charged.
+"""The currencies that Stripe supports, and which amounts of each can be charged.
 
 Source: docs.stripe.com/currencies (presentment currencies, minimum charge amounts,
 zero-decimal, three-decimal and special cases).
@@ -10,7 +10,7 @@ from typing import Final
 
 from payments_sandbox.errors import ApiError, invalid
 
-# As a pattern, by which a request is checked.
+# As a pattern, for the check of requests.
 CURRENCIES: Final = (
     "usd|aed|afn|all|amd|ang|aoa|ars|aud|awg|azn|bam|bbd|bdt|bgn|bhd|bif|bmd|"
     "bnd|bob|brl|bsd|bwp|byn|bzd|cad|cdf|chf|clp|cny|cop|crc|cve|czk|djf|dkk|"
@@ -41,10 +41,10 @@ _ZERO_DECIMAL: Final = frozenset(
     }
 )
 _THREE_DECIMAL: Final = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
-# Two decimals for the sake of older clients, and no fractions: an amount ends in 00.
+# Two decimals for older clients, but no fractions: an amount ends in 00.
 _WHOLE_ONLY: Final = frozenset({"isk", "ugx"})
-# In minor units. Of others Stripe takes what is worth half a dollar: nothing here knows
-# how much that is.
+# In minor units. For others Stripe's minimum is half a dollar's worth, which is not
+# known here.
 _LEAST_MINOR: Final[Mapping[str, int]] = MappingProxyType(
     {
         "aed": 200,
@@ -84,7 +84,7 @@ def require_chargeable(amount: int, currency: str) -> None:
     """Refuse an amount, in minor units, that cannot be charged in this currency.
 
     Raises:
-        ApiError: too small, or more exact than the currency's money is.
+        ApiError: it is too small, or more precise than the currency allows.
     """
     least = least_minor(currency)
     if amount < least:

@@ -1,4 +1,4 @@
-"""A sandbox without its sockets: a world, who answers out of it, and its time."""
+"""A sandbox without I/O: a world, its API, and its time."""
 
 import asyncio
 import contextlib
@@ -36,23 +36,23 @@ from payments_sandbox.resources.endpoints import usable_url
 from payments_sandbox.state import Cause, Object, World
 from payments_sandbox.webhook_delivery import Outbox
 
-# 2026-01-01T00:00:00Z: where a sandbox begins, if it is not told.
+# 2026-01-01T00:00:00Z: the default start of a sandbox.
 START: Final = 1_767_225_600
 AFTER_RETRIES: Final = ("cancel", "unpaid", "past_due")
-# A roll leaves the old secret valid for this long at the most.
+# A roll leaves the old secret valid for at most this long.
 ROLL_S_MAX: Final = DAY
 SHOWN_MAX: Final = 100
-# Answers about the key that was sent.
+# Answers that refuse the key of the request.
 _OF_KEY: Final = frozenset({401, 403})
-# A replaced card is good for this much longer.
+# A replaced card is valid for this much longer.
 REISSUE_YEARS: Final = 4
-# Time that passed by itself, and nothing happened, is noted this often at the most.
+# If nothing happens, the passing of time is recorded at most this often.
 _NOTED_S: Final = 60
 
-# A moment in seconds, a span such as "1 month", or what tells the moment from the time
-# that it is when the clock is moved.
+# A time in seconds, a span such as "1 month", or a function from the time at the moment
+# of the advance to the target.
 Until = int | str | Callable[[int], int]
-# What a holder pays with who is told nothing else: only a bank that asks can refuse.
+# The holder's default card, which only a bank that requires authentication can refuse.
 _CARDS: Final = {True: "pm_card_visa", False: "pm_card_authenticationRequired"}
 
 Flush = Callable[[], Awaitable[None]]
@@ -67,12 +67,11 @@ async def _no_flush() -> None:
 
 @attrs.define(kw_only=True)
 class Engine:
-    """Everything of a sandbox but its I/O; one call at a time.
+    """All of a sandbox except its I/O; one call at a time.
 
-    `start` tells its first moment, in seconds since 1970; `preset` is what it has then,
-    by the name `preset_name`.
-    `after_retries` is what becomes of a subscription that nobody pays: cancel, unpaid
-    or past_due.
+    `start` is its first time, in seconds since 1970; `preset` creates its initial
+    objects, under the name `preset_name`. `after_retries` is what happens to an unpaid
+    subscription: cancel, unpaid or past_due.
     """
 
     seed: int = 0
@@ -81,18 +80,18 @@ class Engine:
     after_retries: str = attrs.field(
         default="cancel", validator=attrs.validators.in_(AFTER_RETRIES)
     )
-    # Webhooks are thin events: they say which object changed, and nothing of it.
+    # Webhooks are thin events: they only say which object changed.
     thin_events: bool = False
     preset: Preset = lambda _: None
     preset_name: str = ""
-    # Told of every call and its answer.
+    # Called with every call and its answer.
     watch: Watch = lambda _, __: None
-    # Told of everything that decides what the sandbox is, before its effect is seen.
+    # Called with everything that determines the state, before its effect is visible.
     record: Callable[[Entry], None] = lambda _: None
-    # Told its time whenever that changes, before anybody hears of what happened then.
+    # Called with the time when it changes, before anything that happened then is sent.
     show_time: Callable[[int], None] = lambda _: None
     _noted_at: int = attrs.field(init=False, default=0)
-    # How much fell due on the sandbox's own clock.
+    # How many things fell due on the sandbox's own clock.
     _steps: int = attrs.field(init=False, default=0)
     world: World = attrs.field(init=False)
     api: Api = attrs.field(init=False)
@@ -103,14 +102,14 @@ class Engine:
         self.reset()
 
     def reset(self, seed: int | None = None) -> None:
-        """Begin anew: nothing is left but the key, and what the preset makes."""
+        """Start again: only the key stays, and the preset's objects are created."""
         self._begin(self.seed if seed is None else seed, self.start())
         self.record(self.beginning)
         self.show_time(self.now)
 
     @property
     def beginning(self) -> Reset:
-        """Return the first entry of what is recorded from now on."""
+        """Return the first entry of a journal that begins now."""
         return Reset(at=self.now, seed=self.seed, preset=self.preset_name)
 
     def _begin(self, seed: int, start: int) -> None:
@@ -122,7 +121,7 @@ class Engine:
             thin_events=self.thin_events,
         )
         self.world.handle(scheduler.HANDLERS)
-        # Drawn even if one is given, so that ids depend on nothing but the seed.
+        # Drawn even if one is given, so that ids depend only on the seed.
         drawn = f"sk_test_{self.world.secret()}"
         self.api_key = self.api_key or drawn
         self.api = Api(self.world, self.api_key)
@@ -130,21 +129,21 @@ class Engine:
         self.outbox = Outbox(self.world, self.chaos, self._arrived)
         self._noted_at, self._steps = start, 0
         self.preset(self)
-        # What it has from the start did not happen to anybody.
+        # The initial objects cause no events.
         self.world.settle()
 
     @property
     def now(self) -> int:
         return self.world.clocks[None].now
 
-    # Called, and left alone
+    # API calls and time
 
     def answer(self, request: ApiRequest, *, fails: str | None = None) -> ApiResponse:
-        """Carry a request out, and put what happened on its way."""
+        """Execute a request, and publish its events."""
         drawn = self.world.drawn
         response = self.api.answer(request, fails=fails)
-        # What only looked, and drew no id for it, need not be asked again. What a key
-        # was refused must not be: it would be asked with the key that may everything.
+        # A read that drew no id need not be repeated. A request with a refused key must
+        # not be: it would be repeated with the key that may do everything.
         looked = request.method == "GET" and self.world.drawn == drawn
         if not looked and response.status not in _OF_KEY:
             headers = {
@@ -173,13 +172,13 @@ class Engine:
         flush: Flush = _no_flush,
         progress: Progress = lambda _: None,
     ) -> int:
-        """Let time pass, doing in order what falls due; return the new time.
+        """Let time pass, and run in order what falls due; return the new time.
 
-        `flush` sends what is due to be delivered: after every step, before anything
-        later is done. A reset meanwhile ends it.
+        `flush` sends the due deliveries: after every step, before anything later
+        happens. A reset meanwhile ends it.
 
         Raises:
-            ValueError: the past, too far, or not a span.
+            ValueError: `until` is in the past, too far away, or not a span.
         """
         world, clock = self.world, self.world.clocks[None]
         target = _target(clock.now, until)
@@ -191,7 +190,7 @@ class Engine:
         ):
             if clock.next_due is not None and clock.next_due <= due:
                 self._step()
-                # Before anybody hears of it.
+                # Before anything is sent.
                 self.note_time(clock.now)
                 self.show_time(clock.now)
                 self.outbox.publish()
@@ -199,7 +198,7 @@ class Engine:
                 clock.now = max(clock.now, due)
                 self.show_time(clock.now)
             await flush()
-            # Decades may fall due; whoever calls meanwhile is not kept waiting.
+            # Decades may fall due; other calls must not wait meanwhile.
             await asyncio.sleep(0)
             progress(clock.now)
         if self.world is world:
@@ -214,13 +213,13 @@ class Engine:
         self._steps += 1
 
     def note_time(self, at: int) -> None:
-        """Note that it is this late, if nothing else was."""
+        """Record this time, if nothing else was recorded."""
         self.record(Passed(at=at, steps=self._steps))
         self._noted_at = at
 
     def _next_due(self) -> int | None:
         dues = [self.world.clocks[None].next_due, self.outbox.next_due]
-        # What is due and still there after a flush has nobody to carry it.
+        # Deliveries that are still due after a flush cannot be sent.
         if dues[1] is not None and dues[1] <= self.now:
             dues.pop()
         return min((due for due in dues if due is not None), default=None)
@@ -235,20 +234,21 @@ class Engine:
             )
         )
 
-    # What Stripe's users cannot do, but their customers, banks and dashboards can
+    # What the customers, banks and dashboards of Stripe's users can do
 
     def authenticate(
         self, named: str, *, succeed: bool = True, card: str | None = None
     ) -> Object:
         """Finish a payment or setup intent as its holder would, in a browser.
 
-        `named` is its id or its client secret. One that has not been confirmed is, with
-        `card` (`pm_card_…` or `pm_…`), else with the one it has, else with a magic one;
-        then the bank's step is done, if there is one.
+        `named` is its id or its client secret. An intent that is not confirmed is first
+        confirmed with `card` (`pm_card_…` or `pm_…`), else with its own card, else with
+        a magic one; then the bank's authentication follows, if there is one.
 
         Raises:
-            ApiError: no such intent or card, or it does not wait for that.
-            CardError: the card declines; that has happened.
+            ApiError: the intent or card does not exist, or the intent does not wait
+                for this.
+            CardError: the card declines; the decline stays recorded.
         """
         world = self.world
         kind, intent = self._intent_named(named)
@@ -271,7 +271,7 @@ class Engine:
                 card=card,
             )
         )
-        # Nobody's request is the cause: it is the holder's browser.
+        # The holder's browser is the cause, and no API request.
         world.cause = Cause()
         try:
             with world.on(world.clock_of(intent)), world.atomic(keeping=CardError):
@@ -295,23 +295,23 @@ class Engine:
         return kind, intent
 
     def restricted_key(self, *permissions: str) -> str:
-        """Return a new key that may do no more than this, until the next reset.
+        """Return a new key with only these permissions, valid until the next reset.
 
         Raises:
-            ValueError: a permission is none ("customer_write", "event_read", …).
+            ValueError: an unknown permission ("customer_write", "event_read", …).
         """
         if unknown := set(permissions) - PERMISSIONS:
             raise ValueError(f"no permission: {', '.join(sorted(unknown))}")
-        # Not drawn from the world: no id depends on it.
+        # Not drawn from the world's seed: no id depends on it.
         key = f"rk_test_{secrets.token_hex(16)}"
         self.api.restricted[key] = frozenset(permissions)
         return key
 
     def set_card(self, id_: str, *, declines: str | None) -> None:
-        """Let a card decline from now on, or (None) be good.
+        """Make a card decline from now on, or (None) succeed.
 
         Raises:
-            ApiError: no such payment method, or no such decline.
+            ApiError: the payment method or the decline does not exist.
         """
         self.world.get("payment_method", id_)
         if declines is not None and declines not in DECLINES:
@@ -326,10 +326,10 @@ class Engine:
         )
 
     def reissue_card(self, id_: str) -> Object:
-        """Let the bank replace a card, and Stripe hear of it from the network.
+        """Make the bank replace a card, which Stripe learns from the card network.
 
         Raises:
-            ApiError: no such payment method, or nobody has it.
+            ApiError: the payment method does not exist, or is not attached.
         """
         method = self.world.get("payment_method", id_)
         if method["customer"] is None:
@@ -347,12 +347,12 @@ class Engine:
         return done
 
     def import_objects(self, objects: Sequence[Any]) -> list[Object]:
-        """Put Stripe's objects in, with their ids; nobody is told.
+        """Import Stripe's objects, with their ids; no events are sent.
 
         Raises:
-            ApiError: one of them cannot be; nothing was put in.
+            ApiError: an object is invalid; nothing was imported.
         """
-        # Also what is refused draws ids: it has to be so again.
+        # A refused import draws ids, too: a replay must draw the same.
         self.record(Imported(at=self.now, steps=self._steps, objects=list(objects)))
         self.world.cause = Cause()
         made = import_objects(self.world, objects)
@@ -360,7 +360,7 @@ class Engine:
         return made
 
     def add_endpoint(self, url: str, secret: str, version: str | None = None) -> str:
-        """Register an endpoint, for every event, whose secret is known already.
+        """Register an endpoint with a given secret, for every event.
 
         Raises:
             ApiError: the address or the version cannot be used.
@@ -380,10 +380,10 @@ class Engine:
         return str(new["id"])
 
     def roll_secret(self, endpoint_id: str, *, keep_s: int = ROLL_S_MAX) -> str:
-        """Give an endpoint a new secret; the old one holds for `keep_s` more seconds.
+        """Give an endpoint a new secret; the old one stays valid for `keep_s` seconds.
 
         Raises:
-            ApiError: no such endpoint.
+            ApiError: the endpoint does not exist.
         """
         self.world.get("webhook_endpoint", endpoint_id)
         self.record(
@@ -400,12 +400,12 @@ class Engine:
         self.world.secrets[endpoint_id] = [*held, (secret, None)]
         return secret
 
-    # What it was
+    # Replay of a journal
 
     def replay(self, entries: Iterable[Entry]) -> None:
-        """Become what these entries, of which the first is a reset, made of another.
+        """Take the state that these entries, the first of which is a reset, lead to.
 
-        What did not arrive is on its way again; chaos is calm.
+        Undelivered events are delivered again; chaos is off.
         """
         noting, self.record = self.record, lambda _: None
         for entry in entries:
@@ -418,7 +418,7 @@ class Engine:
         clock = self.world.clocks[None]
         while clock.next_due is not None and clock.next_due <= entry.at:
             if entry.steps is not None and self._steps >= entry.steps:
-                # Due in that second, but done after what was asked in it.
+                # Due in that second, but run after the requests in it.
                 break
             self._step()
             self.outbox.publish()
@@ -440,7 +440,7 @@ class Engine:
                     fails=entry.fails,
                 )
             case Authenticated():
-                # What was declined or refused then is so again.
+                # A request that was declined or refused then is so again.
                 with contextlib.suppress(ApiError):
                     self.authenticate(
                         entry.intent_id, succeed=entry.succeed, card=entry.card
@@ -464,7 +464,7 @@ class Engine:
     # For people
 
     def state(self) -> Mapping[str, Any]:
-        """Say what there is, in JSON types."""
+        """Return the state, in JSON types."""
         tables = self.world.objects
         return {
             "now": self.now,
@@ -489,7 +489,7 @@ class Engine:
         }
 
     def log(self, type_: str | None = None) -> list[Mapping[str, Any]]:
-        """Return the whole log of events, the oldest first, a short line each."""
+        """Return the whole log of events, oldest first, a short row each."""
         return [
             {
                 "id": event.id,

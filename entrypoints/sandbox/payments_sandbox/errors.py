@@ -1,4 +1,4 @@
-"""How Stripe refuses: a status, a type, a code, the parameter and a sentence.
+"""Stripe's errors: a status, a type, a code, the parameter and a sentence.
 
 Source: docs.stripe.com/api/errors and docs.stripe.com/error-codes.
 """
@@ -10,7 +10,7 @@ INVALID: Final = "invalid_request_error"
 
 
 class ApiError(Exception):
-    """An answer that is an error; `body()` is what Stripe would send."""
+    """An error answer; `body()` is what Stripe would send."""
 
     def __init__(
         self,
@@ -44,18 +44,18 @@ class ApiError(Exception):
 
 
 class CardError(ApiError):
-    """A refusal that is about something that did happen: it undoes nothing."""
+    """An error about something that did happen: it undoes nothing."""
 
 
 def invalid(
     message: str, param: str | None = None, code: str | None = None
 ) -> ApiError:
-    """Refuse a request that cannot be carried out as it is."""
+    """Refuse a request that cannot be executed as it is."""
     return ApiError(400, message, code=code, param=param)
 
 
 def missing(kind: str, id_: str, param: str | None = None) -> ApiError:
-    """Say that there is no such object: 404 for the one in the path, else 400."""
+    """Return the error for a missing object: 404 for the one in the path, else 400."""
     noun = kind.replace("_", " ") if kind != "invoiceitem" else "invoice item"
     return ApiError(
         400 if param else 404,

@@ -1,4 +1,4 @@
-"""Every type of event that an endpoint may ask for, besides `*`.
+"""Every type of event that an endpoint may subscribe to, besides `*`.
 
 Source: docs.stripe.com/api/events/types and the types of the SDK.
 """

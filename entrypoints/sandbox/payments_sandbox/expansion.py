@@ -60,7 +60,7 @@ def _refunds(world: World, charge: Object) -> Object:
     return listed(f"/v1/charges/{charge['id']}/refunds", refunds[::-1])
 
 
-# What is there only for those who ask.
+# Fields that are included only on request.
 _INCLUDED: Final[Mapping[tuple[str, str], Callable[[World, Object], Any]]] = (
     MappingProxyType(
         {
@@ -72,10 +72,10 @@ _INCLUDED: Final[Mapping[tuple[str, str], Callable[[World, Object], Any]]] = (
     )
 )
 
-# Of the older API: a card that was imported, and what the sandbox does not have.
+# Of the older API: an imported card, and objects that the sandbox does not have.
 _SOURCES: Final = frozenset({"ba", "card", "src"})
 
-# What can be asked of a customer, also of one that has been deleted.
+# Fields of a customer that can be expanded, also for a deleted one.
 _OF_CUSTOMER: Final = frozenset(
     {
         "cash_balance",
@@ -99,13 +99,13 @@ def expanded(world: World, it: Object, paths: Sequence[str], version: str) -> Ob
     """Return an answer, rendered in this version, with these paths expanded.
 
     Raises:
-        ApiError: a path leads to what cannot be expanded, or too deep.
+        ApiError: a path cannot be expanded, or is too deep.
     """
     if len(paths) > EXPANSIONS_MAX:
         raise invalid(f"You can expand up to {EXPANSIONS_MAX} properties.", "expand")
     for path in paths:
         names = path.split(".")
-        # The `data` of a list is a level, too.
+        # The `data` of a list counts as a level.
         if len(names) > DEPTH_MAX:
             raise invalid(
                 f"You cannot expand more than {DEPTH_MAX} levels of a property. "
@@ -118,21 +118,21 @@ def expanded(world: World, it: Object, paths: Sequence[str], version: str) -> Ob
 
 @attrs.frozen
 class _Expansion:
-    """One path, and the version in which what it leads to is shown."""
+    """One path, and the version in which its objects are rendered."""
 
     world: World
     version: str
     path: str
 
     def at(self, it: Any, names: Sequence[str]) -> Any:
-        """Return a value with what the names lead to in it expanded."""
+        """Return a value with the field at this path expanded."""
         it = self._whole(it) if not names or not isinstance(it, Mapping) else it
         if it is None or not names:
             return it
         if isinstance(it, str):
             raise self._refused()
         if it.get("deleted") is True and names[0] in _OF_CUSTOMER:
-            # A stub stays one: nothing of it is left to expand.
+            # A deleted object's stub stays: it has nothing to expand.
             return it
         name, rest = names[0], names[1:]
         if name == "data" and isinstance(it.get("data"), list):
@@ -142,7 +142,7 @@ class _Expansion:
             included = include(self.world, it)
             shown = included and render(self.world, included, self.version)
             return {**it, name: self.at(shown, rest) if rest else shown}
-        # An object's own id looks like another's.
+        # An object's own id looks like a reference.
         if name not in it or name == "id":
             raise self._refused()
         return {**it, name: self.at(it[name], rest)}
@@ -152,13 +152,14 @@ class _Expansion:
         return None if is_unknown else _INCLUDED.get((kind, name))
 
     def _whole(self, it: Any) -> Any:
-        """Return the object that an id names; what is whole already stays."""
+        """Return the object that an id names; an object stays as it is."""
         if it is None or isinstance(it, Mapping):
             return it
         if isinstance(it, str):
             if it.partition("_")[0] in _SOURCES:
                 method = self.world.find("payment_method", it)
-                # Another source stays an id: a list is not refused because of it.
+                # Another source stays an id, so that a list is not refused because of
+                # it.
                 return shapes.source(method) if method else it
             kind = _KINDS.get(it.partition("_")[0])
             found = kind and self.world.find(kind, it)

@@ -1,8 +1,8 @@
-"""Requests as Stripe takes them: `items[0][price]=price_1&expand[]=latest_invoice`.
+"""Requests in Stripe's encoding: `items[0][price]=price_1&expand[]=latest_invoice`.
 
-Rule 1: a parameter that is not known is refused, at any depth: never ignored.
-Rule 2: an empty value unsets: it is read as None, and refused where nothing may be
-        unset.
+Rule 1: an unknown parameter is refused, at any depth: never ignored.
+Rule 2: an empty value unsets: it is read as None, and refused for parameters that
+        cannot be unset.
 Rule 3: everything has a limit.
 """
 
@@ -35,16 +35,16 @@ Seconds = Annotated[int, msgspec.Meta(ge=0, le=MOMENT_MAX)]
 Text = Annotated[str, msgspec.Meta(max_length=5_000)]
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Currency = Annotated[str, msgspec.Meta(pattern=rf"\A(?i:{CURRENCIES})\Z")]
-# Of None, all of it is unset; of a key's None, that key.
+# None unsets all of it; None for a key unsets that key.
 Metadata = dict[str, str | None] | Unset | None
 
 
 class Nested(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """A hash inside of a request."""
+    """A hash inside a request."""
 
 
 class Params(Nested, kw_only=True, frozen=True):
-    """The parameters of a request; every one takes `expand`."""
+    """The parameters of a request; every request accepts `expand`."""
 
     expand: tuple[str, ...] = ()
 
@@ -57,7 +57,7 @@ class Range(Nested, kw_only=True, frozen=True):
 
 
 class Listing(Params, kw_only=True, frozen=True):
-    """What every list takes."""
+    """The parameters of every list."""
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
     starting_after: Id | None = None
@@ -71,20 +71,21 @@ class Dated(Listing, kw_only=True, frozen=True):
 _NAME: Final = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 _KEY: Final = re.compile(r"\[([^\[\]]*)\]")
 _INDEX: Final = re.compile(r"[0-9]{1,9}")
-# "5.0" and "1e3" are none (github.com/beam-community/stripity-stripe/issues/626).
+# "5.0" and "1e3" are not integers
+# (github.com/beam-community/stripity-stripe/issues/626).
 _INTEGER: Final = re.compile(r"-?[0-9]{1,18}")
-# Neither are "1" and "0" (github.com/cartalyst/stripe/issues/218); both spellings are
-# (github.com/stripe/stripe-dotnet/pull/3104).
+# "1" and "0" are not booleans (github.com/cartalyst/stripe/issues/218); both spellings
+# are (github.com/stripe/stripe-dotnet/pull/3104).
 _BOOLEANS: Final[Mapping[str, bool]] = MappingProxyType(
     {"True": True, "true": True, "False": False, "false": False}
 )
 
 
 def parsed(text: str) -> dict[str, Any]:
-    """Return the nested form of an encoded query or body.
+    """Parse an encoded query or body into its nested form.
 
     Raises:
-        ApiError: it cannot be read.
+        ApiError: it cannot be parsed.
     """
     try:
         pairs = parse_qsl(
@@ -108,7 +109,7 @@ def _place(root: dict[str, Any], name: str, value: str | None) -> None:
         at = at.setdefault(key or str(len(at)), {})
         if not isinstance(at, dict):
             raise invalid(f"Invalid object: {name[:100]}", name[:100])
-    # `expand[]` appends: each gets the next number.
+    # `expand[]` appends: each value gets the next number.
     at[keys[-1] or str(len(at))] = value
 
 
@@ -123,7 +124,7 @@ def _lists(value: Any) -> Any:  # JSON is anything
 
 
 def _nested(hash_: dict[str, Any]) -> dict[str, Any]:
-    # The keys of metadata are the client's, whatever they look like.
+    # The keys of metadata are the client's, whatever their form.
     return {
         name: value if name == "metadata" else _lists(value)
         for name, value in hash_.items()
@@ -131,7 +132,7 @@ def _nested(hash_: dict[str, Any]) -> dict[str, Any]:
 
 
 def encoded(params: Mapping[str, Any]) -> str:
-    """Return nested parameters as a client sends them: what `parsed` reads."""
+    """Encode nested parameters as a client does: the inverse of `parsed`."""
     return urlencode(list(_pairs(params)))
 
 
@@ -154,10 +155,10 @@ _QUOTED: Final = re.compile(r"`([^`]+)`")
 
 
 def read(form: dict[str, Any], shape: type[_Shape]) -> _Shape:
-    """Return the form in its shape.
+    """Convert a form to its shape.
 
     Raises:
-        ApiError: as Stripe refuses: the parameter, the code and the reason.
+        ApiError: a parameter is invalid; with its name, the code and the reason.
     """
     _check_metadata(form)
     try:
@@ -172,7 +173,7 @@ def _kind_of(shape: type[Params]) -> inspect.Type:
 
 
 def _typed(value: Any, kind: inspect.Type) -> Any:  # JSON is anything
-    """Turn text into an integer or a boolean where the shape has one."""
+    """Convert text to an integer or a boolean if the shape has one."""
     kinds = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
     if isinstance(value, str):
         return _single(value, kinds)
@@ -198,7 +199,7 @@ def _single(text: str, kinds: Iterable[inspect.Type]) -> str | int | bool:
 
 
 def _bracketed(path: str) -> str:
-    """Turn `.items[0].price` into `items[0][price]`."""
+    """Convert `.items[0].price` into `items[0][price]`."""
     head, *rest = re.findall(r"[^.\[\]]+", path) or [""]
     return str(head) + "".join(f"[{name}]" for name in rest)
 
@@ -248,7 +249,7 @@ def _of_value(reason: str, param: str, value: object) -> ApiError:
 
 
 def _length_code(reason: str) -> str | None:
-    # Stripe's list of codes has none for what is too long.
+    # Stripe's list of codes has none for a text that is too long.
     return "parameter_invalid_empty" if ">=" in reason else None
 
 
@@ -257,7 +258,7 @@ def _value_at(form: Any, path: str) -> Any:  # JSON is anything
         if isinstance(form, list) and name.isdigit():
             form = form[int(name)]
         elif isinstance(form, dict):
-            # `[...]` is how the library writes a key of a map.
+            # The library writes a key of a map as `[...]`.
             form = form.get(name, "" if name == "..." else None)
         else:
             return form
@@ -305,5 +306,5 @@ def merged(old: dict[str, str], given: Metadata) -> dict[str, str]:
 
 
 def given(**fields: Any) -> dict[str, Any]:
-    """Return the parameters that the request has, None for one that it unsets."""
+    """Return the parameters in the request; None for one that it unsets."""
     return {name: value for name, value in fields.items() if value is not UNSET}

@@ -1,10 +1,10 @@
-"""Stripe objects from elsewhere, put in as they are, with their ids.
+"""Imports Stripe objects from elsewhere, unchanged and with their ids.
 
-Rule 1: what is not said has the value that it has in a new object; what the newest API
-        version does not know is left out.
-Rule 2: an import makes no events. An object that is there already is replaced.
-Rule 3: what is to come is scheduled; what should have happened before is not made up.
-Rule 4: all of it is put in, or, if one object is wrong, none.
+Rule 1: a missing field has the value of a new object; fields that the newest API
+        version does not have are dropped.
+Rule 2: an import makes no events. An existing object is replaced.
+Rule 3: future events are scheduled; past ones are not made up.
+Rule 4: all objects are imported, or none if one is invalid.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ _RENEWING: Final = frozenset({"active", "past_due", "trialing", "unpaid"})
 _NAMES: Final = MappingProxyType(
     {str: "a string", bool: "a boolean", int: "an integer", list: "a list"}
 )
-# What every one of a kind has to say, and of which type it is.
+# The required fields of each kind, with their types.
 _REQUIRED: Final[Mapping[str, Mapping[str, type]]] = MappingProxyType(
     {
         "product": {"name": str},
@@ -75,7 +75,7 @@ _STATUSES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         ),
     }
 )
-# Of which type a field is that may be null, and is in a new object.
+# The types of fields that may be null and exist in a new object.
 _NULLABLE: Final[Mapping[str, type]] = MappingProxyType(
     {
         **dict.fromkeys(
@@ -117,7 +117,7 @@ _NULLABLE: Final[Mapping[str, type]] = MappingProxyType(
         ),
     }
 )
-# Which field names an object that has to be there, and of which kind.
+# The fields that name an object that must exist, with its kind.
 _NAMED: Final = (
     ("price", "product", "product"),
     ("payment_method", "customer", "customer"),
@@ -138,12 +138,12 @@ _NOBODY: Final = MappingProxyType(
 
 
 def import_objects(world: World, given: Sequence[Any]) -> list[Object]:
-    """Put objects in, in any order; return them as they are now.
+    """Import objects, in any order; return them as stored.
 
-    An event stands for the object that it carries. What is expanded is put in as well.
+    An event stands for the object in it. Expanded objects are imported, too.
 
     Raises:
-        ApiError: an object cannot be; the sentence names it and its field.
+        ApiError: an object is invalid; the sentence names it and its field.
     """
     if len(given) > OBJECTS_MAX:
         raise invalid(f"Up to {OBJECTS_MAX} objects can be imported at a time.")
@@ -161,7 +161,7 @@ def import_objects(world: World, given: Sequence[Any]) -> list[Object]:
 
 
 def _flat(one: Any, number: int) -> Iterator[Values]:
-    """Return what an object is, and what is expanded in it; ids stand for that."""
+    """Yield an object and the expanded objects in it, which ids replace."""
     where = f"objects[{number}]"
     if not isinstance(one, dict):
         raise invalid(f"{where}: not an object.", where)
@@ -190,7 +190,7 @@ def _wrong(it: Values, field: str, what: str) -> ApiError:
 
 
 def _check_type(it: Values, field: str, value: Any, kind: type) -> None:
-    # A boolean is an integer to Python, and to nobody else.
+    # In Python a boolean is an integer.
     fits = type(value) is bool if kind is bool else isinstance(value, kind)
     if not fits or (kind is int and isinstance(value, bool)):
         raise _wrong(it, field, f"has to be {_NAMES.get(kind, 'an object')}.")
@@ -210,10 +210,10 @@ def _put(world: World, it: Values) -> Object:
         wanted = _NULLABLE.get(field) if usual is None else type(usual)
         if value is not None and wanted is not None:
             _check_type(it, field, value, wanted)
-        # What older versions did not have of it is as it is in a new one.
+        # Fields that older versions lack are those of a new object.
         new[field] = {**usual, **value} if isinstance(usual, dict) else value
     if new.get("test_clock") not in world.clocks:
-        # Those are not imported: time is the sandbox's own.
+        # Test clocks are not imported: time is the sandbox's own.
         new["test_clock"] = None
     statuses = _STATUSES.get(it["object"])
     if statuses and new["status"] not in statuses:
@@ -343,13 +343,13 @@ def _item(world: World, it: Values, item: Any, number: int) -> Object:
         raise _wrong(it, where, "has to be an object.")
     price = item.get("price")
     if isinstance(price, dict) and price.get("object") == "price":
-        # With what is expanded in it, which comes first.
+        # With its expanded objects, which come first.
         price = [_put(world, one) for one in _flat(price, number)][-1]
     else:
         price = world.find("price", str(price))
     if price is None or price["object"] != "price" or price["recurring"] is None:
         raise _wrong(it, f"{where}[price]", "names no recurring price that is there.")
-    # Before 2025-03-31 the period was the subscription's.
+    # Before 2025-03-31 the subscription had the period.
     period = {name: item.get(name, it.get(name)) for name in _PERIOD}
     for name, moment in period.items():
         if type(moment) is not int:
@@ -375,7 +375,7 @@ def _invoice(world: World, it: Values) -> Object:
     new = shapes.invoice(world, _NOBODY, billing_reason="manual")
     total = it.get("total", 0)
     _check_type(it, "total", total, int)
-    # Before 2025-03-31 an invoice named its subscription itself.
+    # Before 2025-03-31 an invoice named its subscription directly.
     owner, parent = it.get("subscription"), it.get("parent")
     if owner and not parent:
         parent = {
@@ -433,7 +433,7 @@ _MAKERS: Final[Mapping[str, Callable[[World, Values], Object]]] = MappingProxyTy
 )
 
 
-# What is to come
+# Future events
 
 
 def _schedule(world: World, it: Object) -> None:

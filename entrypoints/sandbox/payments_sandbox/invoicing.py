@@ -1,10 +1,10 @@
 """Invoices: their lines and sums, and the way from draft to paid or void.
 
-Rule 1: `total` is the sum of the lines; what is due is the total and the customer's
+Rule 1: `total` is the sum of the lines; the amount due is the total and the customer's
         balance, but never less than can be charged: the rest stays in the balance.
-Rule 2: an invoice is paid if a charge succeeded, nothing was due, or it was paid
-        elsewhere; there is no other way.
-Rule 3: who owns an invoice (a subscription) hears what became of it.
+Rule 2: an invoice is paid only if a charge succeeded, nothing was due, or it was paid
+        outside Stripe.
+Rule 3: the owner of an invoice (a subscription) is called with its outcome.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -19,12 +19,12 @@ from payments_sandbox.state import Object, World, listed
 
 # A renewal is finalised and collected this long after it was drafted.
 DRAFT_S: Final = HOUR
-# After the first failure, in days or some hours less; the last one ends two weeks
-# (docs.stripe.com/billing/revenue-recovery/smart-retries: up to 8 in 2 weeks).
+# After the first failure, in days, some of them minus hours; the last one ends two
+# weeks (docs.stripe.com/billing/revenue-recovery/smart-retries: up to 8 in 2 weeks).
 RETRY_DAYS: Final = (1, 2, 4, 6, 8, 10, 12, 14)
 _JITTER_S: Final = 6 * HOUR
 
-# Told when an invoice was paid, and when an attempt to collect it failed for good.
+# Called when an invoice was paid, and when collecting it finally failed.
 Owner = Callable[[World, Object], None]
 
 
@@ -70,7 +70,7 @@ def _parent(subscription: Object) -> Object:
 
 
 def of_subscription(subscription: Object) -> Object:
-    """Return as much of an invoice as says which card it would be collected from."""
+    """Return the part of an invoice that decides which card it is collected from."""
     return {
         "customer": subscription["customer"],
         "default_payment_method": None,
@@ -81,7 +81,7 @@ def of_subscription(subscription: Object) -> Object:
 def sums(total: int, balance: int, currency: str) -> dict[str, Any]:
     """Return every sum of an unpaid invoice; a negative balance is credit.
 
-    Less than can be charged is not due: it waits in the balance for the next invoice
+    An amount below the minimum is not due: it waits in the balance for the next invoice
     (docs.stripe.com/api/invoices/object#invoice_object-amount_due).
     """
     due = total + balance
@@ -100,7 +100,7 @@ def sums(total: int, balance: int, currency: str) -> dict[str, Any]:
 
 
 def issue(world: World, invoice: Object, items: Iterable[Object]) -> Object:
-    """Store a draft, with the invoice items that it took along."""
+    """Store a draft, with the invoice items that it includes."""
     invoice = world.create(invoice, "invoice.created")
     for item in items:
         world.change(item, None, invoice=invoice["id"])
@@ -112,8 +112,8 @@ def issue_paused(
 ) -> Object:
     """Issue an invoice of a subscription whose collection is paused.
 
-    `behavior` is keep_as_draft, mark_uncollectible or void. Where nothing is due there
-    is nothing to do that for: the invoice is open, and the caller settles it.
+    `behavior` is keep_as_draft, mark_uncollectible or void. If nothing is due, none of
+    them applies: the invoice is open, and the caller settles it.
 
     Source: docs.stripe.com/billing/subscriptions/pause-payment.
     """
@@ -128,7 +128,7 @@ def issue_paused(
 
 
 def finalize(world: World, invoice: Object) -> Object:
-    """Open a draft: apply the balance, make the intent to collect it."""
+    """Open a draft: apply the balance, create the payment intent."""
     customer = world.get("customer", invoice["customer"])
     amounts = sums(invoice["total"], customer["balance"], invoice["currency"])
     number = customer["next_invoice_sequence"]
@@ -185,7 +185,7 @@ def _intent(world: World, invoice: Object, amount: int) -> Object | None:
 def method_for(world: World, invoice: Object) -> Object | None:
     """Return the card to collect from: the subscription's, else the customer's.
 
-    A card that was detached meanwhile does not count.
+    A card that was detached since then does not count.
     """
     customer = world.get("customer", invoice["customer"])
     details = invoice["parent"] and invoice["parent"]["subscription_details"]
@@ -215,9 +215,8 @@ def collect(  # noqa: PLR0913  # how an attempt may differ, by name
 ) -> Object:
     """Try to collect an open invoice; return it afterwards, paid or not.
 
-    With `retries` a failure plans the next automatic attempt, and its event says when
-    that is. The owner hears of a success only; of a failure the caller knows what to
-    make.
+    With `retries` a failure schedules the next automatic attempt, and its event has
+    that time. The owner is called only after a success; the caller handles a failure.
     """
     if invoice["amount_remaining"] == 0:
         return settle(world, invoice, owner)
@@ -237,7 +236,7 @@ def after_attempt(
     *,
     retries: bool = False,
 ) -> Object:
-    """Let an invoice follow its intent; return it."""
+    """Update an invoice from its intent; return it."""
     if intent["status"] == "succeeded":
         return settle(world, invoice, owner, intent)
     if intent["status"] == "requires_action":
@@ -264,7 +263,7 @@ def _attempted(world: World, invoice: Object, event: str, *, retries: bool) -> O
 def settle(
     world: World, invoice: Object, owner: Owner, intent: Object | None = None
 ) -> Object:
-    """Mark an invoice paid, by an intent, elsewhere, or because nothing was due."""
+    """Mark an invoice paid: by an intent, outside Stripe, or because nothing is due."""
     paid = invoice["amount_remaining"] if intent else 0
     count = invoice["attempt_count"]
     payments = world.by("invoice_payment", "invoice", invoice["id"])
@@ -296,7 +295,7 @@ def settle(
 
 
 def void(world: World, invoice: Object) -> Object:
-    """Void an open invoice; what it took from or gave to the balance goes back."""
+    """Void an open invoice; what it took from or gave to the balance is returned."""
     _end_intent(world, invoice, "void_invoice")
     customer = world.find("customer", invoice["customer"])
     if customer:
@@ -328,7 +327,7 @@ def mark_uncollectible(world: World, invoice: Object) -> Object:
 
 
 def pay_elsewhere(world: World, invoice: Object, owner: Owner) -> Object:
-    """Mark an open invoice paid by other means than Stripe's."""
+    """Mark an open invoice as paid outside Stripe."""
     _end_intent(world, invoice, "void_invoice")
     return settle(world, invoice, owner)
 
@@ -351,7 +350,7 @@ def _end_intent(world: World, invoice: Object, reason: str) -> None:
 
 
 def leave(world: World, invoice: Object) -> Object:
-    """Stop collecting an invoice by itself; it stays as it is."""
+    """Stop automatic collection of an invoice; it stays as it is."""
     return world.change(
         invoice,
         "invoice.updated",
@@ -365,7 +364,7 @@ def leave(world: World, invoice: Object) -> Object:
 
 
 def _planned_retry(world: World, invoice: Object) -> int | None:
-    """Plan the next automatic attempt; None if there was the last one."""
+    """Schedule the next automatic attempt; None if the last one was made."""
     first: int = invoice["status_transitions"]["finalized_at"]
     days = [it * DAY for it in RETRY_DAYS if first + it * DAY - _JITTER_S >= world.now]
     if not days:
@@ -376,7 +375,7 @@ def _planned_retry(world: World, invoice: Object) -> int | None:
 
 
 def plan_retry(world: World, invoice: Object) -> Object:
-    """Plan an automatic attempt for an invoice that nobody has tried yet."""
+    """Schedule an automatic attempt for an invoice without any attempt yet."""
     due = _planned_retry(world, invoice)
     return world.change(invoice, "invoice.updated", next_payment_attempt=due)
 
@@ -406,7 +405,7 @@ def _is_hopeless(intent: Object, method: Object) -> bool:
 
 
 def require_payable(invoice: Object) -> None:
-    """Refuse to collect what cannot be collected.
+    """Refuse to collect an invoice that cannot be collected.
 
     Raises:
         ApiError: it is paid, void, or written off.
@@ -418,7 +417,7 @@ def require_payable(invoice: Object) -> None:
 
 
 def refusal(world: World, invoice: Object) -> ApiError:
-    """Return the 402 that says why an invoice is still not paid."""
+    """Return the 402 with the reason why an invoice is still not paid."""
     intent = world.intent_of(invoice)
     if intent is None or intent["status"] == "requires_confirmation":
         return invalid(

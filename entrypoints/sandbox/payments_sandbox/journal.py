@@ -1,8 +1,8 @@
-"""What a sandbox was asked, line by line: it comes back as it was, whatever ended it.
+"""The requests to a sandbox, line by line: they restore it after any end.
 
-A world is decided by its seed and by what it was asked, so that is all that has to be
-kept. A line is written before anybody hears of its effect; one that a crash cut off
-is the last, and was told to nobody.
+A world is determined by its seed and its requests, so only those are stored. A line is
+written before its effect is visible; a line that a crash truncated is the last, and had
+no visible effect.
 """
 
 from pathlib import Path
@@ -15,8 +15,8 @@ import msgspec
 class _Entry(msgspec.Struct, frozen=True, kw_only=True, tag_field="did"):
     """One line; `at` is the sandbox's time, in seconds.
 
-    `steps` is how much had fallen due by then, as several things may in one second;
-    None in what a version wrote that did not count them.
+    `steps` is how many things had fallen due by then, because several may in one
+    second; None in lines of a version that did not count them.
     """
 
     at: int
@@ -36,7 +36,8 @@ class Called(_Entry, frozen=True, kw_only=True, tag="call"):
 class Authenticated(_Entry, frozen=True, kw_only=True, tag="authenticate"):
     intent_id: str
     succeed: bool
-    # What the intent was confirmed with first; None if that had been done.
+    # The card that the intent was first confirmed with; None if it was confirmed
+    # before.
     card: str | None = None
 
 
@@ -68,10 +69,10 @@ class Passed(_Entry, frozen=True, kw_only=True, tag="passed"):
 
 
 class Reset(_Entry, frozen=True, kw_only=True, tag="reset"):
-    """All begins anew.
+    """The sandbox starts again.
 
-    `preset` names what there was from the start, for its ids are drawn first; None in
-    what a version wrote that did not say so.
+    `preset` names the initial objects, because their ids are drawn first; None in lines
+    of a version that did not record it.
     """
 
     seed: int
@@ -89,13 +90,13 @@ Entry = (
     | Passed
     | Reset
 )
-# The only headers that decide an answer; the key is not one to keep.
+# The only headers that decide an answer; the key must not be stored.
 HEADERS: Final = ("content-type", "idempotency-key", "stripe-version")
 _LINE: Final = msgspec.json.Decoder(Entry)
 
 
 class JournalError(Exception):
-    """A journal that cannot be read; the sentence says where."""
+    """A journal that cannot be read; the message says where."""
 
 
 @attrs.define
@@ -113,11 +114,11 @@ class Journal:
         if not self.path.exists():
             self.path.touch(mode=0o600)
         self.written_at = self.path.stat().st_mtime
-        # Each line is one write, so that no other end of it is ever half there.
+        # Each line is one write, so that only a crash can truncate one.
         self._file = self.path.open("r+b", buffering=0)
 
     def entries(self) -> list[Entry]:
-        """Return what is in it; what a crash cut off is cut away.
+        """Return its entries; remove a line that a crash truncated.
 
         Raises:
             JournalError: a line cannot be read.
@@ -136,7 +137,7 @@ class Journal:
 
     def note(self, entry: Entry) -> None:
         if isinstance(entry, Reset):
-            # All before it is forgotten.
+            # All entries before it are removed.
             self._file.seek(0)
             self._file.truncate()
         self._file.write(msgspec.json.encode(entry) + b"\n")

@@ -1,4 +1,4 @@
-"""The lines of an invoice: of a whole period, of an invoice item, of what waited."""
+"""The lines of an invoice: for a period, for an invoice item, for pending items."""
 
 from payments_sandbox import shapes
 from payments_sandbox.state import Object, World
@@ -38,7 +38,7 @@ def period_line(
 
 
 def line_of(world: World, item: Object) -> Object:
-    """Return the line of an invoice item: a proration, or one made by hand."""
+    """Return the line of an invoice item: a proration, or one added by hand."""
     details = item["parent"] and item["parent"]["subscription_details"]
     subscription = details and details["subscription"]
     shared = {
@@ -79,7 +79,7 @@ def line_of(world: World, item: Object) -> Object:
 def waiting_items(
     world: World, customer_id: str, currency: str, subscription_id: str | None
 ) -> list[Object]:
-    """Return the invoice items that the next invoice takes along."""
+    """Return the invoice items that the next invoice includes."""
     return [
         item
         for item in world.by("invoiceitem", "customer", customer_id)

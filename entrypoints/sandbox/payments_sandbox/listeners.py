@@ -10,12 +10,12 @@ import uvicorn
 from typing_extensions import override
 
 HOST: Final = "127.0.0.1"
-# Answers that are held back on purpose need not end by themselves.
+# Answers that are held back on purpose may never end by themselves.
 GRACE_S: Final = 1
 
 
 class Server(uvicorn.Server):
-    """Leaves signals to whoever runs it, and says when it is up."""
+    """Leaves signals to its caller, and reports when it is up."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -33,7 +33,7 @@ class Server(uvicorn.Server):
 
 
 def server_of(app: Any) -> Server:  # uvicorn's and Litestar's words for an app differ
-    """Return a server of an ASGI app that writes the `Date` of its answers itself."""
+    """Return a server of an ASGI app that sets the `Date` of its answers itself."""
     return Server(
         uvicorn.Config(
             app,
@@ -53,13 +53,13 @@ def server_of(app: Any) -> Server:  # uvicorn's and Litestar's words for an app 
 def listen(port: int) -> socket.socket:
     """Bind and listen at once: two processes may bind one port until one listens.
 
-    Port 0 takes a free one.
+    Port 0 binds a free port.
 
     Raises:
-        OSError: the port is taken.
+        OSError: the port is in use.
     """
-    # asyncio turns Nagle's algorithm off for a socket that says it is TCP; without
-    # that each answer waits 40 ms for an acknowledgement.
+    # asyncio disables Nagle's algorithm only for a socket that says it is TCP;
+    # otherwise each answer waits 40 ms for an acknowledgement.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

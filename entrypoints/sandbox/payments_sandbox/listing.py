@@ -1,4 +1,4 @@
-"""Lists and searches: the newest first, in pages, by cursor.
+"""Lists and searches: newest first, in pages, by cursor.
 
 Source: docs.stripe.com/api/pagination and docs.stripe.com/search.
 """
@@ -20,10 +20,10 @@ Test = Callable[[Object], bool]
 def page(
     url: str, oldest_first: Iterable[Object], params: Listing, *tests: Test
 ) -> Object:
-    """Return one page of what passes every test.
+    """Return one page of the objects that pass every test.
 
     Raises:
-        ApiError: a cursor names nothing in this list.
+        ApiError: a cursor names no object in this list.
     """
     if isinstance(params, Dated) and params.created is not None:
         tests = (*tests, _dated(params.created))
@@ -39,7 +39,7 @@ def page(
         every = every[_cursor(every, params.starting_after, "starting_after") + 1 :]
     if params.ending_before is not None:
         every.reverse()
-    # A cursor holds its place even if it does not pass the tests, or no longer does.
+    # A cursor keeps its position even if its object does not pass the tests.
     passing = (it for it in every if all(test(it) for test in tests))
     found = list(islice(passing, params.limit + 1))
     shown = found[: params.limit]
@@ -72,7 +72,7 @@ def _dated(wanted: int | Range) -> Test:
 
 
 def equal(path: str, wanted: Any) -> Test:
-    """Return a test of one field; None wants anything."""
+    """Return a test of one field; None matches anything."""
     if wanted is None:
         return lambda _: True
     return lambda it: field_of(it, path) == wanted
@@ -83,7 +83,7 @@ def equal(path: str, wanted: Any) -> Test:
 _CLAUSE: Final = re.compile(
     r"\s*(?P<not>-?)(?P<field>[a-z_]+)(?:\[(?P<q>['\"])(?P<key>.{1,40}?)(?P=q)\])?"
     r"\s*(?P<op>[:~]|[<>]=?)\s*"
-    # A backslash is never a plain character too: that would take for ever to refuse.
+    # A backslash is not also a plain character: matching would take exponential time.
     r"(?:(?P<quote>['\"])(?P<text>(?:\\.|(?!(?P=quote))[^\\])*)(?P=quote)"
     r"|(?P<word>[^\s'\"]\S*))\s*"
 )
@@ -101,10 +101,10 @@ class Searching(Params, kw_only=True, frozen=True):
 def search(
     url: str, oldest_first: Iterable[Object], params: Searching, fields: frozenset[str]
 ) -> Object:
-    """Return what matches a query of Stripe's search language.
+    """Return the objects that match a query of Stripe's search language.
 
     Raises:
-        ApiError: the query cannot be read, or asks for a field that has no index.
+        ApiError: the query cannot be parsed, or has a field without an index.
     """
     matches = _query(params.query[: QUERY_LENGTH_MAX + 1], fields)
     found = [it for it in oldest_first if matches(it)][::-1]
@@ -135,7 +135,7 @@ def _query(text: str, fields: frozenset[str]) -> Test:
         if at == len(text):
             break
         glue = _GLUE.match(text, at)
-        # Without a word between them, clauses are joined by AND.
+        # Clauses without an operator between them are joined by AND.
         glues.add(glue[1].upper() if glue else "AND")
         at = glue.end() if glue else at
     if len(glues) > 1:

@@ -1,6 +1,6 @@
 """Billing periods: boundaries counted from an anchor, in whole seconds of UTC.
 
-31 January, 28 February, 31 March: the anchor's day is kept and clamped, as Stripe does
+31 January, 28 February, 31 March: the anchor's day is kept and clamped, as at Stripe
 (docs.stripe.com/billing/subscriptions/billing-cycle).
 """
 
@@ -22,12 +22,12 @@ _SECONDS: Final = {
 }
 _MONTHS: Final = {"month": 1, "year": 12}
 _SPAN: Final = re.compile(r"([0-9]{1,6})\s*([a-z]+?)s?")
-# 2100-01-01: no clock goes further.
+# 2100-01-01: no clock may pass it.
 MOMENT_MAX: Final = 4_102_444_800
-# What Stripe allows: three years.
+# Stripe's limit: three years.
 PERIOD_MONTHS_MAX: Final = 36
 PERIOD_DAYS_MAX: Final = 3 * 365
-# The last second that `datetime` knows.
+# The last second of `datetime`.
 _END_OF_TIME: Final = int(datetime(MAXYEAR, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
 
 
@@ -36,13 +36,13 @@ def moment(seconds: int) -> datetime:
 
 
 def text_of(seconds: int) -> str:
-    """Return a moment as v2 of the API writes it."""
+    """Return a time in the format of v2 of the API."""
     text = moment(seconds).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
 
 
 def _months_on(anchor: int, months: int) -> int:
-    """Return the moment `months` calendar months after the anchor."""
+    """Return the time `months` calendar months after the anchor."""
     start = moment(anchor)
     years, month_index = divmod(start.month - 1 + months, 12)
     year, month = start.year + years, month_index + 1
@@ -66,7 +66,7 @@ def next_boundary(anchor: int, recurring: Mapping[str, Any], after: int) -> int:
     if interval in _MONTHS:
         then, start = moment(after), moment(anchor)
         months = (then.year - start.year) * 12 + then.month - start.month
-        # One too few: within the last month either may be the later one.
+        # One too few: which of the two is later depends on the day in the month.
         number = (months - 1) // (count * _MONTHS[interval])
     else:
         number = (after - anchor) // (count * _SECONDS[interval])
@@ -76,7 +76,7 @@ def next_boundary(anchor: int, recurring: Mapping[str, Any], after: int) -> int:
 
 
 def is_too_long(recurring: Mapping[str, Any]) -> bool:
-    """Tell whether a period is longer than the three years that Stripe allows."""
+    """Return whether a period is longer than the three years that Stripe allows."""
     interval, count = recurring["interval"], recurring["interval_count"]
     if interval in _MONTHS:
         return bool(count * _MONTHS[interval] > PERIOD_MONTHS_MAX)
@@ -84,10 +84,10 @@ def is_too_long(recurring: Mapping[str, Any]) -> bool:
 
 
 def span_after(start: int, text: str) -> int:
-    """Return the moment that "1 month", "36 hours" or "90" (seconds) after `start` is.
+    """Return the time "1 month", "36 hours" or "90" (seconds) after `start`.
 
     Raises:
-        ValueError: not a number and a unit, second to year.
+        ValueError: the text is not a number and a unit, second to year.
     """
     found = _SPAN.fullmatch(text.strip().lower() if not text.isdigit() else f"{text} s")
     if found is None or found[2] not in {*_SECONDS, *_MONTHS, "s", ""}:

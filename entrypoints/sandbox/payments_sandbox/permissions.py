@@ -10,7 +10,7 @@ from typing import Final
 
 from payments_sandbox.errors import ApiError
 
-# By the first part of a path that is not the version's.
+# By the first part of a path after the version.
 _RESOURCES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "account": "accounts_kyc_basic",
@@ -42,10 +42,10 @@ PERMISSIONS: Final = frozenset(
 
 
 def require(permissions: frozenset[str], method: str, path: str) -> None:
-    """Refuse what a key with these permissions may not do. Who may write may read.
+    """Refuse a call that needs other permissions. A write permission includes reading.
 
     Raises:
-        ApiError: 403, it lacks one.
+        ApiError: 403, the key lacks a permission.
     """
     _, _, resource, *_ = *path.split("/"), "", ""
     name = _RESOURCES.get(resource, resource)

@@ -13,6 +13,6 @@ from payments_sandbox import Sandbox
 
 @pytest.fixture
 def stripe_sandbox() -> Iterator[Sandbox]:
-    """Lend a fresh sandbox on a free port of this machine."""
+    """Lend a fresh sandbox on a free local port."""
     with Sandbox() as sandbox:
         yield sandbox

@@ -1,4 +1,4 @@
-"""What a sandbox may have from the start."""
+"""The initial objects of a sandbox."""
 
 from collections.abc import Callable
 from typing import Final
@@ -6,12 +6,12 @@ from typing import Final
 from payments_sandbox import shapes
 from payments_sandbox.engine import Engine, Preset
 
-# Product, name, and what it costs each month, in cents of the euro.
+# Product, name, and monthly price in euro cents.
 CATALOG: Final = (("basic", "Basic", 900), ("pro", "Pro", 1900))
 
 
 def catalog(engine: Engine) -> None:
-    """Put two products with monthly prices in: `prod_basic` and `prod_pro`."""
+    """Create two products with monthly prices: `prod_basic` and `prod_pro`."""
     world = engine.world
     for name, label, cents in CATALOG:
         price_id = f"price_{name}_monthly"
@@ -36,7 +36,7 @@ def catalog(engine: Engine) -> None:
 
 
 def forwarding(url: str, secret: str, version: str | None) -> Preset:
-    """Return what sends every event to an address, signed with this secret."""
+    """Return a preset that sends every event to an address, signed with this secret."""
 
     def preset(engine: Engine) -> None:
         engine.add_endpoint(url, secret, version)

@@ -1,8 +1,8 @@
-"""What a change of a subscription costs: decided here, for the change and its preview.
+"""The cost of a subscription's change: the same for the change and its preview.
 
 Rule 1: time is prorated to the second, and rounded half up to the minor unit.
-Rule 2: what was paid for and is not used any more is credited at the old price; what
-        is left of the period is charged at the new one.
+Rule 2: paid time that is no longer used is credited at the old price; the rest of the
+        period is charged at the new one.
 Rule 3: another interval, a reset anchor or the end of a trial starts a new period now,
         and charges it in full.
 
@@ -42,7 +42,7 @@ class Change:
 
 
 def part(amount: int, seconds: int, whole: int) -> int:
-    """Return this part of an amount, rounded half up.
+    """Return the share of an amount, rounded half up.
 
     >>> part(1000, 1, 2), part(1, 1, 2), part(999, 1, 3)
     (500, 1, 333)
@@ -70,7 +70,8 @@ def require_one_kind(items: Sequence[Object], param: str) -> None:
     """Refuse items that cannot be billed together.
 
     Raises:
-        ApiError: none, too many, two of one price, or currencies or intervals differ.
+        ApiError: there are none or too many, or two have the same price, or their
+            currencies or intervals differ.
     """
     if not 1 <= len(items) <= ITEMS_MAX:
         raise invalid(f"A subscription has 1 to {ITEMS_MAX} items.", param)
@@ -94,9 +95,9 @@ def plan(  # noqa: PLR0913  # what may change, by name
     restart: bool = False,
     trial_end: int | None = None,
 ) -> Change:
-    """Return what a change to these items at this moment makes of a subscription.
+    """Return the result of changing a subscription to these items now.
 
-    `trial_end` is a moment that is still to come, for a trial that starts or moves.
+    `trial_end` is in the future, for a trial that starts or moves.
     """
     old = subscription["items"]["data"]
     in_trial = subscription["status"] == "trialing"
@@ -170,7 +171,7 @@ def _credits(world: World, items: Sequence[Object], at: int) -> list[Object]:
 
 
 def unused(world: World, subscription: Object) -> list[Object]:
-    """Return the credits for what is left of the current period, as of now."""
+    """Return the credits for the rest of the current period, as of now."""
     items = subscription["items"]["data"]
     return _credits(world, items, min(world.now, period_of(subscription)[1]))
 
@@ -211,7 +212,7 @@ def _proration(world: World, item: Object, at: int, *, sign: int) -> Object:
 
 
 def applied(change: Change) -> Mapping[str, Any]:
-    """Return the fields that a change gives a subscription."""
+    """Return the fields that a change sets on a subscription."""
     return {
         "billing_cycle_anchor": change.anchor,
         "items": shapes.items_of(change.items[0]["subscription"], change.items),

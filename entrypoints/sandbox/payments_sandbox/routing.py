@@ -1,4 +1,4 @@
-"""What a resource offers: routes, each a method, a path, a shape and a function."""
+"""The routes of resources: each a method, a path, a shape and a function."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -10,7 +10,7 @@ from payments_sandbox.errors import ApiError
 from payments_sandbox.forms import Params
 from payments_sandbox.state import Object, World
 
-# Takes the world, the parameters, and the ids in the path.
+# Called with the world, the parameters, and the ids in the path.
 Run = Callable[..., Object]
 _ID: Final = re.compile(r"\{\w+\}")
 
@@ -27,7 +27,7 @@ class Route:
 
 
 def retrieving(kind: str) -> Run:
-    """Return what answers the object of this kind that the path names."""
+    """Return a function that answers with the object that the path names."""
 
     def retrieve(world: World, _: Params, id_: str) -> Object:
         return world.get(kind, id_)
@@ -40,7 +40,7 @@ class Router:
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
-        # What is said in full goes before what any id would match: `/search`.
+        # A literal path such as `/search` goes before a pattern with an id.
         exact = sorted(self.routes, key=lambda route: "{" in route.path)
         self._patterns = [
             (route, re.compile(_ID.sub("([^/]+)", route.path))) for route in exact
@@ -50,7 +50,7 @@ class Router:
         """Return the route and the ids in the path.
 
         Raises:
-            ApiError: 404, there is no such address.
+            ApiError: 404, no route has this path.
         """
         for route, pattern in self._patterns:
             found = pattern.fullmatch(path)

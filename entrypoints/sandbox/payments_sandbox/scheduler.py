@@ -1,7 +1,7 @@
-"""What falls due, and what is done then.
+"""What falls due, and the handlers for it.
 
-A handler looks at the object first: what was noted may not hold any more, because
-somebody paid, canceled or moved it. Then it does nothing.
+A handler reads the object first: the reason may no longer hold, because the object was
+paid, canceled or moved. Then the handler does nothing.
 """
 
 from collections.abc import Mapping
@@ -32,11 +32,11 @@ def _at_period_end(world: World, id_: str) -> None:
     if subscription is None:
         return
     status = subscription["status"]
-    # What is incomplete has no next period, but an end that was planned comes.
+    # An incomplete subscription has no next period, but a planned end takes effect.
     ends = status == "incomplete" and subscription["cancel_at_period_end"]
     if status not in _RENEWING and not ends:
         return
-    # It may have ended before: what was incomplete, or paused, was paid later.
+    # It may have ended before: an incomplete or paused subscription was paid later.
     if period_of(subscription)[1] > world.now:
         return
     subscription = drop_pending(
@@ -112,7 +112,7 @@ def _renew(world: World, subscription: Object) -> None:
     )
     world.later(until, "period", subscription["id"])
     if invoice["status"] == "open":
-        # Its collection is paused, and nothing is due.
+        # Collection is paused, and nothing is due.
         invoicing.settle(world, invoice, on_paid)
     elif collects and not pause:
         world.later(due, "collect", invoice["id"])
@@ -175,7 +175,7 @@ def _at_resumed_collection(world: World, id_: str) -> None:
 def _before_trial_end(world: World, id_: str) -> None:
     subscription = world.get("subscription", id_)
     warning = (subscription["trial_end"] or 0) - TRIAL_WARNING_S
-    # One that was moved has been noted anew.
+    # A moved trial end was scheduled again.
     if subscription["status"] == "trialing" and warning == world.now:
         world.report("customer.subscription.trial_will_end", subscription)
 

@@ -1,4 +1,4 @@
-"""A sandbox that others can call: served on a port, in a thread of its own."""
+"""A sandbox served on a port, in a thread of its own."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ from payments_sandbox.triggers import trigger
 
 START_S_MAX: Final = 30.0
 TICK_S: Final = 1.0
-# What failed is tried again after this, and ever more rarely.
+# The first back-off after a failure; it grows with each further one.
 RETRY_S: Final = 1.0
 RETRY_S_MAX: Final = 60.0
 
@@ -39,9 +39,9 @@ async def serve(
     *,
     ticking: bool,
 ) -> None:
-    """Serve until `stop`; `ticking` lets its time pass as real time does.
+    """Serve until `stop`; with `ticking` its time passes as real time does.
 
-    Nothing is delivered before it answers: a receiver may well ask it something.
+    Deliveries begin once it answers: a receiver may call it.
     """
     server = server_of(app)
     tasks: list[asyncio.Task[None]] = []
@@ -75,7 +75,7 @@ async def serve(
 async def over_and_over(
     work: Callable[[], Awaitable[None]], name: str, back_off: BackOff
 ) -> None:
-    """Do the work again and again, until cancelled; a failure is logged, no more."""
+    """Repeat the work until cancelled; a failure is only logged."""
     while True:
         try:
             await work()
@@ -88,10 +88,10 @@ async def over_and_over(
 
 @attrs.define
 class Ticker:
-    """Lets virtual time pass as the real one does, from wherever it is."""
+    """Lets virtual time pass as real time does, from its current value."""
 
     app: SandboxApp
-    # In seconds, from anywhere.
+    # In seconds, with any zero.
     real_time: Callable[[], float] = time.monotonic
     tick_s: float = TICK_S
     _told: float = attrs.field(init=False)
@@ -100,13 +100,13 @@ class Ticker:
         self._told = self.real_time()
 
     async def tick(self) -> None:
-        """Wait a moment; then let as much pass as has passed since the last time."""
+        """Wait for one tick; then let as much time pass as since the last one."""
         await asyncio.sleep(self.tick_s)
         passed = 0
 
         def until(now: int) -> int:
-            # Both times are read when it is our turn: others may have held us up, and
-            # have moved the clock beyond what it would have been.
+            # Both times are read when this turn begins: other calls may have delayed
+            # it, and moved the clock beyond the target.
             nonlocal passed
             passed = int(self.real_time() - self._told)
             return now + passed
@@ -117,7 +117,7 @@ class Ticker:
 
 @attrs.define(kw_only=True)
 class Sandbox:
-    """A fake Stripe on a port of this machine, for as long as the block lasts.
+    """A fake Stripe on a local port, for the duration of the block.
 
         with Sandbox(seed=7) as sandbox:
             client = stripe.StripeClient(
@@ -127,7 +127,7 @@ class Sandbox:
 
     Its clock stands still until `advance`. The same seed and the same calls give the
     same ids, events and order. Every method may be called from any thread, and from a
-    coroutine too: none of them needs the caller's event loop.
+    coroutine: none needs the caller's event loop.
     """
 
     seed: int = 0
@@ -151,7 +151,7 @@ class Sandbox:
         )
         self.app = SandboxApp.of(self.engine)
 
-    # Its life
+    # Start and stop
 
     def __enter__(self) -> Self:
         listener = listen(self.port)
@@ -205,14 +205,14 @@ class Sandbox:
 
         return self._run(do())
 
-    # Where it is
+    # Address and time
 
     @property
     def url(self) -> str:
-        """The base address that a client takes in Stripe's place.
+        """The base address for clients, in place of Stripe's.
 
         Raises:
-            RuntimeError: it is not started.
+            RuntimeError: the sandbox is not started.
         """
         if self._url is None:
             raise RuntimeError("the sandbox is not started: use it in a `with` block")
@@ -224,24 +224,24 @@ class Sandbox:
 
     @property
     def now(self) -> datetime:
-        """Its own time, in UTC."""
+        """The sandbox's time, in UTC."""
         return moment(self.engine.now)
 
-    # What may be done to it
+    # Actions
 
     def advance(self, until: str | datetime) -> datetime:
-        """Let time pass ("1 month", or until a moment); return the new time.
+        """Let time pass ("1 month", or until a time); return the new time.
 
-        Returns when everything that fell due has been done and delivered.
+        Returns when everything that fell due has happened and been delivered.
 
         Raises:
-            ValueError: the past, or not a span.
+            ValueError: `until` is in the past, or not a span.
         """
         wanted = int(until.timestamp()) if isinstance(until, datetime) else until
         return moment(self._run(self.app.advance(wanted)))
 
     def deliver(self) -> None:
-        """Return when everything that is due has been delivered."""
+        """Deliver everything that is due, and wait for it."""
         self._run(self.app.flush())
 
     def deliver_to(self, url: str, secret: str, *, version: str | None = None) -> str:
@@ -249,11 +249,11 @@ class Sandbox:
         return self._do(lambda: self.engine.add_endpoint(url, secret, version))
 
     def restricted_key(self, *permissions: str) -> str:
-        """Return a new key that may do no more than this ("customer_write", …)."""
+        """Return a new key with only these permissions ("customer_write", …)."""
         return self._do(lambda: self.engine.restricted_key(*permissions))
 
     def roll_secret(self, endpoint_id: str, *, keep_s: int = 86_400) -> str:
-        """Give an endpoint a new secret; the old one holds for `keep_s` more."""
+        """Give an endpoint a new secret; the old one is valid for `keep_s` seconds."""
         return self._do(lambda: self.engine.roll_secret(endpoint_id, keep_s=keep_s))
 
     def authenticate(
@@ -261,27 +261,27 @@ class Sandbox:
     ) -> Object:
         """Finish an intent (its id, or client secret) as the card's holder would.
 
-        `card` is what it is confirmed with, if it was not; then comes the bank's 3-D
-        Secure step, if its bank asks.
+        An intent that is not confirmed is first confirmed with `card`; then the bank's
+        3-D Secure step follows, if the bank requires it.
         """
         return self._do(
             lambda: self.engine.authenticate(intent, succeed=succeed, card=card)
         )
 
     def import_objects(self, objects: Sequence[Any]) -> list[Object]:
-        """Put Stripe's objects in, with their ids; nobody is told."""
+        """Import Stripe's objects, with their ids; no events are sent."""
         return self._do(lambda: self.engine.import_objects(objects))
 
     def set_card(self, payment_method_id: str, *, declines: str | None) -> None:
-        """Let a card decline ("insufficient_funds", …) from now on; None: be good."""
+        """Make a card decline ("insufficient_funds", …) from now on; None: succeed."""
         self._do(lambda: self.engine.set_card(payment_method_id, declines=declines))
 
     def trigger(self, type_: str, user: str, **values: str) -> list[str]:
-        """Make an event of this type happen to a user; return all that happened."""
+        """Make an event of this type happen to a user; return the types it caused."""
         return self._do(lambda: trigger(self.engine, type_, user, values))
 
     def chaos(self, **rates: float) -> None:
-        """Let faults happen at these rates (0 to 1), by their names in `Fault`."""
+        """Make faults occur at these rates (0 to 1), by their names in `Fault`."""
         wanted = {Fault(name): rate for name, rate in rates.items()}
         self._do(lambda: self.engine.chaos.set_rates(wanted))
 
@@ -293,23 +293,23 @@ class Sandbox:
         self._do(lambda: self.engine.chaos.plan(plan))
 
     def calm(self) -> None:
-        """Let nothing go wrong any more."""
+        """Stop all faults."""
         self._do(self.engine.chaos.calm)
 
     def reset(self, seed: int | None = None) -> None:
-        """Begin anew, with the same key."""
+        """Start again, with the same key."""
         self._do(lambda: self.engine.reset(seed))
 
-    # What it knows
+    # State
 
     def events(self, type_: str | None = None) -> Sequence[Mapping[str, Any]]:
-        """Return what happened, the oldest first: id, type, created, object_id."""
+        """Return the events, oldest first: id, type, created, object_id."""
         return self._do(lambda: self.engine.log(type_))
 
     def objects(self, kind: str) -> Sequence[Object]:
-        """Return the objects of a kind ("subscription"), the oldest first."""
+        """Return the objects of a kind ("subscription"), oldest first."""
         return self._do(lambda: self.engine.world.all(kind))
 
     def state(self) -> Mapping[str, Any]:
-        """Return how much there is of what, the endpoints, and the chaos."""
+        """Return the number of objects of each kind, the endpoints, and the chaos."""
         return self._do(self.engine.state)

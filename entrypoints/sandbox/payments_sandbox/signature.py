@@ -1,8 +1,8 @@
 """Stripe's signature over the raw bytes of a webhook.
 
-The header is `t=<seconds>,v1=<hex>[,v1=<hex>]`; what is signed is `<seconds>.` and the
-body, by HMAC-SHA256 (docs.stripe.com/webhooks). While a secret is being rolled there
-is one `v1` for each secret that is active.
+The header is `t=<seconds>,v1=<hex>[,v1=<hex>]`; the signed text is `<seconds>.` and the
+body, with HMAC-SHA256 (docs.stripe.com/webhooks). While a secret is being rolled there
+is one `v1` for each active secret.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from datetime import datetime
 
 
 def signed(body: bytes, secrets: Iterable[str], at: datetime) -> str:
-    """Return the header of a delivery of this body at this moment."""
+    """Return the header of a delivery of this body at this time."""
     timestamp = str(int(at.timestamp()))
     message = timestamp.encode() + b"." + body
     signatures = [

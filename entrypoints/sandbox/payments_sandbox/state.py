@@ -1,10 +1,10 @@
-"""Everything that one sandbox knows: objects, clocks, and what happened.
+"""The whole state of one sandbox: objects, clocks and events.
 
-Rule 1: no I/O, no real time, no randomness but the seed's: the same calls give the
+Rule 1: no I/O, no real time, no randomness except the seed's: the same calls give the
         same world, to the last id.
-Rule 2: objects are values in the shape of the newest API generation. A change puts a
-        new value in the old one's place, so an event may simply point at what it saw.
-Rule 3: whatever changes an object says by which event Stripe would report it.
+Rule 2: objects are values in the shape of the newest API generation. A change replaces
+        the old value, so an event can simply reference the value of its time.
+Rule 3: code that changes an object names the event by which Stripe reports it.
 Rule 4: a step that raises leaves nothing behind (`atomic`).
 """
 
@@ -26,7 +26,7 @@ Handler = Callable[["World", str], None]
 
 _ALPHABET: Final = string.digits + string.ascii_letters
 _ID_LENGTH: Final = 18
-# By which fields objects are looked up; a dot leads into a nested one.
+# The indexed fields of objects; a dot leads into a nested object.
 _INDEXED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "charge": ("customer", "payment_intent"),
@@ -47,7 +47,7 @@ INVOICE_OF_SUBSCRIPTION: Final = "parent.subscription_details.subscription"
 
 @attrs.define
 class Clock:
-    """A time of its own, and what falls due on it: (when, order, what, whose)."""
+    """A time, and what falls due on it: (when, order, what, object id)."""
 
     now: int
     scheduled: list[tuple[int, int, str, str]] = attrs.field(factory=list)
@@ -59,7 +59,7 @@ class Clock:
 
 @attrs.frozen
 class Cause:
-    """The request by which something happened; nobody's, if it came with time."""
+    """The request that caused an event; none, if time did."""
 
     request_id: str | None = None
     idempotency_key: str | None = None
@@ -67,9 +67,9 @@ class Cause:
 
 @attrs.frozen(kw_only=True)
 class Event:
-    """One thing that happened; `object` is the object as it was just afterwards.
+    """An event; `object` is the object just after it.
 
-    `links` are what older generations had on it: a charge's invoice and the like.
+    `links` are fields of older generations, such as a charge's invoice.
     """
 
     id: str
@@ -81,12 +81,12 @@ class Event:
     links: Mapping[str, str | None]
 
 
-# Stripe says what was before in updates, and whose a detached card was.
+# Stripe sends previous values in updates, and for a detached card its customer.
 _TELL_BEFORE: Final = ("updated", ".detached")
 
 
 def _before(old: Any, new: Any) -> Any:
-    """Return what was before; of an object, only what is otherwise in the new one."""
+    """Return the previous value; for an object, only the fields that changed."""
     if not isinstance(old, Mapping) or not isinstance(new, Mapping):
         return old
     return {
@@ -97,7 +97,7 @@ def _before(old: Any, new: Any) -> Any:
 
 
 def field_of(value: Object, path: str) -> Any:  # JSON is anything
-    """Return what a dotted path leads to; None if it leads nowhere."""
+    """Return the value at a dotted path; None if there is none."""
     at: Any = value
     for name in path.split("."):
         at = at.get(name) if isinstance(at, Mapping) else None
@@ -106,7 +106,7 @@ def field_of(value: Object, path: str) -> Any:  # JSON is anything
 
 @attrs.define
 class World:
-    """The state of one sandbox; `seed` and `start` (seconds) decide what follows."""
+    """The state of one sandbox; `seed` and `start` (seconds) determine the rest."""
 
     seed: int
     start: int
@@ -116,21 +116,21 @@ class World:
     objects: dict[str, dict[str, Object]] = attrs.field(init=False, factory=dict)
     events: dict[str, Event] = attrs.field(init=False, factory=dict)
     cards: dict[str, Card] = attrs.field(init=False, factory=dict)
-    # Payment methods whose holder agreed to off-session payments at the bank.
+    # Payment methods whose holder authenticated for off-session payments.
     authenticated: set[str] = attrs.field(init=False, factory=set)
     # Subscription changes that wait for their payment.
     pending: dict[str, Any] = attrs.field(init=False, factory=dict)
-    # The signing secrets of each webhook endpoint, and until when each holds.
+    # The signing secrets of each webhook endpoint, and until when each is valid.
     secrets: dict[str, list[tuple[str, int | None]]] = attrs.field(
         init=False, factory=dict
     )
-    # Which endpoints have yet to take an event.
+    # The endpoints to which an event is not delivered yet.
     undelivered: dict[str, set[str]] = attrs.field(init=False, factory=dict)
-    # What becomes of a subscription when all retries failed.
+    # The fate of a subscription when all retries failed.
     after_retries: str = "cancel"
-    # Whether webhooks say no more than which object changed.
+    # Whether webhooks only say which object changed.
     thin_events: bool = False
-    # How often chance was asked: equal means that nothing was made.
+    # The number of random draws: unchanged means that nothing was created.
     drawn: int = attrs.field(init=False, default=0)
     _handlers: Mapping[str, Handler] = attrs.field(init=False, factory=dict)
     _random: random.Random = attrs.field(init=False)
@@ -168,10 +168,10 @@ class World:
         return self.objects.get(kind, {}).get(id_)
 
     def get(self, kind: str, id_: str, param: str | None = None) -> Object:
-        """Return an object; `param` is where the request named it, if not in the path.
+        """Return an object; `param` is the parameter that named it, if not the path.
 
         Raises:
-            ApiError: there is none.
+            ApiError: it does not exist.
         """
         found = self.find(kind, id_)
         if found is None:
@@ -179,24 +179,24 @@ class World:
         return found
 
     def all(self, kind: str) -> list[Object]:
-        """Return all objects of a kind, the oldest first."""
+        """Return all objects of a kind, oldest first."""
         return list(self.objects.get(kind, {}).values())
 
     def by(self, kind: str, path: str, value: str) -> list[Object]:
-        """Return those whose indexed field has this value, the oldest first."""
+        """Return the objects whose indexed field has this value, oldest first."""
         return [
             self.objects[kind][id_] for id_ in self._index.get((kind, path, value), ())
         ]
 
     def create(self, new: Object, event: str | None) -> Object:
-        """Put a new object in; `event` reports it, None where Stripe is silent."""
+        """Store a new object; `event` reports it, None if Stripe does not."""
         self._put(new["object"], new["id"], new)
         if event:
             self.report(event, new)
         return new
 
     def change(self, it: Object, event: str | None, **fields: Any) -> Object:
-        """Put a changed object in the old one's place, and report it.
+        """Replace an object by a changed one, and report it.
 
         An `….updated` that changed nothing is not reported; any other event is.
         """
@@ -215,7 +215,7 @@ class World:
         return new
 
     def remove(self, it: Object, event: str | None) -> Object:
-        """Take an object away; return the stub that Stripe answers."""
+        """Delete an object; return the stub that Stripe answers."""
         if event:
             self.report(event, it)
         self._put(it["object"], it["id"], None)
@@ -245,10 +245,10 @@ class World:
 
     @contextmanager
     def atomic(self, *, keeping: type[Exception] | None = None) -> Iterator[None]:
-        """Undo everything if the block raises; but for what `keeping` says so."""
+        """Undo everything if the block raises, unless it raises `keeping`."""
         mark, news, order = len(self._undo), len(self._news), self._order
         beside = dict(self.pending), dict(self.secrets), dict(self.clocks)
-        # A request moves test clocks only; of the sandbox's, it adds to what is due.
+        # A request moves only test clocks; on the sandbox's it only schedules.
         times = [
             (it, it.now, it.scheduled[:]) for id_, it in self.clocks.items() if id_
         ]
@@ -274,7 +274,7 @@ class World:
             heapq.heapify(kept)
             self.clocks[None].scheduled = kept
 
-    # What happened
+    # Events
 
     def report(self, type_: str, it: Object, previous: Object | None = None) -> None:
         self._news.append(
@@ -290,7 +290,7 @@ class World:
         )
 
     def links_of(self, it: Object) -> Mapping[str, str | None]:
-        """Return what generations before 2025-03-31 had on an object beside it."""
+        """Return the fields that generations before 2025-03-31 had on an object."""
         kind = it["object"]
         if kind == "charge":
             return {"invoice": self._invoice_of(it["payment_intent"])}
@@ -320,7 +320,7 @@ class World:
         return (id_ and self.find("invoice", id_)) or None
 
     def settle(self) -> list[Event]:
-        """Return what happened since the last time; from here nothing is undone."""
+        """Return the events since the last call; they can no longer be undone."""
         news, self._news = self._news, []
         self._undo.clear()
         return news
@@ -332,7 +332,7 @@ class World:
         if it is not None and it["object"] == "test_helpers.test_clock":
             return self.clocks[it["id"]]
         for kind in ("charge", "invoice"):
-            # A refund, a dispute and a payment of an invoice do not name anybody.
+            # A refund, a dispute and a payment of an invoice name no customer.
             if it is not None and "customer" not in it and kind in it:
                 it = self.find(kind, it[kind])
         id_ = it and it.get("test_clock")
@@ -345,7 +345,7 @@ class World:
 
     @contextmanager
     def on(self, clock: Clock) -> Iterator[None]:
-        """Let everything in the block happen at this clock's time."""
+        """Run the block at this clock's time."""
         before, self.clock = self.clock, clock
         try:
             yield
@@ -353,7 +353,7 @@ class World:
             self.clock = before
 
     def later(self, due: int, kind: str, id_: str) -> None:
-        """Note that something falls due; whether it still is, its handler decides."""
+        """Schedule something; its handler decides whether it still applies."""
         self._order += 1
         heapq.heappush(self.clock.scheduled, (due, self._order, kind, id_))
 
@@ -361,9 +361,9 @@ class World:
         self._handlers = handlers
 
     def step(self, clock: Clock) -> None:
-        """Do the one thing that falls due next on a clock; the clock moves there.
+        """Run the next thing that falls due on a clock; the clock moves there.
 
-        If that raises, it is still to be done, and the clock stands where it stood.
+        If it raises, it stays due, and the clock does not move.
         """
         before, first = clock.now, heapq.heappop(clock.scheduled)
         due, _, kind, id_ = first
@@ -378,7 +378,7 @@ class World:
             raise
 
     def catch_up(self) -> None:
-        """Do what is due already: a call may bring what should have been before."""
+        """Run what is due already: a call may schedule something in the past."""
         clock = self.clock
         while clock.next_due is not None and clock.next_due <= clock.now:
             self.step(clock)

@@ -2,9 +2,9 @@
 
 Rule 1: a subscription has one current period; the next one starts where it ends.
 Rule 2: the statuses move as `stripe.Subscription.status` and docs.stripe.com/billing/
-        subscriptions/overview say; `canceled` and `incomplete_expired` are the end.
-Rule 3: what falls due is done when its time comes and its reason still holds: a
-        handler looks at the object first, and does nothing if things have changed.
+        subscriptions/overview say; `canceled` and `incomplete_expired` are final.
+Rule 3: what falls due is done at its time, if its reason still holds: a handler reads
+        the object first, and does nothing if it changed.
 """
 
 from collections.abc import Mapping
@@ -31,13 +31,13 @@ PENDING_EXPIRED: Final = "customer.subscription.pending_update_expired"
 
 @attrs.frozen(kw_only=True)
 class Held:
-    """A change that is granted when its invoice is paid."""
+    """A change that is applied when its invoice is paid."""
 
     change: Change
     invoice_id: str
 
 
-# Begun
+# Start
 
 
 def begin(
@@ -48,7 +48,7 @@ def begin(
     `subscription` has items with their periods, and `trial_end` if it has a trial.
 
     Raises:
-        ApiError: `error_if_incomplete`, and the payment failed: nothing was made.
+        ApiError: `error_if_incomplete`, and the payment failed: nothing was created.
     """
     items = subscription["items"]["data"]
     trial = subscription["trial_end"] is not None
@@ -67,7 +67,7 @@ def begin(
         currency=subscription["currency"],
         subscription=subscription,
     )
-    # Looked up by whoever finds the card to collect from, before it is reported.
+    # Stored before it is reported, because finding the card to collect from reads it.
     subscription = world.create(
         {**subscription, "latest_invoice": invoice["id"], "status": "incomplete"}, None
     )
@@ -84,7 +84,7 @@ def _period(item: Object) -> tuple[int, int]:
 
 
 def on_paid_first(_: World, __: Object) -> None:
-    """Do nothing: the subscription is not there yet; its first status says it."""
+    """Do nothing: the subscription does not exist yet; its first status shows it."""
 
 
 def _begun(
@@ -105,7 +105,7 @@ def _begun(
 
 
 def _setup(world: World, subscription: Object, invoice: Object) -> str | None:
-    """Ask for a card where nothing was due and there is none to take from."""
+    """Request a card if nothing was due and there is none to charge."""
     if invoice["amount_due"] or invoicing.method_for(world, invoice):
         return None
     setup = shapes.setup_intent(world, customer=subscription["customer"])
@@ -113,7 +113,7 @@ def _setup(world: World, subscription: Object, invoice: Object) -> str | None:
 
 
 def _save_method(world: World, subscription: Object, invoice: Object) -> Object:
-    """Keep the card that paid, where the subscription was told to."""
+    """Save the card that paid, if the subscription is set to."""
     intent = world.intent_of(invoice)
     saves = subscription["payment_settings"]["save_default_payment_method"]
     if saves != "on_subscription" or not intent or intent["status"] != "succeeded":
@@ -127,7 +127,7 @@ def _save_method(world: World, subscription: Object, invoice: Object) -> Object:
 
 
 def _schedule(world: World, subscription: Object) -> None:
-    """Note what the current period, a trial and a planned end bring."""
+    """Schedule the ends of the current period and the trial, and a planned end."""
     id_, (_, end) = subscription["id"], period_of(subscription)
     world.later(end, "period", id_)
     if subscription["cancel_at"]:
@@ -140,11 +140,11 @@ def _schedule(world: World, subscription: Object) -> None:
             world.report("customer.subscription.trial_will_end", subscription)
 
 
-# Paid, or not
+# Paid or failed
 
 
 def on_paid(world: World, invoice: Object) -> None:
-    """Let the subscription of a paid invoice have what was paid for."""
+    """Apply to a subscription what its paid invoice covers."""
     details = invoice["parent"] and invoice["parent"]["subscription_details"]
     subscription = details and world.find("subscription", details["subscription"])
     if not subscription or subscription["status"] in ENDED:
@@ -161,17 +161,17 @@ def on_paid(world: World, invoice: Object) -> None:
 
 
 def _recovered(world: World, subscription: Object, invoice: Object) -> None:
-    """Let who paid go on; with a trial, if one was granted."""
+    """Make a paid subscription active; or trialing, if a trial was granted."""
     subscription = world.change(subscription, UPDATED, status="active")
     if (subscription["trial_end"] or 0) > world.now:
         subscription = world.change(subscription, UPDATED, status="trialing")
-    # A period may have ended while nothing was paid.
+    # A period may have ended while it was unpaid.
     _schedule(world, subscription)
     _save_method(world, subscription, invoice)
 
 
 def on_failed(world: World, invoice: Object) -> None:
-    """Let a subscription whose invoice could not be collected fall behind."""
+    """Make a subscription past due whose invoice could not be collected."""
     details = invoice["parent"] and invoice["parent"]["subscription_details"]
     subscription = details and world.find("subscription", details["subscription"])
     if not subscription or subscription["status"] not in ("active", "past_due"):
@@ -183,7 +183,7 @@ def on_failed(world: World, invoice: Object) -> None:
 
 
 def on_voided(world: World, invoice: Object) -> None:
-    """Take back a change whose invoice was voided: that is how one is given up.
+    """Revert a change whose invoice was voided: that is how it is abandoned.
 
     Source: docs.stripe.com/billing/subscriptions/pending-updates.
     """
@@ -194,7 +194,7 @@ def on_voided(world: World, invoice: Object) -> None:
 
 
 def _give_up(world: World, subscription: Object, invoice: Object) -> None:
-    """Do what the account has set for when all retries have failed."""
+    """Apply the account's setting for when all retries have failed."""
     invoicing.leave(world, invoice)
     if subscription["latest_invoice"] != invoice["id"]:
         return
@@ -205,24 +205,24 @@ def _give_up(world: World, subscription: Object, invoice: Object) -> None:
 
 
 def follow(world: World, intent: Object) -> Object:
-    """Let the invoice of an intent follow it, after a step from outside."""
+    """Update the invoice of an intent after an outside step."""
     invoice = world.invoice_of(intent)
     if invoice and invoice["status"] in ("open", "uncollectible"):
         invoicing.after_attempt(world, invoice, intent, on_paid)
     return world.get("payment_intent", intent["id"])
 
 
-# Changed
+# Changes
 
 
 def apply(
     world: World, subscription: Object, change: Change, fields: Mapping[str, Any]
 ) -> Object:
-    """Give a subscription its changed items, periods and fields."""
+    """Set the changed items, periods and fields of a subscription."""
     subscription = drop_pending(world, subscription, PENDING_EXPIRED)
     changed = _moved(subscription, change, fields)
     trial = change.restarts and (change.trial_end or 0) > world.now
-    # Who owes something has to pay first, be it nothing: see `on_paid`.
+    # With an open invoice that must be paid first, even if it is zero: see `on_paid`.
     if change.restarts and subscription["status"] in ("active", "trialing"):
         changed["status"] = "trialing" if trial else "active"
     if trial and subscription["status"] != "trialing":
@@ -240,7 +240,7 @@ def apply(
 def _moved(
     subscription: Object, change: Change, fields: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return what changes; the end of the period, if it ends then, moves along."""
+    """Return the changes; an end at the period's end moves with it."""
     changed = {**proration.applied(change), **fields}
     if changed.get("cancel_at_period_end", subscription["cancel_at_period_end"]):
         changed["cancel_at"] = change.items[0]["current_period_end"]
@@ -248,7 +248,7 @@ def _moved(
 
 
 def bill(world: World, subscription: Object, change: Change, reason: str) -> Object:
-    """Invoice a change at once: its prorations, what waited, a new period's lines."""
+    """Invoice a change at once: prorations, pending items, a new period's lines."""
     customer = world.get("customer", subscription["customer"])
     for item in change.prorations:
         world.create(item, "invoiceitem.created")
@@ -270,9 +270,9 @@ def bill(world: World, subscription: Object, change: Change, reason: str) -> Obj
 
 
 def pause_of(world: World, subscription: Object) -> str | None:
-    """Return what becomes of an invoice while collection is paused; None if it is not.
+    """Return the pause's behaviour for invoices; None if collection is not paused.
 
-    An end of the pause that falls due this second counts already.
+    An end of the pause that is due this second counts already.
     """
     pause = subscription["pause_collection"]
     if pause is None or (pause["resumes_at"] or world.now + 1) <= world.now:
@@ -281,7 +281,7 @@ def pause_of(world: World, subscription: Object) -> str | None:
 
 
 def bill_waiting(world: World, subscription: Object) -> None:
-    """Invoice now what waits for the next invoice, if anything does."""
+    """Invoice pending items now, if there are any."""
     waiting = line_items.waiting_items(
         world, subscription["customer"], subscription["currency"], subscription["id"]
     )
@@ -309,7 +309,7 @@ def change_billed(
     Raises:
         ApiError: `error_if_incomplete`, and the payment failed.
     """
-    # What was held knows nothing of this: granted later, it would take it back.
+    # A held change does not include this one: applied later, it would revert it.
     subscription = drop_pending(world, subscription, PENDING_EXPIRED)
     # While collection is paused, there is no payment to wait for.
     is_paused = pause_of(world, subscription) is not None
@@ -361,7 +361,7 @@ def _change_if_paid(world: World, subscription: Object, change: Change) -> Objec
 
 
 def _nobody(_: World, __: Object) -> None:
-    """Do nothing: the caller looks at the invoice itself."""
+    """Do nothing: the caller reads the invoice itself."""
 
 
 def _grant(world: World, subscription: Object, held: Held) -> Object:
@@ -372,7 +372,7 @@ def _grant(world: World, subscription: Object, held: Held) -> Object:
 
 
 def drop_pending(world: World, subscription: Object, event: str | None) -> Object:
-    """Forget a held change, and void what it would have cost."""
+    """Drop a held change, and void its invoice."""
     held: Held | None = world.pending.pop(subscription["id"], None)
     if held is None:
         return subscription
@@ -385,7 +385,7 @@ def drop_pending(world: World, subscription: Object, event: str | None) -> Objec
     return subscription
 
 
-# Paused and resumed
+# Pause and resume
 
 
 def resume(world: World, subscription: Object, *, restart: bool) -> Object:
@@ -422,11 +422,11 @@ def _resumed(world: World, subscription: Object) -> None:
     _schedule(world, subscription)
 
 
-# Ended
+# End
 
 
 def end(world: World, subscription: Object, reason: str | None) -> Object:
-    """End a subscription now; what it still owes is no longer collected by itself."""
+    """End a subscription now, and the automatic collection of its open invoices."""
     subscription = drop_pending(world, subscription, None)
     was_incomplete = subscription["status"] == "incomplete"
     details = subscription["cancellation_details"]
@@ -443,7 +443,7 @@ def end(world: World, subscription: Object, reason: str | None) -> Object:
 
 
 def stop_collecting(world: World, subscription: Object, *, voids: bool) -> None:
-    """Leave what is still owed, or void it."""
+    """Leave open invoices uncollected, or void them."""
     for invoice in world.by("invoice", INVOICE_OF_SUBSCRIPTION, subscription["id"]):
         if invoice["status"] == "open" and voids:
             invoicing.void(world, invoice)

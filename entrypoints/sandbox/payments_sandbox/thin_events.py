@@ -1,7 +1,7 @@
-"""Events as an event destination sends them: which object, and nothing of it.
+"""Events as an event destination sends them: which object changed, without its content.
 
-Source: docs.stripe.com/api/v2/core/events/object. Types are those of snapshots with
-`v1.` before them. The receiver fetches the object.
+Source: docs.stripe.com/api/v2/core/events/object. Types are those of snapshots with the
+prefix `v1.`. The receiver fetches the object.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
-"""`trigger`: make one thing happen to one user, by the calls that lead to it.
+"""`trigger`: make one event happen to one user, by the API calls that lead to it.
 
 A trigger is real: the customer, the card and the charge behind an event exist
-afterwards, and all the other events of the way there are sent as well.
+afterwards, and all intermediate events are sent as well.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ _AMOUNT_MINOR: Final = 900
 
 
 class TriggerError(Exception):
-    """What was asked for cannot be made; the sentence says why."""
+    """The event cannot be triggered; the message says why."""
 
 
 @attrs.define
@@ -51,13 +51,13 @@ class Hand:
         )
         answer = msgspec.json.decode(response.body)
         error = answer.get("error")
-        # A decline is what some triggers are for.
+        # Some triggers are meant to decline.
         if error and response.status != 402:  # noqa: PLR2004  # payment required
             raise TriggerError(error["message"])
         return answer
 
     def customer(self) -> str:
-        """Return the user's customer; made, if there is none yet."""
+        """Return the user's customer; create it if there is none."""
         is_email = "@" in self.user
         for it in reversed(self.engine.world.all("customer")):
             owner = it["email"] if is_email else it["metadata"].get("user_id")
@@ -74,7 +74,7 @@ class Hand:
         return {} if "@" in self.user else {"user_id": self.user}
 
     def card(self, magic: str) -> str:
-        """Attach a card; of a user by e-mail, it says whose it is."""
+        """Attach a card; for a user known by e-mail, with that e-mail."""
         path, customer = f"/v1/payment_methods/{magic}/attach", self.customer()
         id_ = str(self.post(path, customer=customer)["id"])
         if "@" in self.user:
@@ -83,14 +83,14 @@ class Hand:
         return id_
 
     def make_default(self, magic: str) -> str:
-        """Attach a card that pays by default from now on."""
+        """Attach a card as the new default."""
         id_, customer = self.card(magic), self.customer()
         settings = {"default_payment_method": id_}
         self.post(f"/v1/customers/{customer}", invoice_settings=settings)
         return id_
 
     def default(self) -> str:
-        """Return the card that pays by default; made, if there is none yet."""
+        """Return the default card; attach one if there is none."""
         customer = self.engine.world.get("customer", self.customer())
         id_ = customer["invoice_settings"]["default_payment_method"]
         return str(id_ or self.make_default(_GOOD))
@@ -141,7 +141,7 @@ def _canceled(hand: Hand) -> None:
 
 
 def _unpaid(hand: Hand) -> None:
-    """Move a new subscription to a failing card, and bill a change of it."""
+    """Set a failing card on a new subscription, and bill a change."""
     subscription = hand.subscribe()
     path, card = f"/v1/subscriptions/{subscription['id']}", hand.card(_FAILING)
     item = subscription["items"]["data"][0]["id"]
@@ -154,7 +154,7 @@ def _unpaid(hand: Hand) -> None:
 
 
 def _changed(hand: Hand) -> None:
-    """Let the default card expire later, or as `exp_month` and `exp_year` say."""
+    """Change the default card's expiry: later, or to `exp_month` and `exp_year`."""
     id_ = hand.default()
     year = hand.engine.world.get("payment_method", id_)["card"]["exp_year"]
     card = {"exp_year": year + 1, **hand.values}
@@ -202,12 +202,12 @@ TRIGGERS: Final[Mapping[str, Callable[[Hand], Any]]] = MappingProxyType(
 def trigger(
     engine: Engine, type_: str, user: str, values: Mapping[str, str]
 ) -> list[str]:
-    """Make an event of this type happen to a user; return the types that happened.
+    """Make an event of this type happen to a user; return the types it caused.
 
-    `values` are parameters of the last call that leads there: `amount`, `currency`.
+    `values` are parameters of the last call: `amount`, `currency`.
 
     Raises:
-        TriggerError: no such trigger, or the sandbox refuses a value.
+        TriggerError: the trigger does not exist, or the sandbox refuses a value.
     """
     make = TRIGGERS.get(type_)
     if make is None:

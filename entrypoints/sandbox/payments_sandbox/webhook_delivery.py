@@ -1,10 +1,10 @@
-"""Events on their way: to which endpoint, in which generation, when, how often.
+"""Deliveries of events: to which endpoint, in which generation, when, how often.
 
 Rule 1: a payload is rendered when its event happens, in the endpoint's version, and
-        never changes; every attempt is signed anew, with every secret that holds.
-Rule 2: an attempt that is not answered 2xx is made again, later and later, until
-        three days have passed (docs.stripe.com/webhooks).
-Rule 3: what is due is decided here, in virtual time; who sends it does the I/O.
+        never changes; every attempt is signed anew, with every valid secret.
+Rule 2: an attempt that is not answered 2xx is retried, with back-off, until three days
+        have passed (docs.stripe.com/webhooks).
+Rule 3: what is due is decided here, in virtual time; the sender does the I/O.
 """
 
 import heapq
@@ -24,7 +24,7 @@ from payments_sandbox.signature import signed
 from payments_sandbox.state import Event, Object, World
 from payments_sandbox.thin_events import thin
 
-# Between the attempts; the last one repeats.
+# The waits between attempts; the last one repeats.
 BACKOFF_S: Final = (
     MINUTE,
     5 * MINUTE,
@@ -51,24 +51,24 @@ class Delivery:
     attempt: int = 1
 
 
-# Of those to which events are sent.
+# The kinds of endpoints.
 _KINDS: Final = ("webhook_endpoint", KIND)
-# When, in which order, in which order it was made (no two are equal), and what.
+# Due time, order, creation order (unique), and the delivery.
 _Due = tuple[int, int, int, Delivery]
 
 
 @attrs.define
 class Outbox:
-    """What is to be delivered, by when it is due."""
+    """Deliveries by due time."""
 
     world: World
     chaos: Chaos
-    # Told which event arrived at which endpoint.
+    # Called when an event was delivered to an endpoint.
     on_arrival: Callable[[str, str], None] = lambda _, __: None
-    # By endpoint: one that keeps many waiting costs the others nothing.
+    # By endpoint: a long queue of one does not slow the others.
     _due: dict[str, list[_Due]] = attrs.field(factory=dict)
     _order: int = 0
-    # The latest attempts, for people: when, type, endpoint, status or fault.
+    # The latest attempts, for display: time, type, endpoint, status or fault.
     attempts: list[tuple[int, str, str, str]] = attrs.field(factory=list)
 
     def __len__(self) -> int:
@@ -79,14 +79,14 @@ class Outbox:
         return min((due[0][0] for due in self._due.values() if due), default=None)
 
     def publish(self) -> None:
-        """Take what happened since the last time into the log and onto the way."""
+        """Add new events to the log, and schedule their deliveries."""
         for event in self.world.settle():
             faults = self.chaos.for_event(event.type)
             if Fault.NEVER_MADE in faults:
                 continue
             self._take(event)
             if Fault.TWIN in faults:
-                # Not an id of the world's: it would shift all that follow.
+                # Not an id drawn from the world: that would change all later ids.
                 self._take(attrs.evolve(event, id=f"{event.id}twin"))
 
     def _take(self, event: Event) -> None:
@@ -110,7 +110,7 @@ class Outbox:
             other = NEWEST if version.endswith("acacia") else ACACIA
             version = other if knows(other, event.type) else version
         if Fault.DROP in faults:
-            # Lost for good: it stays undelivered, and `/v1/events` says so.
+            # Lost: it stays undelivered, and `/v1/events` shows that.
             self._note(event.type, endpoint["id"], "dropped")
             return
         delivery = Delivery(
@@ -124,7 +124,7 @@ class Outbox:
         if Fault.DELAY in faults:
             due += self.chaos.within(DELAY_S_MAX)
         if Fault.REORDER in faults:
-            # By one place would be none: it would still be the older of the two.
+            # One position would change nothing: it would still be the older of the two.
             order = 1 + self.chaos.within(REORDER_MAX)
         for _ in range(1 + (Fault.DUPLICATE in faults)):
             self._push(due, delivery, order)
@@ -137,16 +137,17 @@ class Outbox:
     def pop_due(
         self, *, but: Container[str] = (), among: Container[str] | None = None
     ) -> Delivery | None:
-        """Return the next delivery whose time has come; the caller sends it.
+        """Return the next delivery that is due; the caller sends it.
 
-        Endpoints in `but`, or not `among` those that are given, keep theirs waiting.
+        Deliveries to endpoints in `but`, or not in a given `among`, wait.
         """
         while due := self._next_of(but, among):
             *_, delivery = heapq.heappop(due)
             endpoint = self._endpoint(delivery)
             if endpoint and endpoint["status"] == "enabled":
                 return delivery
-            # Of an endpoint that is disabled it stays undelivered; of none, of nobody.
+            # For a disabled endpoint it stays undelivered; for a deleted one it is
+            # dropped.
             if endpoint is None:
                 self._settle(delivery.event_id, delivery.endpoint_id)
         return None
@@ -154,7 +155,7 @@ class Outbox:
     def _next_of(
         self, but: Container[str], among: Container[str] | None
     ) -> list[_Due] | None:
-        """Return what waits for the endpoint whose turn it is; None if none is due."""
+        """Return the queue of the endpoint whose turn it is; None if none is due."""
         found = [
             due
             for id_, due in self._due.items()
@@ -175,7 +176,7 @@ class Outbox:
         return next((it for it in found if it is not None), None)
 
     def signature_of(self, delivery: Delivery, at: datetime) -> str:
-        """Return the header: one `v1` for each secret that still holds."""
+        """Return the header: one `v1` for each valid secret."""
         held = [
             secret
             for secret, until in self.world.secrets.get(delivery.endpoint_id, ())
@@ -184,7 +185,7 @@ class Outbox:
         return signed(delivery.body, held, at)
 
     def answered(self, delivery: Delivery, status: int | None) -> None:
-        """Note what an endpoint answered; None if it did not. Retry, if it is bad."""
+        """Record an endpoint's answer (None: none); on failure schedule a retry."""
         self._note(
             delivery.event_type,
             delivery.endpoint_id,
@@ -201,7 +202,7 @@ class Outbox:
         self._push(self._now + wait, again)
 
     def forget(self, event_id: str, endpoint_id: str) -> None:
-        """Take what arrived before off the way."""
+        """Remove a delivery that arrived before."""
         waiting = self._due.get(endpoint_id, [])
         kept = [due for due in waiting if due[-1].event_id != event_id]
         if len(kept) < len(waiting):
@@ -214,7 +215,7 @@ class Outbox:
         self._settle(delivery.event_id, delivery.endpoint_id)
 
     def _settle(self, event_id: str, endpoint_id: str) -> None:
-        # A set: a duplicate that arrives too is not another endpoint's.
+        # A set: a duplicate delivery must not count as another endpoint's.
         waiting = self.world.undelivered.get(event_id, set())
         waiting.discard(endpoint_id)
         if not waiting:
@@ -226,7 +227,7 @@ class Outbox:
 
     @property
     def _now(self) -> int:
-        # Of the sandbox, also for what happens on a test clock: it is on its way now.
+        # The sandbox's time, also for events on a test clock: they are delivered now.
         return self.world.clocks[None].now
 
 
@@ -251,7 +252,7 @@ def _version(endpoint: Object) -> str:
 def payload(
     world: World, event: Event, version: str, *, is_thin: bool = False
 ) -> bytes:
-    """Return what an endpoint of this version is sent."""
+    """Return the payload for an endpoint of this version."""
     if is_thin or world.thin_events:
         return msgspec.json.encode(thin(event))
     whole = shown(world, event)

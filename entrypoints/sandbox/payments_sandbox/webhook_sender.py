@@ -1,4 +1,4 @@
-"""Carries what is due to where it has to go: the sandbox's only way out."""
+"""Sends due deliveries: the sandbox's only outgoing requests."""
 
 import asyncio
 from collections import Counter
@@ -11,16 +11,16 @@ import httpx
 from payments_sandbox.engine import Engine
 from payments_sandbox.webhook_delivery import Delivery, Outbox
 
-# Stripe waits some ten seconds for an answer; a retry comes anyway.
+# Stripe waits about ten seconds for an answer, and then retries.
 TIMEOUT_S: Final = 10.0
 
 
 @attrs.define
 class WebhookSender:
-    """Sends deliveries in their order; an endpoint has `at_once` of them under way.
+    """Sends deliveries in order, up to `at_once` concurrently to an endpoint.
 
-    Beside each other go those of `endpoints_at_once` endpoints: with one, an endpoint
-    that does not answer holds the others up, and the order of all is determined.
+    Up to `endpoints_at_once` endpoints are served concurrently: with one, an endpoint
+    that does not answer delays the others, and the order of all is determined.
     """
 
     engine: Engine
@@ -30,15 +30,15 @@ class WebhookSender:
     _one: asyncio.Lock = attrs.field(init=False, factory=asyncio.Lock)
 
     async def flush(self) -> None:
-        """Send all that is due now, and return when every answer is there."""
+        """Send all due deliveries, and wait for every answer."""
         async with self._one:
             await self.rush()
 
     async def rush(self) -> None:
-        """Send all that is due now, beside whatever is under way.
+        """Send all due deliveries, concurrently with those in progress.
 
-        A receiver that waits for an answer of the sandbox holds the others up; what is
-        to overtake that answer must not wait for them.
+        A receiver that waits for an answer of the sandbox delays the others; a delivery
+        that must overtake that answer must not wait for them.
         """
         under_way: dict[asyncio.Task[None], str] = {}
         errors: list[BaseException] = []
@@ -49,7 +49,7 @@ class WebhookSender:
                 )
                 for task in done:
                     del under_way[task]
-                    # What fails on its way does not keep the others from theirs.
+                    # A failed delivery does not stop the others.
                     if error := task.exception():
                         errors.append(error)
         finally:
@@ -59,11 +59,11 @@ class WebhookSender:
             raise errors[0]
 
     def _begin(self, under_way: dict[asyncio.Task[None], str]) -> bool:
-        """Start all that may be sent; return whether anything is under way."""
+        """Start all that may be sent; return whether any delivery is in progress."""
         while True:
             counts = Counter(under_way.values())
             full = {id_ for id_, count in counts.items() if count >= self.at_once}
-            # As many endpoints as may be: only these have room for more.
+            # The limit of endpoints is reached: only these may get more.
             among = set(counts) if len(counts) >= self.endpoints_at_once else None
             delivery = self.engine.outbox.pop_due(but=full, among=among)
             if delivery is None:
@@ -71,10 +71,10 @@ class WebhookSender:
             under_way[self._carrying(delivery)] = delivery.endpoint_id
 
     def _carrying(self, delivery: Delivery) -> "asyncio.Task[None]":
-        """Send a delivery to where its endpoint is now, signed with its secrets of now.
+        """Send a delivery to its endpoint's current address, with its current secrets.
 
-        By the time that it is sent the endpoint may have been deleted. The signature is
-        of the real time, as a receiver checks its age by its own clock.
+        The endpoint may have been deleted since. The signature has the real time,
+        because a receiver checks its age by its own clock.
         """
         outbox = self.engine.outbox
         signature = outbox.signature_of(delivery, datetime.now(UTC))
@@ -85,14 +85,15 @@ class WebhookSender:
         self, outbox: Outbox, delivery: Delivery, url: str, signature: str
     ) -> None:
         status = await self._post(url, delivery.body, signature)
-        # After a reset it is of a world that is gone, whose ids may be there again.
+        # After a reset it belongs to the old world, whose ids may exist again.
         if outbox is self.engine.outbox:
             outbox.answered(delivery, status)
 
     async def _post(self, url: str, body: bytes, signature: str) -> int | None:
-        """Return what was answered; None if nobody did, or could be asked."""
+        """Return the status of the answer; None if there was none."""
         if self._client is None:
-            # Made here, on the loop that uses it; a proxy knows no loopback address.
+            # Created here, on the loop that uses it; a proxy cannot reach a loopback
+            # address.
             self._client = httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False)
         try:
             response = await self._client.post(

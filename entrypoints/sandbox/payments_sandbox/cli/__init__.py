@@ -23,11 +23,11 @@ def _known() -> tuple[str, str]:
 )
 @click.option("--url", help="The sandbox's address.")
 @click.option("--key", help="Its API key.")
-# No variable: PAYMENTS_SANDBOX_VERSION may well mean something else.
+# No variable: PAYMENTS_SANDBOX_VERSION may mean something else.
 @click.version_option(package_name="payments-sandbox", allow_from_autoenv=False)
 @click.pass_context
 def sandbox(context: click.Context, *, url: str | None, key: str | None) -> None:
-    """Serve a fake Stripe, and do to it what time and bad luck would do.
+    """Serve a fake Stripe, and control its time and faults.
 
     Every option is also an environment variable: `--port` of `serve` is
     PAYMENTS_SANDBOX_SERVE_PORT.
@@ -58,7 +58,7 @@ def main() -> None:
         sys.exit(error.code)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(Exit.DONE)
-    # `--help` and `--version` end with a code of click's.
+    # `--help` and `--version` exit with click's code.
     sys.exit(code if isinstance(code, int) else Exit.DONE)
 
 

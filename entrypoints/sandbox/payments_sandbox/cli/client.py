@@ -1,4 +1,4 @@
-"""Calls a running sandbox, as a client of Stripe's would, and as its owner."""
+"""Calls a running sandbox, as a client of Stripe and as its owner."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -9,15 +9,15 @@ import httpx
 from payments_sandbox.cli.errors import CommandError, Exit
 from payments_sandbox.forms import encoded
 
-# A year with thousands of subscriptions takes its time.
+# A year with thousands of subscriptions takes long.
 TIMEOUT_S: Final = 600.0
-# Nothing was asked of anybody; nor of whoever is there and speaks no JSON.
+# No request was made; or the server does not speak JSON.
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, ValueError)
 
 
 @attrs.frozen
 class SandboxClient:
-    """Calls a running sandbox: Stripe's API, and what only its owner may do."""
+    """Calls a running sandbox: Stripe's API, and the actions of its owner."""
 
     url: str
     key: str = attrs.field(repr=False)
@@ -26,7 +26,7 @@ class SandboxClient:
         """Call Stripe's API.
 
         Raises:
-            CommandError: it refuses, or nobody answers.
+            CommandError: the sandbox refuses, or does not answer.
         """
         body = encoded(params)
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -39,7 +39,7 @@ class SandboxClient:
         return self._call("DELETE", f"/v1/{path}")
 
     def ask(self, path: str, **query: Any) -> Any:
-        """Ask what only the owner of a sandbox may see."""
+        """Read what only the owner of a sandbox may see."""
         return self._call("GET", f"/_sandbox/{path}?{encoded(query)}")
 
     def do(self, path: str, **body: Any) -> Any:
@@ -49,7 +49,7 @@ class SandboxClient:
     def _call(self, method: str, path: str, **more: Any) -> Any:
         headers = {**more.pop("headers", {}), "Authorization": f"Bearer {self.key}"}
         try:
-            # A proxy of the environment does not know this machine's own addresses.
+            # A proxy from the environment cannot reach this machine's own addresses.
             response = httpx.request(
                 method,
                 self.url + path,
@@ -89,8 +89,8 @@ def _reason(answer: Any) -> str:
 class Target:
     """The sandbox that a command is for.
 
-    `known` returns the address and the key of what neither option names, or raises what
-    says how to name it.
+    `known` returns the address and the key that the options do not give, or raises an
+    error that says how to give them.
     """
 
     url: str | None

@@ -1,4 +1,4 @@
-"""What may be done to a sandbox that is served: what time and bad luck would do."""
+"""Commands for a running sandbox: time, faults, state."""
 
 import json
 from typing import IO, Any, Final
@@ -16,7 +16,7 @@ _DRY_RUN = click.option("--dry-run", is_flag=True, help="Print what would be ask
 
 
 def _text(at: int) -> str:
-    """Return a moment as it is read: RFC 3339, in UTC."""
+    """Return a time as text: RFC 3339, in UTC."""
     return f"{moment(at):%Y-%m-%dT%H:%M:%SZ}"
 
 
@@ -61,7 +61,7 @@ def trigger(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Make an event happen to a user, with all that leads to it."""
+    """Make an event happen to a user, with all events that lead to it."""
     values = dict(_assignment(text, "--set") for text in assignments)
     body = {"type": type_, "user": user, "values": values}
     if dry_run:
@@ -85,20 +85,20 @@ def _assignment(text: str, option: str) -> tuple[str, str]:
     metavar="[FAULT=RATE]...",
     help="How often a fault happens, from 0 to 1: drop=0.05.",
 )
-@click.option("--calm", is_flag=True, help="Let nothing go wrong any more, first.")
+@click.option("--calm", is_flag=True, help="First stop all faults.")
 @click.option("--seed", type=int, help="Draw anew from this seed.")
-@click.option("--next", "next_", help="A fault for the next thing that matches.")
+@click.option("--next", "next_", help="A fault for the next match.")
 @click.option(
     "--matches",
     default="*",
-    help='To what --next happens: "POST /v1/subscriptions", "invoice.*".',
+    help='What --next matches: "POST /v1/subscriptions", "invoice.*".',
 )
 @click.option(
     "--times",
     default=1,
     show_default=True,
     type=click.IntRange(1),
-    help="How often --next happens.",
+    help="How many times --next happens.",
 )
 @_DRY_RUN
 @_JSON
@@ -115,9 +115,9 @@ def chaos(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Let things go wrong, at a rate or once.
+    """Make faults occur, at a rate or once.
 
-    Without arguments, say what is set.
+    Without arguments, print the settings.
 
     \b
     Calls:      rate_limited rate_limited_retry_after error_before error_after
@@ -168,7 +168,7 @@ def _rate(name: str, text: str) -> float:
 @click.command()
 @click.argument("intent", help="Its id (pi_…, seti_…) or client secret.")
 @click.option("--card", help="What to confirm it with first: pm_card_visa, pm_….")
-@click.option("--fail", is_flag=True, help="The holder does not pass.")
+@click.option("--fail", is_flag=True, help="The holder fails the authentication.")
 @_DRY_RUN
 @_JSON
 @click.pass_obj
@@ -183,8 +183,8 @@ def authenticate(
 ) -> None:
     """Finish an INTENT as the card's holder would.
 
-    One that was not confirmed yet is, with --card or else a card that is good; then the
-    bank's 3-D Secure step is passed, where its bank asks for one.
+    An intent that is not confirmed is first confirmed, with --card or a good card; then
+    the bank's 3-D Secure step is passed, if the bank requires one.
     """
     body: dict[str, Any] = {"intent": intent, "succeed": not fail, "card": card}
     if dry_run:
@@ -208,7 +208,7 @@ def card(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Let a card decline from now on, or be good again."""
+    """Make a card decline from now on, or succeed again."""
     body = {"payment_method": payment_method, "declines": declines}
     if dry_run:
         click.echo(json.dumps(body))
@@ -225,10 +225,10 @@ def card(
 @_JSON
 @click.pass_obj
 def import_(target: Target, *, file: IO[bytes], dry_run: bool, as_json: bool) -> None:
-    """Put Stripe's objects in, with their ids, from a FILE.
+    """Import Stripe's objects, with their ids, from a FILE.
 
-    A list of objects, or one, or a list as Stripe answers it; an event stands for its
-    object. Nobody is told; one that is there already is replaced.
+    A list of objects, one object, or a list as Stripe answers it; an event stands for
+    its object. No events are sent; an existing object is replaced.
     """
     body = {"objects": _objects(file.read())}
     if dry_run:
@@ -280,7 +280,7 @@ def roll_secret(
 @_JSON
 @click.pass_obj
 def state(target: Target, *, as_json: bool) -> None:
-    """Say what there is: time, objects, endpoints, chaos."""
+    """Print the state: time, objects, endpoints, chaos."""
     shown = target.client().ask("state")
     if as_json:
         click.echo(json.dumps(shown))
@@ -310,7 +310,7 @@ def state(target: Target, *, as_json: bool) -> None:
 @_JSON
 @click.pass_obj
 def events(target: Target, *, kind: str | None, limit: int, as_json: bool) -> None:
-    """List what happened, the latest last."""
+    """List the events, latest last."""
     wanted = {"kind": kind} if kind else {}
     rows = target.client().ask("events", limit=limit, **wanted)
     if as_json:
@@ -327,14 +327,14 @@ def events(target: Target, *, kind: str | None, limit: int, as_json: bool) -> No
 
 
 @click.command()
-@click.option("--seed", type=int, help="Of another world.")
+@click.option("--seed", type=int, help="The seed of a new world.")
 @_DRY_RUN
 @_JSON
 @click.pass_obj
 def reset(target: Target, *, seed: int | None, dry_run: bool, as_json: bool) -> None:
-    """Begin anew, with the same key.
+    """Start again, with the same key.
 
-    What --catalog and --forward made is there again; nothing else is left.
+    What --catalog and --forward created exists again; everything else is deleted.
     """
     if dry_run:
         click.echo(json.dumps({"seed": seed}))

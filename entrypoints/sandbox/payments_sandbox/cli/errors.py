@@ -1,4 +1,4 @@
-"""Exit codes, and the error that says one."""
+"""Exit codes, and the error that has one."""
 
 from enum import IntEnum
 

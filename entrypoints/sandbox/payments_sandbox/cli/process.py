@@ -31,7 +31,7 @@ from payments_sandbox.listeners import HOST, listen, url_of
 from payments_sandbox.resources.endpoints import usable_url
 from payments_sandbox.server import serve as serve_app
 
-# One that does not answer holds none of these up.
+# An endpoint that does not answer delays none of these.
 ENDPOINTS_AT_ONCE: Final = 8
 
 
@@ -54,7 +54,7 @@ def serve_here(
     while_stdin_is_open: bool,
     as_json: bool,
 ) -> None:
-    """Serve a sandbox on this machine, until a signal comes.
+    """Serve a sandbox on this machine, until a signal.
 
     Raises:
         CommandError: an option, the port or the journal cannot be used.
@@ -119,10 +119,10 @@ def _say(facts: Mapping[str, str], *, as_json: bool) -> None:
 
 
 def moment_of(text: str | None) -> int | None:
-    """Read a moment; UTC, if it does not say.
+    """Parse a time; UTC by default.
 
     Raises:
-        CommandError: it cannot be read.
+        CommandError: it cannot be parsed.
     """
     if text is None:
         return None
@@ -137,7 +137,7 @@ def bound(port: int) -> socket.socket:
     """Bind the sandbox's listener.
 
     Raises:
-        CommandError: the port is taken.
+        CommandError: the port is in use.
     """
     try:
         return listen(port)
@@ -158,7 +158,7 @@ async def run(
     ticking: bool,
     ends_with_stdin: bool,
 ) -> None:
-    """Serve until SIGTERM, SIGINT, or, if asked for, the end of who started it.
+    """Serve until SIGTERM, SIGINT or, if requested, the end of the parent process.
 
     Raises:
         CommandError: the journal, or the clock's file, cannot be used.
@@ -182,27 +182,27 @@ async def run(
 
 
 async def _catch_up(engine: Engine, kept: Journal | None) -> None:
-    """Do what fell due while nobody ran it, as Stripe would have.
+    """Run what fell due while the sandbox was not running, as Stripe would have.
 
-    It is delivered later: the command that waits for us need not wait for receivers.
+    It is delivered later: the waiting command need not wait for receivers.
     """
 
     def until(now: int) -> int:
         real = time.time()
-        # Rounded up, as nobody may see its time go back.
+        # Rounded up, because its time must never go back.
         missed = math.ceil(max(0.0, real - kept.written_at)) if kept else 0
         return max(now + missed, int(real))
 
     try:
-        # The journal is written to again: how much was missed is not known any longer.
+        # The journal is written again: how much time was missed is no longer known.
         engine.note_time(await engine.advance(until))
     except Exception:
-        # Time stands where it failed; the ticks try again.
+        # The time stays where it failed; the ticks try again.
         logging.getLogger(__name__).exception("the sandbox's time did not catch up")
 
 
 def _show_time(engine: Engine, path: Path) -> None:
-    """Keep the engine's time in a file, from now on: until it runs, that stands still.
+    """Write the engine's time to a file from now on: until it runs, that stands still.
 
     Raises:
         CommandError: the file cannot be written.
@@ -212,7 +212,7 @@ def _show_time(engine: Engine, path: Path) -> None:
         draft = path.with_name(f"{path.name}.new")
         draft.touch(mode=0o600)
         draft.write_text(f"{now}\n")
-        # A reader never sees a file that is half written.
+        # A reader never sees a partly written file.
         draft.replace(path)
 
     try:
@@ -226,11 +226,11 @@ def _show_time(engine: Engine, path: Path) -> None:
 
 
 def _on_stdin_closed(then: Callable[[], object]) -> None:
-    """Call back when whoever started this process is gone, however it went."""
+    """Call back when the parent process is gone, however it ended."""
 
     def wait() -> None:
-        # Not by `sys.stdin`: its lock, held here, is a fatal error of the interpreter's
-        # when this process ends by itself.
+        # Not `sys.stdin`: its lock, held here, is a fatal error of the interpreter when
+        # this process ends by itself.
         while os.read(sys.stdin.fileno(), 1024):
             continue
         with suppress(RuntimeError):
@@ -240,10 +240,10 @@ def _on_stdin_closed(then: Callable[[], object]) -> None:
 
 
 def _require_preset(path: Path, entries: Sequence[Entry], name: str) -> None:
-    """Refuse a journal that began with something else: all its ids would be others.
+    """Refuse a journal that began with another preset: all ids would differ.
 
     Raises:
-        CommandError: it did.
+        CommandError: it did begin with another preset.
     """
     first = entries[0] if entries else None
     theirs = first.preset if isinstance(first, Reset) else None

@@ -8,7 +8,7 @@ import click
 from payments_sandbox.cli.client import Target
 from payments_sandbox.engine import AFTER_RETRIES
 
-# Where Stripe's own mock listens; so many tools look there first.
+# The port of Stripe's own mock, which many tools try first.
 PORT: Final = 12_111
 _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 
@@ -19,23 +19,23 @@ _FILE: Final = click.Path(dir_okay=False, path_type=Path)
     default=PORT,
     show_default=True,
     type=click.IntRange(0, 65535),
-    help="Where it listens; 0 is any that is free.",
+    help="The port to listen on; 0: any free one.",
 )
-@click.option("--seed", default=0, show_default=True, help="Decides every id.")
-@click.option("--start", help="Its first moment (2026-01-31T12:00:00Z); now if none.")
-@click.option("--frozen", is_flag=True, help="Time passes by `advance` only.")
-@click.option("--forward", metavar="URL", help="Where webhooks go.")
-@click.option("--secret", help="Signs them; made, and printed, if none.")
-@click.option("--api-version", help="In which version they are rendered.")
+@click.option("--seed", default=0, show_default=True, help="Determines every id.")
+@click.option("--start", help="Its start time (2026-01-31T12:00:00Z); default: now.")
+@click.option("--frozen", is_flag=True, help="Time passes only by `advance`.")
+@click.option("--forward", metavar="URL", help="The address of webhooks.")
+@click.option("--secret", help="Signs them; default: a new one, which is printed.")
+@click.option("--api-version", help="The API version in which they are rendered.")
 @click.option("--catalog", is_flag=True, help="Begin with two products and prices.")
-@click.option("--journal", type=_FILE, help="What was done; it comes back from it.")
-@click.option("--clock-file", type=_FILE, help="Where its time is kept, in seconds.")
+@click.option("--journal", type=_FILE, help="A record that restores its state.")
+@click.option("--clock-file", type=_FILE, help="The file for its time, in seconds.")
 @click.option(
     "--after-retries",
     default="cancel",
     type=click.Choice(AFTER_RETRIES),
     show_default=True,
-    help="What becomes of a subscription that nobody pays.",
+    help="What happens to an unpaid subscription.",
 )
 @click.option(
     "--thin-events", is_flag=True, help="Webhooks only say which object changed."
@@ -51,16 +51,16 @@ _FILE: Final = click.Path(dir_okay=False, path_type=Path)
     "--while-stdin-is-open",
     is_flag=True,
     hidden=True,
-    help="End when stdin does: with the process that started it.",
+    help="Exit when stdin is closed: with the parent process.",
 )
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 @click.pass_obj
 def serve(target: Target, /, **options: Any) -> None:
     """Serve a sandbox on this machine, until Ctrl-C.
 
-    With --journal it comes back as it was, whatever ended it.
+    With --journal its state is restored, whatever ended it.
     """
-    # The server takes three times as long to import as what the other commands need.
+    # The server takes three times as long to import as the other commands need.
     from payments_sandbox.cli.process import serve_here  # noqa: PLC0415  # as above
 
     serve_here(target, **options)

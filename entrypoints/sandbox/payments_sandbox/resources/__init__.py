@@ -1,4 +1,4 @@
-"""Every address of the API, and who answers there."""
+"""All routes of the API, and their resources."""
 
 from typing import Final
 

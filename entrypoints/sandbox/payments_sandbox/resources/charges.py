@@ -63,7 +63,7 @@ class Evidence(Nested, kw_only=True, frozen=True):
 class UpdateDispute(Params, kw_only=True, frozen=True):
     evidence: Evidence = Evidence()
     metadata: Metadata = UNSET
-    # By default what is given is submitted, and staged only if it is `false`.
+    # By default evidence is submitted; with `false` it is only staged.
     submit: bool | Unset = UNSET
 
 
@@ -163,7 +163,7 @@ def update_dispute(world: World, params: UpdateDispute, id_: str) -> Object:
     evidence = {**dispute["evidence"], **given_evidence}
     details = dispute["evidence_details"]
     has_evidence = details["has_evidence"] or bool(given_evidence)
-    # Asked for by name, it sends what was staged before as well.
+    # An explicit `submit` sends the staged evidence, too.
     submits = bool(given_evidence) if params.submit is UNSET else params.submit
     submits = submits and has_evidence
     status = dispute["status"]

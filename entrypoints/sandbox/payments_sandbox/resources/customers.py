@@ -76,7 +76,7 @@ _SEARCHED: Final = frozenset({"created", "email", "metadata", "name", "phone"})
 def create(world: World, params: Create) -> Object:
     if params.test_clock:
         world.get("test_helpers.test_clock", params.test_clock, "test_clock")
-    # A card that is declined leaves no customer behind.
+    # After a decline no customer is created.
     with world.atomic():
         return _created(world, params)
 
@@ -101,10 +101,10 @@ def _created(world: World, params: Create) -> Object:
 def attach(
     world: World, method: Object, customer: Object, param: str | None = None
 ) -> Object:
-    """Give a payment method to a customer.
+    """Attach a payment method to a customer.
 
     Raises:
-        ApiError: another has it, or the card's issuer declines.
+        ApiError: another customer has it, or the card's issuer declines.
     """
     if method["customer"] == customer["id"]:
         return method
@@ -184,7 +184,7 @@ def delete(world: World, _: Params, id_: str) -> Object:
     for method in world.by("payment_method", "customer", id_):
         charging.detach(world, method)
     stub = world.remove(world.get("customer", id_), "customer.deleted")
-    # A deleted customer can still be retrieved, as a stub; what it had keeps its clock.
+    # A deleted customer can still be retrieved, as a stub; its objects keep its clock.
     world.create({**stub, "object": "deleted_customer", "test_clock": clock}, None)
     return stub
 
@@ -195,7 +195,7 @@ def list_(world: World, params: List) -> Object:
         world.all("customer"),
         params,
         equal("email", params.email),
-        # Those on a test clock are listed if the request names it.
+        # Customers on a test clock are listed only if the request names it.
         lambda it: it["test_clock"] == params.test_clock,
     )
 

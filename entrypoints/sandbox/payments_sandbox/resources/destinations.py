@@ -1,7 +1,7 @@
-"""`/v2/core/event_destinations`: who is sent thin events. JSON, as all of v2.
+"""`/v2/core/event_destinations`: the receivers of thin events. JSON, as all of v2.
 
-Source: docs.stripe.com/api/v2/core/event-destinations. Stripe sends snapshots to them,
-too, and to other clouds: here those are webhook endpoints, and nothing.
+Source: docs.stripe.com/api/v2/core/event-destinations. At Stripe they can also get
+snapshots, and be other clouds: here snapshots only go to webhook endpoints.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ from payments_sandbox.routing import Route
 from payments_sandbox.state import Object, World
 
 KIND: Final = "v2.core.event_destination"
-# Types of thin events are those of snapshots with this before them.
+# Types of thin events are those of snapshots with this prefix.
 PREFIX: Final = "v1."
 _SECRET_LENGTH: Final = 32
 _URL: Final = "webhook_endpoint.url"
@@ -72,7 +72,7 @@ class Retrieve(Params, kw_only=True, frozen=True):
 
 class List(Retrieve, kw_only=True, frozen=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
-    # Of `next_page_url`.
+    # The token in `next_page_url`.
     page: Id | None = None
 
 

@@ -76,15 +76,15 @@ def create(world: World, params: Create) -> Object:
     )
     secret = f"whsec_{world.secret(_SECRET_LENGTH)}"
     world.secrets[new["id"]] = [(secret, None)]
-    # It is said once, here, and never again.
+    # The secret is returned only here.
     return {**new, "secret": secret}
 
 
 def require_room(world: World) -> None:
-    """Refuse one more endpoint than there may be, event destinations included.
+    """Refuse an endpoint over the limit, event destinations included.
 
     Raises:
-        ApiError: there are as many already.
+        ApiError: the limit is reached.
     """
     kinds = ("webhook_endpoint", "v2.core.event_destination")
     if sum(len(world.all(kind)) for kind in kinds) >= ENDPOINTS_MAX:
@@ -94,10 +94,10 @@ def require_room(world: World) -> None:
 
 
 def known_types(types: tuple[str, ...], prefix: str = "") -> tuple[str, ...]:
-    """Return the types, if they are types of events.
+    """Return the types, if all are types of events.
 
     Raises:
-        ApiError: one of them is none.
+        ApiError: one of them is not.
     """
     for number, type_ in enumerate(types):
         name = type_.removeprefix(prefix)
@@ -110,14 +110,14 @@ def known_types(types: tuple[str, ...], prefix: str = "") -> tuple[str, ...]:
 
 
 def usable_url(text: str) -> str:
-    """Return an address that can be asked.
+    """Return a usable address.
 
     Raises:
-        ApiError: it is none.
+        ApiError: it is not an HTTP address.
     """
     try:
         parts = urlsplit(text)
-        # `port` raises, if it is none.
+        # `port` raises if it is invalid.
         usable = (
             parts.scheme in ("http", "https")
             and bool(parts.hostname)

@@ -1,4 +1,4 @@
-"""`/v1/invoiceitems`: what is added to the next invoice by hand."""
+"""`/v1/invoiceitems`: items that are added to the next invoice by hand."""
 
 from typing import Final
 

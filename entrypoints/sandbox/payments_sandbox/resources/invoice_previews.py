@@ -1,4 +1,4 @@
-"""`/v1/invoices/create_preview`: what is invoiced next, or would be after a change."""
+"""`/v1/invoices/create_preview`: the next invoice, or the one after a change."""
 
 from collections.abc import Sequence
 from typing import Any, Final, Literal
@@ -27,7 +27,7 @@ from payments_sandbox.subscriptions import (
 
 
 class Details(Nested, kw_only=True, frozen=True):
-    """A subscription as it would be: created, or changed."""
+    """The subscription to preview: created, or changed."""
 
     billing_cycle_anchor: resource.Anchored = "unchanged"
     billing_mode: resource.BillingMode | None = None
@@ -46,7 +46,7 @@ class Preview(Params, kw_only=True, frozen=True):
 
 
 def preview(world: World, params: Preview) -> Object:
-    """Return the invoice that a create, a change or the next renewal would make."""
+    """Return the invoice of a creation, a change or the next renewal."""
     invoice = _previewed(world, params)
     return {**invoice, "id": f"upcoming_{invoice['id']}", "auto_advance": False}
 

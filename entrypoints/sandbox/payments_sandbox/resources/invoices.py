@@ -68,14 +68,14 @@ def list_(world: World, params: List) -> Object:
 
 def lines(world: World, params: Listing, id_: str) -> Object:
     data = world.get("invoice", id_)["lines"]["data"]
-    # Lines alone stand in the order in which they are printed.
+    # Unlike other lists, lines are in the order in which they are printed.
     return page(f"/v1/invoices/{id_}/lines", data[::-1], params)
 
 
 def pay(world: World, params: Pay, id_: str) -> Object:
     invoice = world.get("invoice", id_)
     invoicing.require_payable(invoice)
-    # The first attempt begins the automatic ones, whoever makes it.
+    # The first attempt starts the automatic ones, also if made by a request.
     begins = invoice["status"] == "draft" and invoice["auto_advance"]
     if invoice["status"] == "draft":
         invoice = invoicing.finalize(world, invoice)
@@ -136,7 +136,7 @@ def mark_uncollectible(world: World, _: Params, id_: str) -> Object:
     return invoicing.mark_uncollectible(world, invoice)
 
 
-# What pays them
+# Payments of invoices
 
 
 def list_payments(world: World, params: ListPayments) -> Object:

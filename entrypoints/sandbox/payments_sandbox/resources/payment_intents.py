@@ -1,4 +1,4 @@
-"""`/v1/payment_intents`: one payment, on its own or of an invoice."""
+"""`/v1/payment_intents`: one payment, separate or for an invoice."""
 
 from typing import Annotated, Final, Literal
 

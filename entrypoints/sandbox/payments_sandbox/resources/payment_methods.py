@@ -149,7 +149,7 @@ def detach(world: World, _: Params, id_: str) -> Object:
 
 
 def _unless(detached: str, pays: str | None) -> str | None:
-    """Return what pays, unless it is what was detached."""
+    """Return the card that pays, unless it is the detached one."""
     return None if pays == detached else pays
 
 

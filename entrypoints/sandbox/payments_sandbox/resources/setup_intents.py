@@ -1,4 +1,4 @@
-"""`/v1/setup_intents`: a card is kept, and its holder agrees, before it is charged."""
+"""`/v1/setup_intents`: a card is saved and authenticated before it is charged."""
 
 from typing import Annotated, Final, Literal
 
@@ -121,7 +121,7 @@ def _method(world: World, id_: str | None, customer_id: str | None) -> Object | 
 
 
 def confirmed(world: World, intent: Object, method: Object) -> Object:
-    """Keep the card, after the bank's step if it wants one.
+    """Save the card, after the bank's authentication if it requires one.
 
     Raises:
         ApiError: the issuer declines.
@@ -142,7 +142,7 @@ def confirmed(world: World, intent: Object, method: Object) -> Object:
 
 
 def authenticate(world: World, intent: Object, *, succeed: bool) -> Object:
-    """Let the holder pass the bank's step, or fail it."""
+    """Make the holder pass or fail the bank's authentication."""
     method = world.get("payment_method", intent["payment_method"])
     intent = world.change(intent, None, next_action=None)
     if not succeed:

@@ -1,4 +1,4 @@
-"""What requests about subscriptions take."""
+"""The parameters of requests about subscriptions."""
 
 from typing import Annotated, Any, Final, Literal
 
@@ -29,7 +29,7 @@ Behavior = Literal[
 ]
 Prorations = Literal["always_invoice", "create_prorations", "none"]
 Anchor = Literal["now", "unchanged"]
-# All items of a subscription have the same period here, so that both words are one.
+# All items of a subscription have the same period here, so both words mean the same.
 EndMoment = Seconds | Literal["max_period_end", "min_period_end"]
 # Stripe's own limit is two years.
 TRIAL_DAYS_MAX: Final = 730
@@ -39,7 +39,7 @@ class AnchorChange(Nested, kw_only=True, frozen=True):
     type: Anchor
 
 
-# The newest version says it as a hash, older ones say the word alone.
+# A hash in the newest version, a plain word in older ones.
 Anchored = AnchorChange | Anchor
 
 
@@ -52,7 +52,7 @@ class Flexible(Nested, kw_only=True, frozen=True):
 
 
 class BillingMode(Nested, kw_only=True, frozen=True):
-    """How prorations are shown; the sandbox has no discounts, so they cost the same."""
+    """How prorations are shown; without discounts, as here, they cost the same."""
 
     type: Literal["classic", "flexible"]
     flexible: Flexible | None = None
@@ -125,7 +125,7 @@ class NewItem(Nested, kw_only=True, frozen=True):
 
 
 class Item(Nested, kw_only=True, frozen=True):
-    """A change of an item: of the one with this id, else a new one."""
+    """A change of the item with this id; without an id a new item."""
 
     id: Id | None = None
     deleted: bool = False

@@ -1,4 +1,4 @@
-"""`POST /v1/subscriptions/{id}`: other items, periods, cards, or a planned end."""
+"""`POST /v1/subscriptions/{id}`: changes of items, periods, cards, or a planned end."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -29,7 +29,7 @@ from payments_sandbox.resources.subscriptions import (
 from payments_sandbox.routing import Route
 from payments_sandbox.state import Object, World
 
-# What may be changed together with `pending_if_incomplete`
+# Parameters that may be changed with `pending_if_incomplete`
 # (docs.stripe.com/billing/subscriptions/pending-updates-reference).
 _HOLDABLE: Final = frozenset(
     {
@@ -82,10 +82,10 @@ def _billed(
 
 
 def planned(world: World, subscription: Object, params: Update) -> Change | None:
-    """Return what the update changes of items and periods; None if nothing.
+    """Return the changes to items and periods; None if there are none.
 
     Raises:
-        ApiError: it cannot be.
+        ApiError: the change is not possible.
     """
     restart = resets(params.billing_cycle_anchor) or params.trial_end == "now"
     trial = (
@@ -140,10 +140,10 @@ def _proration_date(world: World, subscription: Object, wanted: int | None) -> i
 def changed_items(
     world: World, subscription: Object, changes: Sequence[Item]
 ) -> list[Object]:
-    """Return the items after these changes; periods are not looked at.
+    """Return the items after these changes; periods are not considered.
 
     Raises:
-        ApiError: no such item or price.
+        ApiError: an item or a price does not exist.
     """
     items = {item["id"]: item for item in subscription["items"]["data"]}
     for number, wanted in enumerate(changes):
@@ -254,7 +254,7 @@ def _fields(world: World, subscription: Object, params: Update) -> dict[str, Any
 
 
 def _plan_resumption(world: World, subscription: Object, params: Update) -> None:
-    """Note when payments are collected again, if the update says so."""
+    """Schedule the end of paused collection, if the update sets one."""
     pause = params.pause_collection
     if not isinstance(pause, PauseCollection) or pause.resumes_at is None:
         return
@@ -283,7 +283,7 @@ def _planned_end(world: World, subscription: Object, params: Update) -> dict[str
     else:
         return {}
     if ends is not None and ends <= world.now:
-        # Also the end of a period that is over: what is incomplete has no next one.
+        # Also the end of a past period: an incomplete subscription has no next one.
         field = "cancel_at_period_end" if at_period_end is True else "cancel_at"
         raise invalid(f"`{field}` must be in the future.", field)
     asked = subscription["canceled_at"] or world.now
@@ -301,7 +301,7 @@ def _planned_end(world: World, subscription: Object, params: Update) -> dict[str
 
 
 def _is_taken_back(subscription: Object, params: Update) -> bool:
-    """Tell whether the update unsets the parameter by which the end was planned.
+    """Return whether the update unsets the parameter that planned the end.
 
     `cancel_at_period_end=false` leaves a `cancel_at` that was set by itself: the
     portal plans ends that way (docs.stripe.com/changelog/clover/2025-09-30).

@@ -39,7 +39,7 @@ def create(world: World, params: Create) -> Object:
 
 
 def _require_card(world: World, subscription: Object, params: Create) -> None:
-    """Refuse to begin by charging where there is nothing to charge."""
+    """Refuse to start with a charge if there is no card."""
     invoice = world.get("invoice", subscription["latest_invoice"])
     intent = world.intent_of(invoice)
     if params.payment_behavior == "default_incomplete" or intent is None:
@@ -55,10 +55,10 @@ def _require_card(world: World, subscription: Object, params: Create) -> None:
 
 
 def draft(world: World, customer: Object, params: Create) -> Object:
-    """Return what a create asks for, as a subscription that is not stored yet.
+    """Return the requested subscription, not stored yet.
 
     Raises:
-        ApiError: a parameter cannot be.
+        ApiError: a parameter is invalid.
     """
     if params.payment_behavior == "pending_if_incomplete":
         raise invalid(
@@ -124,10 +124,10 @@ def draft(world: World, customer: Object, params: Create) -> Object:
 
 
 def require_mode(mode: BillingMode, param: str) -> None:
-    """Refuse what is said of a mode that it does not have.
+    """Refuse parameters that a mode does not have.
 
     Raises:
-        ApiError: a classic one with `flexible`.
+        ApiError: a classic mode with `flexible`.
     """
     if mode.type == "classic" and mode.flexible is not None:
         raise invalid(
@@ -150,10 +150,10 @@ def _trial_end(world: World, params: Create) -> int | None:
 
 
 def future_trial_end(world: World, wanted: object) -> int:
-    """Return the end of a trial that is to come.
+    """Return the end of a trial, which must be in the future.
 
     Raises:
-        ApiError: it is past, or too far.
+        ApiError: the end is in the past, or too far away.
     """
     assert isinstance(wanted, int)  # noqa: S101  # the caller has looked
     if not world.now < wanted <= world.now + TRIAL_DAYS_MAX * DAY:
@@ -167,7 +167,7 @@ def recurring_price(world: World, id_: str, param: str) -> Object:
     """Return a price that a subscription may have.
 
     Raises:
-        ApiError: there is none, it is inactive, or for one payment only.
+        ApiError: the price does not exist, is inactive, or is for one payment only.
     """
     price = world.get("price", id_, param)
     if not price["active"]:
@@ -243,7 +243,7 @@ def list_(world: World, params: List) -> Object:
 
 
 def _by_clock(params: List) -> Test:
-    """Leave out those on a test clock unless it, or whose they are, is named."""
+    """Leave out subscriptions on a test clock unless it or the customer is named."""
     if params.customer and params.test_clock is None:
         return lambda _: True
     return lambda it: it["test_clock"] == params.test_clock
@@ -256,7 +256,7 @@ def _has_status(subscription: Object, wanted: str | None) -> bool:
             return True
         case "ended":
             return status in life.ENDED
-        # Who asks for none gets what has not been canceled.
+        # By default all that are not canceled.
         case None:
             return bool(status != "canceled")
         case _:

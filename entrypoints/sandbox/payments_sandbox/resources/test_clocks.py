@@ -11,8 +11,8 @@ from payments_sandbox.routing import Route, retrieving
 from payments_sandbox.state import Clock, Object, World
 
 _KIND: Final = "test_helpers.test_clock"
-# Stripe goes two intervals of the shortest subscription at a time; here a call may go
-# further, but not without end.
+# Stripe allows two intervals of the shortest subscription at a time; here a call may go
+# further, but not without limit.
 ADVANCE_DAYS_MAX: Final = 2 * 366
 
 
@@ -39,7 +39,7 @@ def list_(world: World, params: Listing) -> Object:
 
 
 def advance(world: World, params: Advance, id_: str) -> Object:
-    """Do all that falls due; the answer says `advancing`, the next one `ready`."""
+    """Run all that falls due; the answer has `advancing`, the next one `ready`."""
     found, clock = world.get(_KIND, id_), world.clocks[id_]
     if params.frozen_time <= clock.now:
         raise invalid("A clock only goes forward.", "frozen_time")
@@ -67,7 +67,7 @@ def advance(world: World, params: Advance, id_: str) -> Object:
 
 
 def delete(world: World, _: Params, id_: str) -> Object:
-    """Remove a clock and the customers on it, with all that they have."""
+    """Remove a clock and the customers on it, with all their objects."""
     found, clock = world.get(_KIND, id_), world.clocks[id_]
     gone = [
         it

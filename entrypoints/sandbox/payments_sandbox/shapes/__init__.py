@@ -1,6 +1,6 @@
-"""New objects in the shape of the newest API generation, with all they must have.
+"""New objects in the shape of the newest API generation, with all required fields.
 
-Source: the types of the pinned SDK, against which tests check all that is served.
+Source: the types of the pinned SDK, which tests compare with all that is served.
 """
 
 from payments_sandbox.shapes.catalog import (

@@ -1,4 +1,4 @@
-"""What is sold."""
+"""Products and prices."""
 
 from typing import Any
 
@@ -56,7 +56,7 @@ def recurring(interval: str, interval_count: int) -> dict[str, Any]:
 
 
 def plan_of(price: Object) -> Object:
-    """Return the plan that a recurring price still is for older code."""
+    """Return a recurring price as a plan, for older code."""
     how = price["recurring"]
     return {
         "id": price["id"],

@@ -72,7 +72,7 @@ def payment_method(world: World, card: Card, **fields: Any) -> Object:
     }
 
 
-# What the older API calls a brand, where its name is not the newer word in title case.
+# The names of brands in the older API, if not the newer word in title case.
 _OLDER_NAMES: Final = {
     "amex": "American Express",
     "diners": "Diners Club",
@@ -83,7 +83,7 @@ _OLDER_NAMES: Final = {
 
 
 def source(method: Object) -> Object:
-    """Return a card of the older API, as it is where it is a customer's source."""
+    """Return a card in the shape of the older API: a customer's source."""
     card = method["card"]
     brand = card["brand"]
     return {

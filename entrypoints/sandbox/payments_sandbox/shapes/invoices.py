@@ -1,4 +1,4 @@
-"""Invoices, what is on them, and what pays them."""
+"""Invoices, their lines and their payments."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What many objects have in common."""
+"""Fields that many objects have in common."""
 
 from typing import Any, Final
 

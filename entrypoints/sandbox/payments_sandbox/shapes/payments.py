@@ -1,4 +1,4 @@
-"""Payments, and money that goes back."""
+"""Payments, refunds and disputes."""
 
 from typing import Any, Final
 
