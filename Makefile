@@ -1,28 +1,28 @@
-# The commands of this project. Paths are relative, so a folder with a space in its
-# name is fine; recipes ask for nothing but python3 (3.11 or newer, with venv) and make.
+# The commands of this project. Paths are relative, so a folder with a space in its name
+# works; recipes need only python3 (3.11 or newer, with venv) and make.
 
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 export UV_PROJECT_ENVIRONMENT := .venv
-# The system's certificates, and the Python that is here.
+# The system's certificates, and the installed Python.
 export UV_SYSTEM_CERTS := 1
 export UV_PYTHON_DOWNLOADS := never
 export UV_LINK_MODE := copy
 ARGS ?=
-# One more than the cores that CI has: many tests wait for processes that they started.
+# One more than the cores of CI: many tests wait for processes that they started.
 WORKERS ?= 3
 PROVE ?= tests/unit tests/faults tests/architecture/test_wheels.py tests/integration/deploy \
   tests/integration/postgres/test_lists_of_many.py \
   tests/integration/test_generated_client.py tests/integration/test_guarded_apps.py
-# At least, of `make fuzz`: requests, and inputs of readers.
+# The minimum for `make fuzz`: requests, and inputs of readers.
 CASES ?= 500
 INPUTS ?= 100000
 SEED ?= 1
 MATRIX ?= tests/integration tests/faults
 SBOM ?= dist/sbom.cdx.json
-# The tests that reach the core and the adapters in their own process: of the services
-# and sandboxes that others start, coverage would see little, and slow all of it down.
+# The tests that reach the core and the adapters in their own process: in services and
+# sandboxes that others start, coverage would see little, and slow everything down.
 COVER ?= $(filter-out $(addprefix tests/unit/test_,crash_schedules% histories% sandbox_% year%), \
     $(wildcard tests/unit/test_*.py)) \
   tests/unit/ingest_queue \
@@ -46,8 +46,7 @@ COVER ?= $(filter-out $(addprefix tests/unit/test_,crash_schedules% histories% s
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | sort
 
-# Installed anew when a dependency or a member changes; a uv that was put into .venv
-# stays there.
+# Installed again when a dependency or a member changes; a uv in .venv stays.
 .venv/.installed: uv.lock pyproject.toml core/pyproject.toml adapters/pyproject.toml \
   adapters/client/pyproject.toml entrypoints/sandbox/pyproject.toml entrypoints/service/pyproject.toml
 	@sh .ci/install "$(PYTHON)" "$(UV_VERSION)"
@@ -63,7 +62,7 @@ demo: .venv/.installed ## Play a year of one user
 test: .venv/.installed ## Run the tests (ARGS="-k name")
 	@.venv/bin/python -m pytest -n $(WORKERS) $(ARGS)
 
-# About two and a half times as long as without: not a part of `make test`. Less than
+# About two and a half times as slow as without: not a part of `make test`. Less than
 # `fail_under` of pyproject.toml is a failure.
 coverage: .venv/.installed ## Fail if the tests take too few branches of core and adapters
 	@.venv/bin/coverage erase
@@ -96,11 +95,13 @@ bench: .venv/.installed ## Measure ingest and reads beside their limits, the san
 release-check: .venv/.installed ## Build the distributions, install them elsewhere, run the examples
 	@.venv/bin/python tests/architecture/release_check.py
 
-# It prints what cannot be had, and why: `ARGS="--only 15 16"` takes some.
+# It prints which versions are not available, and why: `ARGS="--only 15 16"` selects
+# some.
 test-matrix: .venv/.installed ## Run MATRIX through PgBouncer, and on PostgreSQL 15, 16, 17, 18
 	@PYTHONPATH=tests .venv/bin/python -m support.matrix --workers $(WORKERS) $(MATRIX) $(ARGS)
 
-# As root, with buildah, mmdebstrap and a Debian mirror; without them it says what is missing.
+# As root, with buildah, mmdebstrap and a Debian mirror; without them it prints what is
+# missing.
 image-check: .venv/.installed ## Run the Dockerfile here, and what it makes as a cluster would
 	@HYPOTHESIS_PROFILE=prove .venv/bin/python -m pytest -n 0 tests/integration/test_image.py $(ARGS)
 

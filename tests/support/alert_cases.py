@@ -120,8 +120,8 @@ _WEBHOOKS: Final = (
         [
             Firing(
                 "PaymentsWebhooksSilent",
-                "No webhook has come for two hours; yesterday there were many at this "
-                "time",
+                "No webhook has arrived for two hours; yesterday there were many at "
+                "this time",
             )
         ],
         every=10,
@@ -131,7 +131,7 @@ _WEBHOOKS: Final = (
         66,
         'payments_event_back_fill_events_total{outcome="applied"}',
         "0+1x{n}",
-        "Events of an hour that are in Stripe's list and came as no webhook: 120",
+        "Events of an hour in Stripe's list that arrived by no webhook: 120",
     ),
 )
 _WORK: Final = (
@@ -140,8 +140,8 @@ _WORK: Final = (
         [
             Firing(
                 "PaymentsNoWorker",
-                "No worker runs: what webhooks leave open, and operations that broke "
-                "off, stay so",
+                "No worker runs: pending events and interrupted operations are not "
+                "completed",
             )
         ],
     ),
@@ -150,7 +150,7 @@ _WORK: Final = (
         [
             Firing(
                 "PaymentsBacklogUnknown",
-                "No worker can read from the database what waits",
+                "No worker can read the backlog from the database",
             )
         ],
     ),
@@ -159,44 +159,44 @@ _WORK: Final = (
         5,
         "worker-1 payments_events_oldest_pending_age_seconds",
         "901x{n}",
-        "An event of Stripe's waits for 15m 1s: what it says of a payment is not "
-        "known yet",
+        "A Stripe event has been pending for 15m 1s: what it reports is not applied "
+        "yet",
     ),
     _one(
         "PaymentsJobsLate",
         5,
         "worker-1 payments_jobs_oldest_due_age_seconds",
         "901x{n}",
-        "A job is overdue for 15m 1s: the workers do not keep up",
+        "A job has been overdue for 15m 1s: the workers do not keep up",
     ),
     _one(
         "PaymentsJobsFailing",
         15,
         "payments_jobs_failing",
         "2x{n}",
-        "Jobs whose quick attempts are used up, and that are tried once a day: 2",
+        "Jobs that used up their quick attempts, and are tried once a day: 2",
     ),
     _one(
         "PaymentsEventsQuarantined",
         15,
         'payments_events_open{state="quarantined"}',
         "1x{n}",
-        "Events that were kept apart, and wait for a person to decide: 1",
+        "Quarantined events that wait for a person's decision: 1",
     ),
     _one(
         "PaymentsOperationsUnknown",
         15,
         'payments_intents_oldest_age_seconds{state="unknown"}',
         "14401x{n}",
-        "For 4h 0m 1s it is not known whether Stripe did what was asked: somebody may "
-        "be charged and not know",
+        "For 4h 0m 1s the outcome of a call to Stripe is unknown: somebody may be "
+        "charged and not know",
     ),
     _one(
         "PaymentsOperationsOpen",
         15,
         'payments_intents_oldest_age_seconds{state="sent"}',
         "7201x{n}",
-        "An operation is open for 2h 0m 1s: its user waits for an answer",
+        "An operation has been open for 2h 0m 1s: its user waits for an answer",
     ),
 )
 _STRIPE: Final = (
@@ -219,7 +219,7 @@ _STRIPE: Final = (
         15,
         'worker-2 payments_gateway_key_refused{what="events"}',
         "1x{n}",
-        "Our API key may not do what is needed at Stripe: events",
+        "Our API key lacks a permission at Stripe: events",
         what="events",
     ),
     _one(
@@ -237,7 +237,7 @@ _CALLERS: Final = (
         [
             Firing(
                 "PaymentsDown",
-                "No serving process answers: callers and Stripe get none",
+                "No serving process answers callers and Stripe",
             )
         ],
     ),
@@ -269,7 +269,7 @@ _CALLERS: Final = (
         16,
         "web-1 payments_requests_shed_total",
         "0x5 1+1x60",
-        "More webhooks come than may be in flight: some are answered 503",
+        "More webhooks arrive than may be in flight: some are answered 503",
         lane="webhooks",
     ),
     # One, and the first one that a process ever had.
@@ -310,7 +310,7 @@ _CALLERS: Final = (
         5,
         "payments_keys_age_seconds",
         "3601x{n}",
-        "The keys of PAYMENTS_JWT_KEYS cannot be read any more",
+        "The keys of PAYMENTS_JWT_KEYS can no longer be read",
         setting="PAYMENTS_JWT_KEYS",
     ),
     _one(
@@ -318,7 +318,7 @@ _CALLERS: Final = (
         5,
         "payments_keys_age_seconds",
         NAN,
-        "The keys of PAYMENTS_JWT_KEYS cannot be read any more",
+        "The keys of PAYMENTS_JWT_KEYS can no longer be read",
         setting="PAYMENTS_JWT_KEYS",
     ),
     _one(
@@ -326,7 +326,7 @@ _CALLERS: Final = (
         5,
         "web-1 payments_setting_file_refused",
         "1x{n}",
-        "The file of PAYMENTS_JWT_KEYS changed and cannot be used: the old one holds, "
+        "The file of PAYMENTS_JWT_KEYS changed and is invalid: the old one is used, "
         "and the next start fails",
         setting="PAYMENTS_JWT_KEYS",
     ),
@@ -337,7 +337,7 @@ _DATABASE: Final = (
         11,
         "payments_database_writable",
         "1x9 0x60",
-        "The database takes no writes, or does not answer: webhooks and changes are "
+        "The database accepts no writes, or does not answer: webhooks and changes are "
         "answered 503",
     ),
     _one(
@@ -353,7 +353,7 @@ _DATABASE: Final = (
         16,
         'web-1 payments_event_loop_lag_seconds_bucket{le="0',
         "0+30x{n}",
-        "The event loop of web-1 is late by 990ms: it has too little processor",
+        "The event loop of web-1 is late by 990ms: it has too little CPU",
         pod="web-1",
     ),
     _one(
@@ -361,7 +361,7 @@ _DATABASE: Final = (
         30,
         "worker-1 process_start_time_seconds",
         "1790000000x9 1790000600x9 1790001200x9 1790001800x9",
-        "worker-1 was started anew 3 times within an hour",
+        "worker-1 was restarted 3 times within an hour",
         pod="worker-1",
     ),
 )
@@ -386,7 +386,7 @@ _UPKEEP: Final = (
         5,
         "payments_purge_age_seconds",
         "86401x{n}",
-        "For 1d 0h 0m 1s nothing was deleted: personal data is kept longer than was "
+        "For 1d 0h 0m 1s nothing was deleted: personal data is kept longer than "
         "promised",
     ),
     Case(
@@ -397,7 +397,7 @@ _UPKEEP: Final = (
         [
             Firing(
                 "PaymentsUpkeepNeverDone",
-                "The sweep has never come to its end",
+                "The sweep has never completed",
                 {"loop": "sweep"},
             )
         ],
@@ -408,7 +408,7 @@ _UPKEEP: Final = (
         10,
         "worker-1 payments_drifts_total",
         "0x9 3x60",
-        "The nightly comparison with Stripe found what differs: payment_unknown",
+        "The nightly comparison with Stripe found drift: payment_unknown",
         kind="payment_unknown",
     ),
     _one(
@@ -416,7 +416,8 @@ _UPKEEP: Final = (
         5,
         "payments_feed_lag_seconds",
         "61x{n}",
-        "Changes reach applications 1m 1s late: who has paid may be refused there",
+        "Changes reach applications 1m 1s late: users who have paid may be refused "
+        "there",
     ),
     _one(
         "PaymentsDeliveriesLate",
