@@ -168,7 +168,7 @@ def test_objects_from_elsewhere_are_imported_and_finished_by_hand(
     file.write_text(json.dumps({**setup, "customer": "cus_none"}))
     wrong = served.run("import", str(file))
     assert wrong.code == 6
-    assert "setup_intent seti_far: `customer` names no customer" in wrong.err
+    assert "setup_intent seti_far: `customer` names no existing customer" in wrong.err
     file.write_text("{")
     unreadable = served.run("import", str(file))
     assert (unreadable.code, "not JSON" in unreadable.err) == (2, True)
@@ -259,7 +259,7 @@ def test_a_dry_run_changes_nothing(served: Served, words: tuple[str, ...]) -> No
     [
         (("advance", "a while"), 6, "not a number and a unit"),
         (("advance", "-1 day"), 2, "No such option"),
-        (("trigger", "charge.eaten", "--user", "x"), 6, "is none of: "),
+        (("trigger", "charge.eaten", "--user", "x"), 6, "is not one of: "),
         (("trigger", "charge.failed"), 2, "Missing option '--user'"),
         (("trigger", "charge.failed", "--user", "x", "--set", "y"), 2, "--set y"),
         (
@@ -339,7 +339,7 @@ def test_a_sandbox_that_dies_in_the_middle_may_have_done_a_part(
 
     assert (cut_short.code, cut_short.out) == (5, "")
     assert "no sandbox answers at" in cut_short.err
-    hint = "part of this may have happened, and the command `state` says"
+    hint = "part of this may have happened, and the command `state` shows"
     assert (hint in cut_short.err) is may_have_happened
 
 

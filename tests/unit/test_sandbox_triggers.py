@@ -53,7 +53,7 @@ def test_a_charge_says_whose_it_is(user: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "values", "says"),
     [
-        ("charge.eaten", {}, "charge.eaten is none of: charge.dispute.created"),
+        ("charge.eaten", {}, "charge.eaten is not one of: charge.dispute.created"),
         ("charge.failed", {"color": "red"}, "Received unknown parameter: color"),
         ("charge.failed", {"amount": "much"}, "Invalid integer: much"),
     ],

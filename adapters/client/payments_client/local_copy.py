@@ -316,7 +316,7 @@ class LocalCopy:
             began, after = self._clock(), self._after
             try:
                 await self.update(wait_s=wait_s)
-            except Exception as error:  # noqa: BLE001  # whatever it is: asked again
+            except Exception as error:  # noqa: BLE001  # any error: retried
                 is_lasting = isinstance(error, _LASTING)
                 if failures == 0 or (is_lasting and not is_refused):
                     _tell_of(error)
@@ -371,4 +371,4 @@ def _told_of_writing(writing: "asyncio.Future[None]") -> None:
 
 def _back_off_s(failures: int) -> float:
     longest: float = min(BACK_OFF_FIRST_S * 2 ** min(failures, 10), BACK_OFF_MAX_S)
-    return longest * random.uniform(0.5, 1)  # noqa: S311  # no secret
+    return longest * random.uniform(0.5, 1)  # noqa: S311  # not a secret

@@ -131,7 +131,7 @@ class FetchedKeys:
         except (FetchError, InvalidValue) as error:
             self._fail(getattr(error, "reason", str(error)))
             return
-        except Exception as error:  # noqa: BLE001  # it is read again, whatever it was
+        except Exception as error:  # noqa: BLE001  # any error: read again
             self._fail(f"a bug: {type(error).__name__}")
             return
         self._is_failing = False

@@ -129,7 +129,7 @@ def json_object(text: str) -> dict[str, Any]:
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(value, dict):
-        raise ValueError("not an object")  # noqa: TRY004  # of data, not of a caller
+        raise ValueError("not an object")  # noqa: TRY004  # wrong data, not a wrong call
     return value
 
 

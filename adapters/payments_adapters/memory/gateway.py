@@ -94,7 +94,7 @@ class MemoryGateway:
                 "the idempotency key was used with another request"
             )
         if isinstance(told, Exception):
-            raise told.with_traceback(None)  # or it would keep each time's frames
+            raise told.with_traceback(None)  # otherwise it accumulates frames
         return told
 
     async def find(self, request: GatewayRequest) -> Answer | None:

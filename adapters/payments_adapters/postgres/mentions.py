@@ -160,7 +160,7 @@ class Identifiers:
 def _encoded(text: str) -> str:
     """Return a text in the ASCII form of `encode(…, 'escape')`."""
     return "".join(
-        chr(it) if it < 128 else f"\\{it:03o}"  # noqa: PLR2004  # beyond is no ASCII
+        chr(it) if it < 128 else f"\\{it:03o}"  # noqa: PLR2004  # above is not ASCII
         for it in text.replace("\\", "\\\\").encode()
     )
 

@@ -39,7 +39,7 @@ from payments_core.subscription import (
 _Quantity = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
-class Unreadable(Exception):  # noqa: N818  # a verdict, never shown to anybody
+class Unreadable(Exception):  # noqa: N818  # a verdict, never shown
     """An object from which no report follows."""
 
 

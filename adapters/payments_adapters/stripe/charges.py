@@ -65,7 +65,7 @@ class Refund(msgspec.Struct):
     charge: Reference = None
 
 
-class Unclear(Exception):  # noqa: N818  # a verdict, never shown to anybody
+class Unclear(Exception):  # noqa: N818  # a verdict, never shown
     """A charge from which no fact follows."""
 
 

@@ -131,7 +131,7 @@ class Client:
             response = await self._client.raw_request_async(
                 method.lower(), where, **params, **options
             )
-        except Exception as error:  # noqa: BLE001  # the SDK trips over odd errors
+        except Exception as error:  # noqa: BLE001  # the SDK fails on odd errors
             failure = failure_of(error)
         else:
             return self._read(response.body.encode(), response.headers, reader)

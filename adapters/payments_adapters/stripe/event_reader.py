@@ -99,7 +99,7 @@ def translate(
         report: Report = QuarantineNeeded(f"{UNREADABLE}: {_NUL_IS_READ}")
     except Malformed as malformed:
         report = QuarantineNeeded(f"{UNREADABLE}: {malformed}")
-    except Exception as error:  # noqa: BLE001  # one event's bug is not the others'
+    except Exception as error:  # noqa: BLE001  # one event's bug must not stop others
         report = ReadFailed(error)
     return _unread(body, report, livemode=livemode, at=at or _NEVER)
 

@@ -67,7 +67,7 @@ PAGE_BYTES_MAX: Final = 8 * 1024 * 1024
 PAGE_DEADLINE_S: Final = 30.0
 
 
-class _Unsaid(Exception):  # noqa: N818  # a verdict, never shown to anybody
+class _Unsaid(Exception):  # noqa: N818  # a verdict, never shown
     """A list lacks something that it should say about an object."""
 
 

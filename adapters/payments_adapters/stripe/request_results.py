@@ -42,7 +42,7 @@ _MAGIC: Final = "pm_card_"
 _Subscription = Got[billing.Subscription]
 
 
-def _require(holds: bool) -> None:  # noqa: FBT001  # the one thing it is about
+def _require(holds: bool) -> None:  # noqa: FBT001  # its only argument
     if not holds:
         raise GatewayOutcomeUnknown("an answer about something else")
 

@@ -23,7 +23,7 @@ def _trusted() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-class _TooLong(Exception):  # noqa: N818  # a verdict, never shown to anybody
+class _TooLong(Exception):  # noqa: N818  # a verdict, never shown
     """An answer over the limit."""
 
 

@@ -159,7 +159,7 @@ class _Reader:
             return False
         return value
 
-    def _target(self, place: str, url: object, allow_private: bool) -> Target | None:  # noqa: FBT001  # it is as it is read
+    def _target(self, place: str, url: object, allow_private: bool) -> Target | None:  # noqa: FBT001  # as read from the file
         if not isinstance(url, str):
             self._fault(place, "missing" if url is None else "not a text")
             return None

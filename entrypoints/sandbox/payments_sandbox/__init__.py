@@ -17,7 +17,7 @@ def __getattr__(name: str) -> Any:
     # The server is most of the import, and a command for a running sandbox does not
     # need it.
     if name == "Sandbox":
-        from payments_sandbox.server import Sandbox  # noqa: PLC0415  # as said above
+        from payments_sandbox.server import Sandbox  # noqa: PLC0415  # as above
 
         return Sandbox
     raise AttributeError(name)

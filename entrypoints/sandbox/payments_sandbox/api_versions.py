@@ -63,7 +63,7 @@ def render(
     if generation in ("clover", "dahlia", "endive"):
         return it
     rendered = _walk(world, it, links, old=generation == "acacia")
-    assert isinstance(rendered, Mapping)  # noqa: S101  # as it went in
+    assert isinstance(rendered, Mapping)  # noqa: S101  # as it was stored
     return rendered
 
 

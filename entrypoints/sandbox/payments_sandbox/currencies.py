@@ -97,7 +97,7 @@ def require_chargeable(amount: int, currency: str) -> None:
     step = 10 if currency in _THREE_DECIMAL else 100 if currency in _WHOLE_ONLY else 1
     if amount % step:
         raise invalid(
-            f"Invalid amount: in {currency} it has to be a multiple of {step}.",
+            f"Invalid amount: in {currency} it must be a multiple of {step}.",
             "amount",
         )
 

@@ -301,7 +301,7 @@ class Engine:
             ValueError: an unknown permission ("customer_write", "event_read", …).
         """
         if unknown := set(permissions) - PERMISSIONS:
-            raise ValueError(f"no permission: {', '.join(sorted(unknown))}")
+            raise ValueError(f"unknown permission: {', '.join(sorted(unknown))}")
         # Not drawn from the world's seed: no id depends on it.
         key = f"rk_test_{secrets.token_hex(16)}"
         self.api.restricted[key] = frozenset(permissions)
@@ -315,7 +315,9 @@ class Engine:
         """
         self.world.get("payment_method", id_)
         if declines is not None and declines not in DECLINES:
-            raise invalid(f"{declines} is none of: {', '.join(DECLINES)}", "declines")
+            raise invalid(
+                f"{declines} is not one of: {', '.join(DECLINES)}", "declines"
+            )
         self.record(
             CardSet(
                 at=self.now, steps=self._steps, payment_method_id=id_, declines=declines
@@ -333,7 +335,7 @@ class Engine:
         """
         method = self.world.get("payment_method", id_)
         if method["customer"] is None:
-            raise invalid(f"{id_} is attached to nobody.")
+            raise invalid(f"{id_} is not attached to a customer.")
         self.record(CardReissued(at=self.now, steps=self._steps, payment_method_id=id_))
         self.world.cause = Cause()
         card = method["card"]

@@ -172,7 +172,8 @@ def _flat(one: Any, number: int) -> Iterator[Values]:
     kind, id_ = one.get("object"), one.get("id")
     if not isinstance(kind, str) or kind not in _REQUIRED:
         raise invalid(
-            f"{where}: `object` is none of {', '.join(_REQUIRED)}.", f"{where}[object]"
+            f"{where}: `object` is not one of {', '.join(_REQUIRED)}.",
+            f"{where}[object]",
         )
     if not isinstance(id_, str) or not id_:
         raise invalid(f"{where}: a {kind} without `id`.", f"{where}[id]")
@@ -193,7 +194,7 @@ def _check_type(it: Values, field: str, value: Any, kind: type) -> None:
     # In Python a boolean is an integer.
     fits = type(value) is bool if kind is bool else isinstance(value, kind)
     if not fits or (kind is int and isinstance(value, bool)):
-        raise _wrong(it, field, f"has to be {_NAMES.get(kind, 'an object')}.")
+        raise _wrong(it, field, f"must be {_NAMES.get(kind, 'an object')}.")
 
 
 def _put(world: World, it: Values) -> Object:
@@ -217,7 +218,7 @@ def _put(world: World, it: Values) -> Object:
         new["test_clock"] = None
     statuses = _STATUSES.get(it["object"])
     if statuses and new["status"] not in statuses:
-        raise _wrong(it, "status", f"is none of {', '.join(statuses)}.")
+        raise _wrong(it, "status", f"is not one of {', '.join(statuses)}.")
     if "client_secret" in new and not it.get("client_secret"):
         new["client_secret"] = f"{it['id']}_secret_{world.secret()}"
     if it["object"] == "payment_method":
@@ -245,7 +246,7 @@ def _check_names(world: World, it: Object) -> None:
             continue
         is_there = isinstance(id_, str) and world.find(of, id_)
         if not is_there and not (of == "customer" and world.find(f"deleted_{of}", id_)):
-            raise _wrong(it, field, f"names no {of} that is there: {id_!r}.")
+            raise _wrong(it, field, f"names no existing {of}: {id_!r}.")
 
 
 # New objects of each kind
@@ -261,12 +262,14 @@ _INTERVALS: Final = ("day", "week", "month", "year")
 def _price(world: World, it: Values) -> Object:
     how = it.get("recurring")
     if how is not None and field_of(it, "recurring.interval") not in _INTERVALS:
-        raise _wrong(it, "recurring[interval]", f"is none of {', '.join(_INTERVALS)}.")
+        raise _wrong(
+            it, "recurring[interval]", f"is not one of {', '.join(_INTERVALS)}."
+        )
     whole = how and {**shapes.recurring(how["interval"], 1), **how}
     count = whole and whole["interval_count"]
     if whole and (type(count) is not int or count < 1 or is_too_long(whole)):
         raise _wrong(
-            it, "recurring[interval_count]", "has to be 1 or more, up to three years."
+            it, "recurring[interval_count]", "must be 1 or more, up to three years."
         )
     return shapes.price(
         world,
@@ -305,7 +308,7 @@ def _charge(world: World, it: Values) -> Object:
 def _refund(world: World, it: Values) -> Object:
     charge = world.find("charge", it["charge"])
     if charge is None:
-        raise _wrong(it, "charge", f"names no charge that is there: {it['charge']!r}.")
+        raise _wrong(it, "charge", f"names no existing charge: {it['charge']!r}.")
     return {
         **shapes.refund(world, charge, amount=it["amount"]),
         "failure_reason": None,
@@ -316,13 +319,13 @@ def _refund(world: World, it: Values) -> Object:
 def _subscription(world: World, it: Values) -> Object:
     data = it["items"].get("data")
     if not isinstance(data, list) or not data:
-        raise _wrong(it, "items[data]", "has to be a list with an item.")
+        raise _wrong(it, "items[data]", "must be a list with an item.")
     items = [_item(world, it, one, number) for number, one in enumerate(data)]
     pause = it.get("pause_collection")
     if pause is not None:
         behavior = field_of(it, "pause_collection.behavior")
         if behavior not in ("keep_as_draft", "mark_uncollectible", "void"):
-            raise _wrong(it, "pause_collection[behavior]", "is none of Stripe's.")
+            raise _wrong(it, "pause_collection[behavior]", "is not one of Stripe's.")
         resumes_at = pause.get("resumes_at", "")
         if resumes_at is not None:
             field = "pause_collection[resumes_at]"
@@ -340,7 +343,7 @@ def _subscription(world: World, it: Values) -> Object:
 def _item(world: World, it: Values, item: Any, number: int) -> Object:
     where = f"items[data][{number}]"
     if not isinstance(item, dict):
-        raise _wrong(it, where, "has to be an object.")
+        raise _wrong(it, where, "must be an object.")
     price = item.get("price")
     if isinstance(price, dict) and price.get("object") == "price":
         # With its expanded objects, which come first.
@@ -348,12 +351,12 @@ def _item(world: World, it: Values, item: Any, number: int) -> Object:
     else:
         price = world.find("price", str(price))
     if price is None or price["object"] != "price" or price["recurring"] is None:
-        raise _wrong(it, f"{where}[price]", "names no recurring price that is there.")
+        raise _wrong(it, f"{where}[price]", "names no existing recurring price.")
     # Before 2025-03-31 the subscription had the period.
     period = {name: item.get(name, it.get(name)) for name in _PERIOD}
     for name, moment in period.items():
         if type(moment) is not int:
-            raise _wrong(it, f"{where}[{name}]", "has to be an integer.")
+            raise _wrong(it, f"{where}[{name}]", "must be an integer.")
     new = shapes.subscription_item(world, it["id"], price)
     kept = {name: item[name] for name in new.keys() & item.keys() - _DERIVED}
     for name, value in sorted(kept.items()):
@@ -369,7 +372,7 @@ _DERIVED: Final = frozenset({"plan", "price", "subscription"})
 def _invoice(world: World, it: Values) -> Object:
     lines = field_of(it, "lines.data") or []
     if not isinstance(lines, list):
-        raise _wrong(it, "lines[data]", "has to be a list.")
+        raise _wrong(it, "lines[data]", "must be a list.")
     for number, line in enumerate(lines):
         _check_type(it, f"lines[data][{number}]", line, dict)
     new = shapes.invoice(world, _NOBODY, billing_reason="manual")
@@ -408,10 +411,10 @@ def _invoice(world: World, it: Values) -> Object:
 def _invoice_payment(world: World, it: Values) -> Object:
     intent = it["payment"].get("payment_intent")
     if not isinstance(intent, str):
-        raise _wrong(it, "payment[payment_intent]", "has to be a string.")
+        raise _wrong(it, "payment[payment_intent]", "must be a string.")
     invoice = world.find("invoice", it["invoice"])
     if invoice is None:
-        found = f"names no invoice that is there: {it['invoice']!r}."
+        found = f"names no existing invoice: {it['invoice']!r}."
         raise _wrong(it, "invoice", found)
     return shapes.invoice_payment(world, invoice, intent)
 

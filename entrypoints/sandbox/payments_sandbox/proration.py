@@ -80,7 +80,7 @@ def require_one_kind(items: Sequence[Object], param: str) -> None:
     kinds = {(item["price"]["currency"], *interval_of(item)) for item in items}
     if len(kinds) > 1:
         raise invalid(
-            "Currency and interval have to match across all prices of a subscription.",
+            "Currency and interval must match across all prices of a subscription.",
             param,
         )
 

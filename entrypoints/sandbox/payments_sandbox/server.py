@@ -79,7 +79,7 @@ async def over_and_over(
     while True:
         try:
             await work()
-        except Exception:  # noqa: BLE001  # whatever it is, time goes on
+        except Exception:  # noqa: BLE001  # any error: time goes on
             _LOG.exception("%s of the sandbox failed; it is tried again", name)
             await asyncio.sleep(back_off.wait_s())
         else:
@@ -162,7 +162,7 @@ class Sandbox:
         def run() -> None:
             try:
                 asyncio.run(self._serve(listener, started.set))
-            except BaseException as error:  # noqa: BLE001  # told to who waits
+            except BaseException as error:  # noqa: BLE001  # raised to the caller
                 ready.append(error)
                 started.set()
 

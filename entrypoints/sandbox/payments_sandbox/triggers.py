@@ -211,7 +211,7 @@ def trigger(
     """
     make = TRIGGERS.get(type_)
     if make is None:
-        raise TriggerError(f"{type_} is none of: {', '.join(TRIGGERS)}")
+        raise TriggerError(f"{type_} is not one of: {', '.join(TRIGGERS)}")
     before = len(engine.world.events)
     make(Hand(engine, user, values))
     return [event.type for event in list(engine.world.events.values())[before:]]

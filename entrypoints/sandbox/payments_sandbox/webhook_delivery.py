@@ -168,7 +168,7 @@ class Outbox:
 
     def url_of(self, delivery: Delivery) -> str:
         endpoint = self._endpoint(delivery)
-        assert endpoint is not None  # noqa: S101  # only what has one is sent
+        assert endpoint is not None  # noqa: S101  # only deliveries with one are sent
         return str(endpoint.get("url") or endpoint["webhook_endpoint"]["url"])
 
     def _endpoint(self, delivery: Delivery) -> Object | None:

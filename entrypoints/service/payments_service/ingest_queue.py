@@ -232,7 +232,7 @@ class IngestQueue:
     def _tell(self, event: GatewayEvent, error: Exception) -> None:
         try:
             self.on_failure(event, error)
-        except Exception as deaf:  # noqa: BLE001  # the event is kept all the same
+        except Exception as deaf:  # noqa: BLE001  # the event is stored anyway
             asyncio.get_running_loop().call_exception_handler(
                 {"message": "on_failure failed", "exception": deaf}
             )
@@ -245,7 +245,7 @@ class IngestQueue:
         delay = min(BACK_OFF_FIRST_S * 2**waiting.tries, BACK_OFF_MAX_S)
         waiting.tries += 1
         self.retries_count += 1
-        delay *= random.uniform(0.5, 1)  # noqa: S311  # no secret
+        delay *= random.uniform(0.5, 1)  # noqa: S311  # not a secret
         if alone is not None:
             self._locked_alone[alone] += 1
         self._start(self._later(waiting, delay, alone))

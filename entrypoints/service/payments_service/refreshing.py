@@ -88,7 +88,7 @@ class RereadFiles:
             await self._sleep(FILES_EVERY_S)
             try:
                 await self.look()
-            except Exception as error:  # noqa: BLE001  # the next look may do better
+            except Exception as error:  # noqa: BLE001  # the next read may succeed
                 structlog.get_logger().error("bug", exc_info=error)
 
     def _refuse(self, name: str, error: SettingsError) -> None:

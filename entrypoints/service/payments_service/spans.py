@@ -19,11 +19,11 @@ _T = TypeVar("_T")
 class Spans:
     """Adds no spans."""
 
-    def port(self, port: Any, it: _T) -> _T:  # noqa: ARG002  # of those that override it
+    def port(self, port: Any, it: _T) -> _T:  # noqa: ARG002  # for overrides
         """Return an adapter, with a span around each call of it."""
         return it
 
-    def call(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:  # noqa: ARG002  # of those that override it
+    def call(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:  # noqa: ARG002  # for overrides
         """Return the call of the use case with that name, with a span around it."""
         return call
 

@@ -209,7 +209,7 @@ class Worker:
         except StoreUnavailable:
             # Its lease expires, and it is due again.
             self._store_is_gone = True
-        except Exception:  # noqa: BLE001  # nobody else hears of it
+        except Exception:  # noqa: BLE001  # not reported elsewhere
             structlog.get_logger().exception("work failed")
 
     async def _until_there_is_room(self, *, more: bool) -> None:

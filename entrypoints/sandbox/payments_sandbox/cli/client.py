@@ -65,8 +65,8 @@ class SandboxClient:
             text = f"no sandbox answers at {self.url}"
             if method != "GET" and not isinstance(error, _NOT_SENT):
                 text += (
-                    " any more: part of this may have happened, and "
-                    "the command `state` says what there is"
+                    " now: part of this may have happened, and "
+                    "the command `state` shows the result"
                 )
             else:
                 text += ": the command `serve` starts one"

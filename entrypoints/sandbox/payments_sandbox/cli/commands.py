@@ -124,7 +124,7 @@ def chaos(
                 timeout_before timeout_after slow reset overtake
     Events:     twin never_made
     Deliveries: duplicate reorder delay drop other_generation
-    """  # noqa: D301  # the escape itself tells click to leave the lines as they are
+    """  # noqa: D301  # the escape tells click to keep the lines
     body: dict[str, Any] = {
         "calm": calm,
         "seed": seed,

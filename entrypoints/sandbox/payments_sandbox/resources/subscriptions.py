@@ -155,7 +155,7 @@ def future_trial_end(world: World, wanted: object) -> int:
     Raises:
         ApiError: the end is in the past, or too far away.
     """
-    assert isinstance(wanted, int)  # noqa: S101  # the caller has looked
+    assert isinstance(wanted, int)  # noqa: S101  # the caller checked it
     if not world.now < wanted <= world.now + TRIAL_DAYS_MAX * DAY:
         raise invalid(
             "`trial_end` must be in the future, within two years.", "trial_end"

@@ -123,7 +123,7 @@ class BacklogMetrics(families.Measured):
         except (Unavailable, TimeoutError):
             # The remaining reads would time out as well.
             pass
-        except Exception as error:  # noqa: BLE001  # all else is shown
+        except Exception as error:  # noqa: BLE001  # the rest is shown
             structlog.get_logger().error("backlog cannot be read", exc_info=error)
         self._read = read
 
