@@ -1,4 +1,4 @@
-"""What Stripe tells: the key's rights, its time, the endpoints, what did not arrive."""
+"""Checks at Stripe: the key's rights, its time, the endpoints, missing events."""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ from payments_service.endpoint_roles import address_of, is_ours
 
 KEY: Final = "key"
 STRIPE: Final = "stripe"
-# Of 25 calls a second that Stripe allows, as the service goes on.
+# Of Stripe's 25 calls a second, because the service continues meanwhile.
 _AT_ONCE: Final = 4
-# What back-fill finds is older than a turn of it.
+# An event that back-fill finds is older than one of its turns.
 ARRIVED_BY: Final = LATE
 _LOOKED_BACK: Final = timedelta(days=3)
 _NAMED_MAX: Final = 3
@@ -39,7 +39,7 @@ _SET_KEY: Final = "set PAYMENTS_STRIPE_API_KEY to a key that is valid"
 
 @attrs.frozen(kw_only=True)
 class AtStripe:
-    """`clock` is what Stripe's time is compared with: the sandbox's in development."""
+    """`clock` is compared with Stripe's time: in development the sandbox's."""
 
     admin: StripeAdmin
     clock: Clock
@@ -56,7 +56,7 @@ class AtStripe:
         ]
 
     async def _key(self) -> CheckResults:
-        """Look at the rights, and at the time that comes with the answers."""
+        """Check the rights, and the time of the answers."""
         few = asyncio.Semaphore(_AT_ONCE)
 
         async def prove(right: Right) -> CheckResult | None:
@@ -72,7 +72,7 @@ class AtStripe:
                         f"it may not read {right.resource}: {right.why}",
                         f'give it the right "{right.resource}": {right.level}',
                     )
-                # A second of theirs has no fractions.
+                # Stripe's time has whole seconds.
                 middle = began + (self.clock() - began) / 2
                 skew = check_skew("clock", "Stripe", theirs, middle)
                 clocks.append(skew)
@@ -139,20 +139,20 @@ class AtStripe:
         return attrs.evolve(found, it=ours)
 
     async def _deliveries(self) -> CheckResults:
-        """Look whether what happened lately is known here."""
+        """Check whether recent events are known here."""
         if self.store is None:
             return [Check("deliveries", self._deliveries).unknown("no database is set")]
         now, ours = self.clock(), (await self._ours()).it
         if not ours:
             return [ok("deliveries", "there is no endpoint that could send")]
-        # What was before the endpoint was sent to nobody here.
+        # Events from before the endpoint were not sent here.
         since = max(now - _LOOKED_BACK, min(it.made_at for it in ours))
         until = now - ARRIVED_BY
         if since >= until:
             return [ok("deliveries", "the endpoint is too new to say")]
         query = EventQuery(since=since, until=until, limit=PAGE_EVENTS)
         page = await self.admin.events(query)
-        # Those that back-fill would keep, too.
+        # Only types that back-fill would store.
         due = [it for it in page.events if it.report is not None]
         ids = frozenset(it.id for it in due)
         known = await PostgresEventLog(self.store).known(ids) if ids else frozenset()

@@ -1,4 +1,4 @@
-"""Whether what the catalogue names is sold at Stripe."""
+"""Whether the catalogue's products and prices are sold at Stripe."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,7 @@ from payments_core.errors import GatewayObjectMissing, GatewayRefused
 from payments_service.doctor.checks import Check, CheckResult, CheckResults, ok, wrong
 
 CATALOGUE: Final = "catalogue"
-# Of 25 calls a second that Stripe allows, as the service goes on.
+# Of Stripe's 25 calls a second, because the service continues meanwhile.
 _AT_ONCE: Final = 4
 _MEND: Final = (
     "correct the file of PAYMENTS_CATALOGUE_FILE, or what is sold in Stripe's "
@@ -74,7 +74,7 @@ class CatalogueReview:
                 return f"not of {product}, but of {price.product}"
             if not price.recurring:
                 return "not recurring: no subscription can have it"
-            # Who has one that is not sold any more keeps it, and its features.
+            # A user with a price that is no longer sold keeps it, and its features.
             return "not active" if chosen and not price.active else None
 
         return look

@@ -1,8 +1,8 @@
-"""What a check finds, and how it ends when it cannot say.
+"""The results of checks, and of checks that cannot tell.
 
-Rule 1: a check that fails or takes too long says so itself: the others go on. Of a bug
-        the log says more.
-Rule 2: no result shows a secret, or anything of an address but what a person typed.
+Rule 1: a check that fails or takes too long reports that itself: the others continue.
+        For a bug the log has more.
+Rule 2: no result shows a secret, or more of an address than a person typed.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import structlog
 from payments_adapters.postgres.driver_errors import is_of_schema
 from payments_core.errors import PaymentsError, StoreUnavailable
 
-# Of one check; all of them run at once.
+# For one check; all run concurrently.
 CHECK_S: Final = 15.0
 _LOCKED: Final = (
     "end the transaction that holds the lock, the oldest one, as a rule: "
@@ -28,13 +28,13 @@ _LOCKED: Final = (
 class Status(StrEnum):
     OK = "ok"
     WRONG = "wrong"
-    # It could not be looked at.
+    # It could not be checked.
     UNKNOWN = "unknown"
 
 
 @attrs.frozen(kw_only=True)
 class CheckResult:
-    """One line; a remedy says what to do, where something is to be done."""
+    """One line; the remedy says what to do, if anything."""
 
     check: str
     status: Status
@@ -47,13 +47,13 @@ CheckResults = Sequence[CheckResult]
 
 @attrs.frozen
 class Check:
-    """A name, under which it is reported, and what looks."""
+    """The name under which it is reported, and the function that checks."""
 
     name: str
     look: Callable[[], Awaitable[CheckResults]]
 
     async def run(self, *, within_s: float = CHECK_S) -> CheckResults:
-        """Return what it finds; what stopped it is a result, too."""
+        """Return the results; a failure of the check is a result, too."""
         try:
             async with asyncio.timeout(within_s):
                 return await self.look()
@@ -65,7 +65,7 @@ class Check:
             if is_of_schema(error):
                 return [self.unknown("what it reads is not there: see `schema`")]
             structlog.get_logger().error("bug", check=self.name, exc_info=error)
-            # Its text may quote what must not be shown.
+            # Its message may quote something secret.
             return [self.unknown(f"it cannot be told ({type(error).__name__})")]
 
     def unknown(self, text: str) -> CheckResult:
@@ -73,13 +73,13 @@ class Check:
 
 
 def once_well(first: "asyncio.Future[CheckResults]", check: Check) -> Check:
-    """Return a check that only looks if another one found all well.
+    """Return a check that runs only if another one found no fault.
 
-    Where a database does not answer, each would wait for it again.
+    If the database does not answer, each check would wait for it again.
     """
 
     async def look() -> CheckResults:
-        # Whoever stops waiting does not stop it for the others.
+        # A cancelled check does not cancel it for the others.
         if any(it.status is not Status.OK for it in await asyncio.shield(first)):
             raise StoreUnavailable
         try:

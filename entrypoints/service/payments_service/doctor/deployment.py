@@ -1,4 +1,4 @@
-"""All checks, each by itself and all at once, within a deadline."""
+"""All checks, independent and concurrent, within a deadline."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -36,16 +36,16 @@ from payments_service.settings import (
     stripe_access,
 )
 
-# A connection for each check: one that waits for a lock holds up no other one.
+# A connection for each check: a check that waits for a lock delays no other.
 _CHECKS_MAX: Final = 13
 
 
 @attrs.frozen(kw_only=True)
 class Deployment:
-    """What is looked at: an environment, and the clocks that it is compared with.
+    """What is checked: an environment, and the clocks to compare it with.
 
-    `clock` is Stripe's time as it should be, which in development is the sandbox's.
-    `serves` is False of a worker's environment.
+    `clock` is the expected time of Stripe, in development the sandbox's. `serves` is
+    False for a worker's environment.
     """
 
     env: Mapping[str, str]
@@ -58,14 +58,14 @@ class Deployment:
 
 @attrs.frozen
 class _Address:
-    """A database: where it is, and the connections to it."""
+    """A database: its address, and the connections to it."""
 
     url: str = attrs.field(repr=False)
     store: PostgresStore
 
 
 async def check_start(it: Deployment) -> CheckResults:
-    """Look at what a process needs to start; Stripe is not asked."""
+    """Check what a process needs to start; Stripe is not called."""
     settings, found = check_settings(it.env, it.is_option, serves=it.serves)
     async with AsyncExitStack() as stack:
         store = await _store(it, stack)
@@ -73,7 +73,7 @@ async def check_start(it: Deployment) -> CheckResults:
 
 
 async def check_all(it: Deployment) -> CheckResults:
-    """Look at everything; what cannot be looked at is said to be unknown."""
+    """Check everything; what cannot be checked is reported as unknown."""
     settings, found = check_settings(it.env, it.is_option, serves=it.serves)
     async with AsyncExitStack() as stack:
         store, access = await _store(it, stack), _access(it)
@@ -97,7 +97,7 @@ async def check_all(it: Deployment) -> CheckResults:
 
 
 async def _all(stored: Sequence[Check], others: Sequence[Check]) -> CheckResults:
-    """Run all at once; of what is stored, the rest once the first one is well."""
+    """Run all concurrently; of `stored`, the rest after the first one succeeded."""
     running = [asyncio.ensure_future(check.run()) for check in stored[:1]]
     waiting = [once_well(first, it) for first in running for it in stored[1:]]
     running += [asyncio.ensure_future(it.run()) for it in (*waiting, *others)]
@@ -110,7 +110,7 @@ async def _store(it: Deployment, stack: AsyncExitStack) -> _Address | None:
     except SettingsError:
         url = None
     if url is None:
-        # The settings say what is wrong with it.
+        # The check of the settings reports what is wrong with it.
         return None
     store = PostgresStore(url, 2, rare_size=_CHECKS_MAX)
     return _Address(url, await stack.enter_async_context(store.opened()))
@@ -119,7 +119,7 @@ async def _store(it: Deployment, stack: AsyncExitStack) -> _Address | None:
 def _of_database(
     it: Deployment, settings: Settings | None, at: _Address | None, *, start: bool
 ) -> Sequence[Check]:
-    """Return the checks of a database: first of all, whether it answers."""
+    """Return the checks of a database: first, whether it answers."""
     if at is None:
         return []
     reached, others = database_checks(
@@ -133,7 +133,7 @@ def _of_database(
 def _mode(it: Deployment, settings: Settings | None) -> bool | None:
     if settings is not None:
         return settings.livemode
-    # Something else is wrong with them; this may well be right.
+    # Another setting is invalid; this one may well be valid.
     named = {"production": True, "development": False}
     return named.get(it.env.get("PAYMENTS_ENV", "").strip())
 
@@ -146,7 +146,7 @@ def _access(it: Deployment) -> StripeAccess | None:
 
 
 def _stored(it: Deployment, settings: Settings | None, store: PostgresStore) -> Stored:
-    # Without settings that can be used, what is usual.
+    # Without valid settings, the defaults.
     return Stored(
         store=store,
         clock=it.clock,

@@ -1,4 +1,4 @@
-"""Whether the endpoints at Stripe send this service what it needs: purely."""
+"""Whether the endpoints at Stripe send this service what it needs: a pure function."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -23,18 +23,18 @@ from payments_service.endpoint_roles import (
 )
 
 ENDPOINTS: Final = "endpoints"
-# The overlap is a day; who waits longer has forgotten it.
+# The overlap of a roll is a day; a longer one was forgotten.
 ROLL_LATE: Final = timedelta(days=2)
-# Of the service, where nothing says it.
+# The service's address, if it is unknown.
 _ITS_ADDRESS: Final = "https://YOUR-ADDRESS"
 
 
 @attrs.frozen(kw_only=True)
 class EndpointReview:
-    """What there is at Stripe by `at`, beside the `secrets` of the settings.
+    """The endpoints at Stripe at `at`, compared with the `secrets` of the settings.
 
-    `url` is the address that is looked at; None: every one of such services. `others`
-    are those of other addresses.
+    `url` is the address to check; None: any address of such a service. `others` are the
+    endpoints at other addresses.
     """
 
     endpoints: Sequence[Endpoint]
@@ -101,7 +101,7 @@ class EndpointReview:
             )
 
     def _replaced(self, it: Endpoint) -> str:
-        """Return how another endpoint takes its place; a roll may be under way."""
+        """Return how to replace an endpoint; a roll may be in progress."""
         in_use = self._by_address(self._with(Role.IN_USE))
         beside = in_use[address_of(it.url), it.is_thin]
         if len(beside) == 1:
@@ -122,7 +122,7 @@ class EndpointReview:
     def _of_rolls(self) -> Iterable[CheckResult]:
         for it in self._with(Role.MADE):
             text = f"{it.id} was made by a run that broke off"
-            # Which command it was is known by what it found.
+            # The command follows from the state that it left.
             replaces = any(
                 address_of(one.url) == address_of(it.url)
                 for one in self._with(Role.IN_USE)
@@ -143,7 +143,7 @@ class EndpointReview:
     def _by_address(
         self, endpoints: Sequence[Endpoint]
     ) -> Mapping[tuple[str, bool], Sequence[Endpoint]]:
-        """Return those of each address and kind: what replaces another is behind it."""
+        """Return endpoints by address and kind, each followed by its replacement."""
         found = dict[tuple[str, bool], list[Endpoint]]()
         # Stripe lists the newest first.
         for it in endpoints[::-1]:
@@ -167,12 +167,12 @@ class EndpointReview:
                 )
 
     def _of_secrets(self) -> Iterable[CheckResult]:
-        # Also of those that are not looked at: their secrets are in use all the same.
+        # Also for endpoints that are not checked: their secrets are in use, too.
         endpoints = [*self.endpoints, *self.others]
         noted = [it.marks.secret for it in endpoints]
         if None in noted:
             return
-        # What is replaced is disabled, and signs nothing.
+        # A replaced endpoint is disabled, and signs nothing.
         signing = {
             it.marks.secret
             for it in endpoints

@@ -1,4 +1,4 @@
-"""Whether the keys at an address can be read, and which of them are for us."""
+"""Whether the keys at an address can be read, and which of them are usable."""
 
 from functools import partial
 from typing import Final
@@ -26,7 +26,7 @@ _REPLACE: Final = (
 
 
 def key_checks(settings: Settings) -> list[Check]:
-    """Return what reads each address of keys as the service would."""
+    """Return the checks that read each address of keys as the service would."""
     return [
         Check(KEYS, partial(_read, name, url))
         for name, url in key_urls(settings).items()

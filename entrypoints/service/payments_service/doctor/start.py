@@ -1,6 +1,6 @@
 """What a process needs to start: settings, the database, its schema and its mode.
 
-None of it asks Stripe: that the key is of the right mode is seen by how it begins.
+Stripe is not called: the mode of the key is known from its prefix.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -43,7 +43,7 @@ _RESTORE: Final = (
 def check_settings(
     env: Mapping[str, str], is_option: Callable[[str], bool], *, serves: bool = True
 ) -> tuple[Settings | None, CheckResults]:
-    """Return the settings, None if they cannot be read, and what is wrong with each."""
+    """Return the settings, None if they are invalid, and the fault of each."""
     settings = None
     try:
         settings = Settings.from_env(env, is_option, serves=serves)
@@ -59,7 +59,7 @@ def check_settings(
 def database_checks(
     url: str, store: PostgresStore, *, livemode: bool | None, writes: bool
 ) -> tuple[Check, Sequence[Check]]:
-    """Return what looks whether a database answers, and what looks into it.
+    """Return the check that a database answers, and the checks of its content.
 
     `livemode` is None if no mode is set. A process starts without `writes`, and waits.
     """
@@ -120,7 +120,7 @@ def database_checks(
 
 
 def _reason(error: StoreUnavailable) -> str:
-    """Return what the server or the system said; a password is in neither."""
+    """Return the message of the server or the system; neither has a password."""
     cause = error.__cause__
     return " ".join(f"{cause or ''}".split()) or "no answer in time"
 
@@ -142,7 +142,7 @@ def _of_revision(revision: str | None) -> CheckResult:
 
 
 def erasure_key_check(store: PostgresStore, settings: Settings | None) -> Check:
-    """Return what looks whether the key is that of the erasures, if there are any."""
+    """Return the check that the key is that of the erasures, if there are any."""
     if settings is None:
         return Check(ERASURE_KEY, _no_settings)
     return Check(ERASURE_KEY, partial(_erasure_key, store, settings.tombstones))

@@ -1,4 +1,4 @@
-"""What the database tells of the work: what waits, what failed, what is behind."""
+"""Checks of the work in the database: what waits, failed or is behind."""
 
 import json
 from collections.abc import Sequence
@@ -25,13 +25,13 @@ from payments_core.ports import Clock, SystemClock
 from payments_core.use_cases.back_fill_events import EVENT_BACK_FILL
 from payments_service.doctor.checks import Check, CheckResult, CheckResults, ok, wrong
 
-# What is worked off within seconds, if a worker runs.
+# Work that is done within seconds if a worker runs.
 LATE: Final = timedelta(minutes=15)
 # A night, and a day of grace.
 SWEEP_LATE: Final = timedelta(hours=50)
 # A worker finishes them within two hours.
 ERASURE_LATE: Final = timedelta(days=1)
-# A receiver that is restarted is back by then.
+# A restarted receiver is back by then.
 DELIVERY_LATE: Final = timedelta(hours=1)
 # A token's leeway is 30 s, a signature's 300 s.
 SKEW_MAX: Final = timedelta(seconds=10)
@@ -43,7 +43,7 @@ def told(count: int) -> str:
 
 
 def age(now: datetime, moment: datetime) -> str:
-    """Return how long ago something was, roughly."""
+    """Return roughly how long ago something was."""
     seconds = max(0, int((now - moment).total_seconds()))
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * length:
@@ -52,7 +52,7 @@ def age(now: datetime, moment: datetime) -> str:
 
 
 def check_skew(check: str, whose: str, theirs: datetime, ours: datetime) -> CheckResult:
-    """Say whether two clocks agree."""
+    """Return whether two clocks agree."""
     skew = theirs - ours
     text = f"{whose} is {abs(skew).total_seconds():.0f} s "
     text += "ahead of ours" if skew > timedelta(0) else "behind ours"
@@ -62,9 +62,9 @@ def check_skew(check: str, whose: str, theirs: datetime, ours: datetime) -> Chec
 
 
 def results_of_drift(counts: DriftCounts, ago: str) -> CheckResults:
-    """Say what a sweep found that compared all that was made up to so long ago.
+    """Return the findings of a sweep that compared all objects created before `ago`.
 
-    What it repaired is well again, but for events that were lost: they still are.
+    What it repaired is fine again, except lost events: they are still lost.
     """
     found, left = list[CheckResult](), counts.left
     if left:
@@ -109,7 +109,7 @@ def results_of_drift(counts: DriftCounts, ago: str) -> CheckResults:
 def results_of_deliveries(
     endpoint: str, it: EndpointBacklog, now: datetime
 ) -> CheckResults:
-    """Say how a delivery endpoint stands."""
+    """Return the state of a delivery endpoint."""
     found, command = (
         list[CheckResult](),
         f"payments deliveries list --endpoint {endpoint}",
@@ -131,7 +131,7 @@ def results_of_deliveries(
 
 @attrs.frozen(kw_only=True)
 class Stored:
-    """`clock` is the gateway's time, which is the sandbox's in development."""
+    """`clock` is the gateway's time: in development the sandbox's."""
 
     store: PostgresStore
     clock: Clock
@@ -225,9 +225,9 @@ class Stored:
         )
 
     async def _drift(self) -> CheckResults:
-        """Tell what the last sweep found, or a later reconciliation by hand.
+        """Return what the last sweep found, or a later reconciliation by hand.
 
-        And what the earlier one of them left, if the later one went back less far.
+        Also what the earlier one of them left, if the later one covers less time.
         """
         checkpoints = PostgresCheckpoints(self.store)
         found = [
