@@ -66,10 +66,10 @@ DECLINES_OF: Final = """
 # The kinds of jobs that this release knows; a later one may know more.
 JOB_KINDS: Final = ", ".join(f"'{kind.value}'" for kind in JobKind)
 
+# Unlinked things whose account was created meanwhile, by each of their keys. A thing
+# that names a user belongs to that user, unless its customer is bound to another.
 # "is not distinct from": a function that is compared by "=" becomes a join key, and is
-# called for every unlinked payment. This finds unlinked things whose account was
-# created meanwhile, by each of their keys. A thing that names a user belongs to that
-# user, unless its customer is bound to another.
+# called for every unlinked payment.
 _NOT_ANOTHERS: Final = "is_free_v1(t.customer_id, array[a.user_id])"
 LINKABLE: Final = f"""
 select distinct user_id from (

@@ -40,7 +40,7 @@ _Object = TypeVar("_Object")
 
 @attrs.frozen
 class Reader(Generic[_Object]):
-    """How an answer is read, and which kind it must be; `items`: the kind of a list's.
+    """How an answer is read, and which kind it must be; `items`: the kind in a list.
 
     The objects of an `is_raw` list are left to the caller, whatever they are.
     """

@@ -49,8 +49,8 @@ REISSUE_YEARS: Final = 4
 # If nothing happens, the passing of time is recorded at most this often.
 _NOTED_S: Final = 60
 
-# A time in seconds, a span such as "1 month", or a function from the time at the moment
-# of the advance to the target.
+# A time in seconds, a span such as "1 month", or a function that returns the target for
+# the time at which the clock is moved.
 Until = int | str | Callable[[int], int]
 # The holder's default card, which only a bank that requires authentication can refuse.
 _CARDS: Final = {True: "pm_card_visa", False: "pm_card_authenticationRequired"}

@@ -2,8 +2,8 @@
 
 Rule 1: an endpoint is created for one rare type, and disabled at once: a process that
         does not have its secret yet receives nothing. Only then its secret is stored.
-Rule 2: while its role is `made`, the secret may be stored nowhere: the endpoint can be
-        deleted. With any other role the secret was stored.
+Rule 2: while its role is `made`, the secret is possibly not stored anywhere: the
+        endpoint can be deleted. With any other role the secret was stored.
 Rule 3: the mark of a secret is a part of its digest: it identifies the secret, which
         cannot be computed from it.
 Rule 4: an endpoint without a role was created by hand, and is in use.
@@ -36,7 +36,7 @@ _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class Role(StrEnum):
-    # Its secret may be stored nowhere.
+    # Its secret is possibly not stored anywhere.
     MADE = "made"
     # Its secret was stored; it is enabled once every process has it.
     WAITING = "waiting"

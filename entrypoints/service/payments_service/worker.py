@@ -92,7 +92,7 @@ class Worker:
             loops[SWEEP] = container[SweepNightly]
 
         async def prepare() -> None:
-            # With the clock by which bodies are stored.
+            # With the clock that decides the day of a body.
             today = work.clock().date()
             await partitions.prepare(container[PostgresStore], today)
 
