@@ -252,7 +252,7 @@ def test_the_first_erasure_waits_until_every_process_has_the_key(
             assert (refused.code, refused.out) == (6, "")
             assert "openssl rand -base64 32" in refused.err
             assert "PAYMENTS_ERASURE_KEY" in refused.err
-            said = f"nothing of {users[0]} stands against it, but nobody was erased"
+            said = f"{users[0]} has nothing open, but no user was erased"
             assert (said in refused.err) is ("--dry-run" in more)
         assert databases.digest(url) == before
         assert answer_of(main, *first, "--yes", "--first", env=env).code == 0
@@ -322,14 +322,14 @@ def test_an_erasure_that_was_interrupted_says_so(
 
     process = begun(stack, left.id)
     assert process.stderr
-    assert "looked through in 600 s" in process.stderr.readline()
+    assert "searched in 600 s" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
 
     assert (process.returncode, out) == (130, "")
-    assert "Run it again" in err
+    assert "Run the command again" in err
     told = erase(stack, left.id)
-    assert (told.code, "looking through the events" in told.err) == (0, True)
+    assert (told.code, "searching the events" in told.err) == (0, True)
 
 
 def export(stack: ServiceWithSandbox, *words: str) -> Any:
@@ -484,7 +484,7 @@ def test_what_is_old_is_purged_and_said_before(stack: ServiceWithSandbox) -> Non
     assert counts["events"] == (None, False)
     shown = purge(stack, "--dry-run")
     assert "jobs         3" in shown.out
-    assert "kept for good" in shown.err
+    assert "stored permanently" in shown.err
     assert jobs_left(url) == 3
 
     for count in (3, 0):

@@ -87,7 +87,7 @@ def test_a_file_is_imported_and_its_users_are_right(
     assert told == [(5, "customer_id"), (6, "email")]
     counted = "3 imported, 0 known, 1 repeated, 2 refused"
     assert f"6 rows, to line 7: {counted}" in first.err
-    assert f"{refused} has the refused rows, each with why" in first.err
+    assert f"{refused} has the refused rows with reasons" in first.err
     assert "--refused FILE writes the refused rows" in checked.err
     lines = refused.read_bytes().decode().splitlines(keepends=True)
     assert lines == [
@@ -138,8 +138,8 @@ def test_json_lines_come_from_standard_input(
 @pytest.mark.parametrize(
     ("body", "words", "env", "code", "what"),
     [
-        ("user_id,email\n", (), {}, 2, "customer_id: not in the line of headers"),
-        ("", (), {}, 2, "no line of headers"),
+        ("user_id,email\n", (), {}, 2, "customer_id: not in the header line"),
+        ("", (), {}, 2, "no header line"),
         ("user_id,email,customer_id\n", ("--reason", " "), {}, 2, "reason: "),
         ("user_id,email,customer_id\n", ("--refused", "FILE"), {}, 2, "--refused: "),
         # It may be all that is left of a run before.
@@ -222,7 +222,7 @@ def test_a_run_goes_on_with_the_line_that_it_is_told(
     report = json.loads(answer.out)
     assert (report["imported"], report["refused"]) == (1, 2)
     reasons = {it["line"]: it["reason"] for it in report["items"]}
-    assert reasons[6] == "line 2 has another one for the same customer"
+    assert reasons[6] == "line 2 has a different value for the same customer"
     added = refused.read_bytes().decode().removeprefix(begun)
     assert [it.partition('",')[2] for it in added.splitlines()] == wrong.splitlines()
 
@@ -239,7 +239,7 @@ def test_a_line_after_the_last_row_is_refused(
     told = run(stack, file, "--from-line", "3", "--json")
 
     assert (told.code, told.out) == (2, "")
-    assert "no row is in line 3" in told.err
+    assert "no row in line 3" in told.err
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ def test_the_changes_of_a_time_are_replayed(deployed: Deployed) -> None:
     full = deployed.run(*again)
     assert (full.code, full.out) == (6, "crm:1 is due at once\n")
     assert full.err == (
-        "1 replayed, and then it ended\n"
+        "1 replayed, then stopped\n"
         "payments: crm is at its limit of open deliveries: 2 are left, those after "
         "position 1; continue there when some have ended\n"
     )
@@ -197,17 +197,21 @@ def test_the_changes_of_a_time_are_replayed(deployed: Deployed) -> None:
         (["replay", "crm:1", "--dry-run"], 3, "there is no delivery crm:1"),
         (["show", "crm"], 2, "not an endpoint and a position: crm:12"),
         (["replay", "crm"], 2, "not an endpoint and a position: crm:12"),
-        (["replay"], 2, "give an id, or --endpoint"),
-        (["replay", "crm:1", "--endpoint", "crm"], 2, "give an id, or --endpoint"),
-        (["replay", "crm:1", "--dead"], 2, "of an --endpoint only"),
-        (["replay", "--endpoint", "crm"], 2, "with --dead, or with --since"),
+        (["replay"], 2, "give either an id or --endpoint"),
+        (
+            ["replay", "crm:1", "--endpoint", "crm"],
+            2,
+            "give either an id or --endpoint",
+        ),
+        (["replay", "crm:1", "--dead"], 2, "only with --endpoint"),
+        (["replay", "--endpoint", "crm"], 2, "give either --dead or --since"),
         (
             ["replay", "--endpoint", "crm", "--dead", "--since", "2026-01-01"],
             2,
-            "with --dead, or with --since",
+            "give either --dead or --since",
         ),
-        (["replay", "crm:1", "--until", "2026-01-01"], 2, "with --since only"),
-        (["replay", "crm:1", "--after", "1"], 2, "with --since only"),
+        (["replay", "crm:1", "--until", "2026-01-01"], 2, "only with --since"),
+        (["replay", "crm:1", "--after", "1"], 2, "only with --since"),
         (
             ["replay", "--endpoint", "crm", "--since", "2999-01-01"],
             2,
@@ -221,7 +225,7 @@ def test_the_changes_of_a_time_are_replayed(deployed: Deployed) -> None:
             2,
             "not after --since",
         ),
-        (["list", "--cursor", "abc"], 2, "not a cursor of ours"),
+        (["list", "--cursor", "abc"], 2, "not a cursor of this service"),
     ],
     ids=lambda it: " ".join(it) if isinstance(it, list) else None,
 )

@@ -65,7 +65,7 @@ def test_one_user_is_reported_and_repaired(
     assert "subscription_end" in told.out
     assert "comparing again in 0 s: 1 may differ" in told.err
     again = f"payments reconcile --user {drifted.id} --apply"
-    assert f"repair them: {again}" in told.err
+    assert f"to repair: {again}" in told.err
     [item] = json.loads(report.out)["items"]
     [subscription] = drifted.subscriptions
     told_of = {name: item[name] for name in ("kind", "subject", "user_id", "cause")}
@@ -135,7 +135,7 @@ def test_all_are_compared_in_both_directions(stack: ServiceWithSandbox) -> None:
         since, until = (datetime.fromisoformat(report[it]) for it in ("since", "until"))
         assert until - since == COMPARED_FOR - SETTLES_WITHIN
     shown = reconcile(stack, "--since", "2026-01-01T08:30:00+01:00")
-    assert "made from 2026-01-01T07:30:00Z to 20" in shown.err
+    assert "created from 2026-01-01T07:30:00Z to 20" in shown.err
     assert "differ so far" in shown.err
 
 

@@ -71,4 +71,4 @@ def test_very_many_are_counted_and_not_all_listed(
     told = capsys.readouterr()
     lines = told.out.splitlines()
     assert lines == ["payment:ch_1 would be due at once"] * LISTED_MAX
-    assert told.err == f"{LISTED_MAX + 1} would be asked for\n"
+    assert told.err == f"{LISTED_MAX + 1} would be requested\n"

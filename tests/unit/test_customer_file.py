@@ -320,7 +320,7 @@ def test_a_line_that_contradicts_one_before_is_refused(
         seen.add(second)
 
     assert refusal.value.field == field
-    assert refusal.value.reason == f"line 2 has another one for the same {what}"
+    assert refusal.value.reason == f"line 2 has a different value for the same {what}"
     seen.add(row(8, "carl", "cus_2"))
 
 

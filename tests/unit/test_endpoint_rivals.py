@@ -82,8 +82,8 @@ async def test_what_plays_another_part_by_now_is_not_deleted(
     seen = await runs.seen(id_)
     runs.api.post(f"{ENDPOINTS}/{id_}", **meanwhile)
 
-    with pytest.raises(CommandError, match="another run is at it"):
-        await runs.run.delete(seen, "a run that broke off made it")
+    with pytest.raises(CommandError, match="another run is in progress"):
+        await runs.run.delete(seen, "an interrupted run created it")
     assert (runs.left, runs.run.did) == ([id_], [])
 
     await runs.run.delete(await runs.seen(id_), "it is as it was seen")

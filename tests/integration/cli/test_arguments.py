@@ -145,7 +145,7 @@ def test_a_list_takes_a_cursor_of_its_own_only(
     """
     for json in (*CURSORS[group], "null", "[]", "{"):
         answer = answer_of(main, group, "list", f"--cursor={cursor(json)}", env=env)
-        expected = (2, "payments: cursor: not a cursor of ours\n")
+        expected = (2, "payments: cursor: not a cursor of this service\n")
         assert (answer.code, answer.err) == expected, json
 
 

@@ -149,7 +149,7 @@ def test_all_that_is_kept_apart_is_replayed_and_in_the_audit_log(dev: Dev) -> No
     }
     in_words = dev.run("webhook", "replay", *wanted)
     assert in_words.out.splitlines() == [f"{it} is due at once" for it in latest]
-    assert in_words.err == "3 asked for\n"
+    assert in_words.err == "3 requested\n"
 
 
 def test_the_audit_log_is_listed_a_page_at_a_time(failing: Dev) -> None:
@@ -199,15 +199,15 @@ def test_failing_jobs_are_retried_all_at_once(failing: Dev) -> None:
     [
         ("webhook replay", "give an id, or a filter"),
         ("webhook replay evt_1 --state pending", "not both"),
-        ("webhook replay --limit 5", "one of them"),
+        ("webhook replay --limit 5", "neither is given"),
         ("webhook replay --state applied", "--state"),
         ("webhook replay --state ignored", "since"),
         ("webhook list --state open --cursor abc", "--cursor"),
         ("webhook replay --state pending --limit 0", "--limit"),
-        ("webhook replay --type=", "no type"),
-        ("webhook replay --since yesterday", "no day and no moment"),
-        ("webhook replay --since 2026-02-30", "no day and no moment"),
-        ("webhook replay --since 0001-01-01T00:00:00+14:00", "no day and no moment"),
+        ("webhook replay --type=", "not an event type"),
+        ("webhook replay --since yesterday", "not a day or a time"),
+        ("webhook replay --since 2026-02-30", "not a day or a time"),
+        ("webhook replay --since 0001-01-01T00:00:00+14:00", "not a day or a time"),
         ("webhook replay --since 2999-01-01", "in the future"),
         ("webhook list --since 2999-01-01", "in the future"),
         ("audit list --since 2999-01-01", "in the future"),
@@ -217,7 +217,7 @@ def test_failing_jobs_are_retried_all_at_once(failing: Dev) -> None:
         ("jobs retry payment:ch_1 --failing", "not both"),
         ("jobs retry --kind lost", "--kind"),
         ("jobs retry --failing --limit 0", "--limit"),
-        ("jobs list --since never", "no day and no moment"),
+        ("jobs list --since never", "not a day or a time"),
         ("webhook replay --state pending --reason=", "reason"),
         (f"jobs retry --failing --reason {'x' * 501}", "reason"),
     ],

@@ -57,7 +57,7 @@ def test_what_a_list_leaves_empty_is_explained(dev: Dev) -> None:
     events = dev.run("webhook", "list", "--unlinked")
     tokens = dev.run("token", "list")
 
-    remark = "its payment is unlinked, or it is about no payment"
+    remark = "the event's payment is unlinked, or it is about no payment"
     assert f"- in USER_ID: {remark}" in events.err
     assert tokens.out.split()[:3] == ["ISSUER", "JTI", "USER_ID"]
     assert "- in USER_ID: invalidated by its issuer and jti alone" in tokens.err

@@ -90,7 +90,7 @@ def test_a_customer_is_bound(dev: Dev) -> None:
     missing = dev.run("account", "bind", "bound", "cus_none", "--reason", "slip")
 
     assert dev.run("account", "show", "bound", "--json").json["customer_id"] == second
-    assert dry.startswith(f"bound: no customer -> {first}, if it is there at Stripe")
+    assert dry.startswith(f"bound: no customer -> {first}, if it exists at Stripe")
     assert done == {"user_id": "bound", "customer_id": first}
     assert (taken.code, moved.code, missing.code) == (6, 0, 2)
     assert "--reason" in taken.err or "reason" in taken.err
@@ -190,7 +190,7 @@ def test_a_subscription_is_linked_and_unlinked(dev: Dev) -> None:
     taken = dev.run("subscription", "link", sold, "--user", "payer", "--reason", "no")
     unlinked = dev.run(*unlink, "--json").json
 
-    assert dry.out == f"{sold} would be asked of Stripe, and linked to named\n"
+    assert dry.out == f"{sold} would be fetched from Stripe, and linked to named\n"
     assert (linked["user_id"], linked["linked_by_hand"]) == ("named", True)
     assert "link_subscription" in shown
     assert item["stripe_id"] == sold
@@ -221,11 +221,11 @@ def test_a_payment_that_stripe_has_not_is_settled(dev: Dev) -> None:
     done = dev.run(*unlink, "--json").json
     again = dev.run(*unlink, "--dry-run")
 
-    plan = "would belong to nobody, also if its user registers"
+    plan = "would stay unlinked, also if its user registers"
     assert dry.out == f"ch_invented_one {plan}\n"
     assert (done["user_id"], done["linked_by_hand"]) == (None, True)
     assert [it["user_id"] for it in done["decided"]] == [None]
-    assert again.out == "ch_invented_one is unlinked by hand already\n"
+    assert again.out == "ch_invented_one is already unlinked by hand\n"
 
 
 @pytest.mark.parametrize("dry_run", [True, False], ids=["dry-run", "run"])

@@ -141,7 +141,7 @@ def test_without_its_file_a_second_run_says_where_the_secret_is_not(
     answer = place.setup("--json")
 
     assert (answer.code, answer.json["secret_in_file"]) == (6, False)
-    assert "Stripe tells a secret at the creation only" in answer.err
+    assert "Stripe shows a secret only at creation" in answer.err
     roll = f"payments stripe roll-secret --url {BASE} --secret-file {place.file}.new"
     assert roll in answer.err
     assert not place.file.exists()
@@ -157,7 +157,8 @@ def test_of_an_endpoint_made_by_hand_nothing_is_said_that_is_not_known(
     place.file.write_text(made["secret"])
     answer = place.setup("--json")
     assert (answer.code, answer.json["secret_in_file"]) == (0, None)
-    assert answer.json["next"].endswith(f"has the secret of {made['id']} is not noted")
+    unknown = f"has the secret of {made['id']}: that is not noted at Stripe"
+    assert answer.json["next"].endswith(unknown)
 
 
 def test_what_is_no_file_is_not_waited_for(place: Place) -> None:
@@ -208,7 +209,7 @@ def test_what_differs_is_mended(
     if "invoice.voided" in was.get("enabled_events", ()):
         [did] = answer.json["did"]
         assert "add charge.captured, " in did
-        assert "; drop invoice.voided" in did
+        assert "; remove invoice.voided" in did
     assert mended["id"] == made["id"]
     assert mended["status"] == "enabled"
     assert types_of(mended) == EVENT_TYPES
@@ -354,7 +355,7 @@ def test_a_run_that_breaks_off_is_gone_on_with(
         # Nobody knows yet whether that run has broken off.
         early = run()
         assert early.code == 6
-        assert "another run is at it" in early.err
+        assert "another run is in progress" in early.err
     place.sandbox.advance("2 minutes")
     is_written = file.exists()
     again = run()
@@ -366,7 +367,7 @@ def test_a_run_that_breaks_off_is_gone_on_with(
     else:
         assert is_written
         goes_on = fault is Fault.ERROR_BEFORE
-        assert ("go on with" in again.out) is goes_on
+        assert ("continue with" in again.out) is goes_on
     *old, new = place.endpoints
     assert len(old) == rolls
     assert place.secrets_of(new) == [file.read_text().strip()]
@@ -565,12 +566,14 @@ def test_a_secret_that_was_lost_before_it_was_used_is_made_anew(place: Place) ->
 
     young = place.roll()
     assert young.code == 6
-    assert f"{lost['id']} waits to be enabled, and it was made less than" in young.err
+    assert (
+        f"{lost['id']} waits to be enabled, and it was created less than" in young.err
+    )
     place.sandbox.advance("2 minutes")
     again = place.roll()
 
     assert again.code == 0
-    assert f"delete {lost['id']}: waits, and its secret is not here" in again.out
+    assert f"delete {lost['id']}: it waits, and its secret is not here" in again.out
     old, new = place.endpoints
     assert lost["id"] not in {old["id"], new["id"]}
     assert place.secrets_of(new) == [(place.folder / "new").read_text().strip()]
@@ -624,7 +627,7 @@ def test_the_old_one_is_disabled_after_the_overlap(place: Place, *, thin: bool) 
     place.sandbox.advance("89 minutes")
     early = place.roll("--finish", "--overlap", "90m", *kind, to=None, **set_)
     assert early.code == 6
-    assert "the overlap is over at 2026-01-01T01:30:0" in early.err
+    assert "the overlap ends at 2026-01-01T01:30:0" in early.err
     place.sandbox.advance("2 minutes")
     dry = place.roll(
         "--finish", "--overlap", "90m", "--dry-run", *kind, to=None, **set_

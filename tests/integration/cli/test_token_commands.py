@@ -130,10 +130,10 @@ def test_f55_everybodys_tokens_are_invalidated_up_to_a_moment(dev: Dev) -> None:
     assert lower["would_invalidate_until"] > dry["would_invalidate_until"]
     listed = dev.run("token", "list", "--user", "everybody")
     second = done["invalidated_until"]
-    assert f"everybody's: all issued until {second}" in listed.err
-    assert f"of the user everybody: all issued until {second}" in listed.err
+    assert f"all users: all issued until {second}" in listed.err
+    assert f"the user everybody: all issued until {second}" in listed.err
     assert "see --user" in dev.run("token", "list", "--json").err
-    assert "of the user other: none" in dev.run("token", "list", "--user", "other").err
+    assert "the user other: none" in dev.run("token", "list", "--user", "other").err
     # An earlier moment changes nothing, and what holds is answered.
     again = dev.run(*words, "2020-01-01T00:00:00Z", "--yes", "--json").json
     assert again == {"invalidated_until": second}
@@ -153,7 +153,7 @@ def test_a_mistyped_name_is_said(dev: Dev) -> None:
 
     nobody = dev.run("token", "invalidate", "--user", "mistyped")
     assert (nobody.code, "user_id: mistyped" in nobody.out) == (0, True)
-    assert "there is no account of the user mistyped" in nobody.err
+    assert "the user mistyped has no account" in nobody.err
     dev.asks(dev.token("with-account"), "with-account")
     assert not dev.run("token", "invalidate", "--user", "with-account").err
 

@@ -127,8 +127,8 @@ def test_values_are_set_as_json_or_else_as_text(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--set", "data.nowhere.id=1"], "data.nowhere.id: there is no such place"),
-        (["--set", "id.of=1"], "id.of: there is no such place"),
+        (["--set", "data.nowhere.id=1"], "data.nowhere.id: there is no such path"),
+        (["--set", "id.of=1"], "id.of: there is no such path"),
         (["--set", "id"], "--set id: not path=value"),
         (["--to", "mailto:x", "--secret", "s"], "--to: not an http:// address"),
         (["--to", "http://h:port", "--secret", "s"], "--to: not an http:// address"),
@@ -221,7 +221,7 @@ def test_an_event_is_shown_in_words(dev: Dev) -> None:
 
     assert "id: evt_in_words" in whole
     assert "body: {" in whole
-    assert gone[-1] == "body: not kept any more"
+    assert gone[-1] == "body: no longer stored"
     assert [it["body"] for it in as_json] == [None]
 
 
@@ -244,7 +244,7 @@ def test_events_are_listed_a_page_at_a_time(dev: Dev, inside: Inside) -> None:
     assert {"evt_page_1", "evt_page_2", "evt_page_3"} <= set(found)
     assert (more, every.err) == ((), "")
     assert wrong.code == 2
-    assert "not a cursor of ours" in wrong.err
+    assert "not a cursor of this service" in wrong.err
 
 
 def test_every_flag_has_a_twin_in_the_environment(dev: Dev, inside: Inside) -> None:

@@ -9,16 +9,16 @@ from payments_service.cli.root import payments
 
 
 def main() -> None:
-    """Run the command line; the exit code says whose turn it is now."""
-    # Before anything can go wrong: the default would print messages and locals.
+    """Run the command line; `exit_codes` lists what each exit code means."""
+    # First, because the default logging would print messages and local variables.
     logs.configure("warning")
     code: int = Exit.DONE
     try:
         payments(auto_envvar_prefix="PAYMENTS", standalone_mode=False)
-    except BaseException as error:  # noqa: BLE001  # the last line of the program
+    except BaseException as error:  # noqa: BLE001  # the outermost handler
         code = exit_of(error)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # What is left is the interpreter's end, which would print a traceback.
+        # Only interpreter shutdown is left; Ctrl-C there would print a traceback.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(code)
 

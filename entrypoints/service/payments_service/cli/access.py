@@ -1,4 +1,4 @@
-"""What a user has access to: products and features, until when, because of what."""
+"""What a user has access to: products and features, until when, and why."""
 
 import json
 from collections.abc import Iterator
@@ -26,10 +26,10 @@ _Item = ProductAccessOut | FeatureItemOut | FeatureAccessOut
 @click.option("--feature", metavar="NAME", help="Only access to this feature.")
 @filters.JSON
 def access(*, user: str, feature: str | None, as_json: bool) -> None:
-    """Say what a user has access to, until when, and because of what.
+    """Show what a user has access to, until when, and why.
 
-    By product and by feature, as the catalogue has them; without a catalogue every
-    product is a feature.
+    Access is listed by product and by feature of the catalogue. Without a catalogue
+    every product is a feature.
     """
 
     async def work() -> UserAccessOut | FeatureAccessOut:

@@ -31,7 +31,7 @@ from payments_service.presentation.schemas import PaymentStatusOut
 
 
 class _Progress(ErasureListener):
-    """Says on stderr how far an erasure is, and what is left of one cut off."""
+    """Reports on stderr how far an erasure is, and what an interrupted one left."""
 
     def __init__(self) -> None:
         self.is_begun = False
@@ -40,32 +40,32 @@ class _Progress(ErasureListener):
     def begun(self, wait_s: float) -> None:
         self.is_begun = True
         click.echo(
-            f"all but the events is erased; they are looked through in {wait_s:.0f} s: "
-            "what is being recorded ends first",
+            f"all but the events is erased; they are searched in {wait_s:.0f} s, after "
+            "events that are being recorded are complete",
             err=True,
         )
 
     @override
     def settled(self) -> None:
-        click.echo("looking through the events", err=True)
+        click.echo("searching the events", err=True)
 
     def say_stopped(self) -> None:
         if self.is_begun:
             click.echo(
-                "stopped before its end: events may still name the user. Run it again, "
-                "it goes on",
+                "stopped before the end: events may still name the user. Run the "
+                "command again to continue",
                 err=True,
             )
 
 
-# A process that lacks the key then can record nothing: what is an erased user's it
-# cannot tell.
+# After an erasure a process without the key can record nothing: it cannot tell which
+# facts are about an erased user.
 _FIRST: Final = """\
-nobody was erased from this database yet. From the first erasure on nothing that lacks
-its PAYMENTS_ERASURE_KEY works: no webhook is recorded, no process starts. Therefore:
-1. make the key, once, and keep it as you keep backups: openssl rand -base64 32
-2. give the same PAYMENTS_ERASURE_KEY to every `serve` and `worker`, and restart them
-3. run this again, with --first"""
+no user was erased from this database yet. After the first erasure a process without
+PAYMENTS_ERASURE_KEY does not start, and a running one records no webhook. Therefore:
+1. create the key, once, and store it like your backups: openssl rand -base64 32
+2. set the same PAYMENTS_ERASURE_KEY for every `serve` and `worker`; restart them
+3. run this command again, with --first"""
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 
 
@@ -81,16 +81,18 @@ account.add_command(list_users)
 @account.command()
 @click.argument("user", help="The user's id or e-mail.")
 @click.argument("customer", help="The customer's id at Stripe (cus_…).")
-@click.option("--reason", help="Why it takes another one's place; kept for good.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done.")
+@click.option(
+    "--reason", help="Why it replaces the present customer; stored permanently."
+)
+@click.option("--dry-run", is_flag=True, help="Print what would be done.")
 @_JSON
 def bind(
     *, user: str, customer: str, reason: str | None, dry_run: bool, as_json: bool
 ) -> None:
     """Bind a Stripe customer to a user.
 
-    With a reason it takes another one's place, which must have no subscription that
-    is not over.
+    With --reason it replaces the customer that is bound now. All subscriptions of that
+    customer must have ended.
     """
 
     async def work() -> None:
@@ -102,8 +104,8 @@ def bind(
             before = known.customer_id or "no customer"
             if dry_run:
                 click.echo(
-                    f"{known.user_id}: {before} -> {wanted}, if it is there at Stripe"
-                    " and may be theirs"
+                    f"{known.user_id}: {before} -> {wanted}, if it exists at Stripe and"
+                    " can be bound to this user"
                 )
                 return
             register = container[RegisterCustomer]
@@ -118,7 +120,7 @@ def bind(
 @click.argument("user", help="The user's id or e-mail.")
 @_JSON
 def show(*, user: str, as_json: bool) -> None:
-    """Show what is known of a user, and why they have access."""
+    """Show what is known about a user, and why they have access or not."""
 
     async def work() -> tuple[PaymentStatusView, datetime]:
         async with environment.opened() as container:
@@ -159,12 +161,12 @@ def show(*, user: str, as_json: bool) -> None:
 @click.argument("user", help="The user's id or e-mail.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 def export(*, user: str, as_json: bool) -> None:
-    """Write all that is kept of a user, as JSON.
+    """Write all data that is stored about a user, as JSON.
 
-    On stdout, each row of each table that is about them: a row a line, or with --json
-    one document. What is where says docs/retention.md. Events come with their bodies,
-    as far as these are kept. All events are read for it, which takes minutes where
-    there are many.
+    Each row of each table that is about the user goes to stdout: one row per line, or
+    one document with --json. docs/retention.md lists the tables. Events include their
+    bodies if these are still stored. The command reads all events, which takes minutes
+    if there are many.
     """
 
     async def work() -> None:
@@ -176,7 +178,7 @@ def export(*, user: str, as_json: bool) -> None:
                 async for table, row in rows:
                     click.echo(json.dumps({"table": table, "row": row}))
                 return
-            # Written as it is read: events may be many.
+            # Written row by row, because there may be many events.
             click.echo(f'{{"user_id": {json.dumps(known.user_id)}, "rows": [', nl=False)
             before = ""
             async for table, row in rows:
@@ -191,21 +193,23 @@ def export(*, user: str, as_json: bool) -> None:
 @account.command()
 @click.argument("user", help="The user's id or e-mail.")
 @click.option(
-    "--reason", required=True, help="Why: 1 to 500 characters, kept; not who it is."
+    "--reason",
+    required=True,
+    help="Why: 1 to 500 characters, stored; must not identify the user.",
 )
 @click.option(
-    "--dry-run", is_flag=True, help="Say what stands against it, if anything."
+    "--dry-run", is_flag=True, help="Print what prevents the erasure, if anything."
 )
 @click.option(
     "--first",
     "is_first_allowed",
     is_flag=True,
-    # What is said once for all commands must not say it.
+    # A variable that is set once for all commands must not confirm this.
     allow_from_autoenv=False,
-    help="Every process has PAYMENTS_ERASURE_KEY: the first user may be erased. No "
-    "variable says so.",
+    help="Confirm that every process has PAYMENTS_ERASURE_KEY, and erase the first "
+    "user. Cannot be set by an environment variable.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask whether to do it.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option(
     "--settle",
     "settled_s",
@@ -213,7 +217,8 @@ def export(*, user: str, as_json: bool) -> None:
     default=SETTLED_S,
     show_default=True,
     metavar="SECONDS",
-    help="After how long events are looked through: what was being recorded has ended.",
+    help="How long to wait before events are searched, so that those being recorded "
+    "are complete.",
 )
 @_JSON
 def erase(
@@ -226,13 +231,14 @@ def erase(
     settled_s: float,
     as_json: bool,
 ) -> None:
-    """Erase a user, for good.
+    """Erase a user permanently.
 
-    Payments, paid periods and the log of the account stay, with amounts and times, as
-    a pseudonym's. All else of the user goes: docs/retention.md says what. What is heard
-    of them later is ignored. Nothing is done at Stripe: the customer has to be deleted
-    there besides. It is refused while a subscription, an operation, a payment or a
-    dispute of theirs is open. Cut off, it goes on when it is asked for again.
+    Payments, paid periods and the log of the account stay, with amounts and times,
+    under a pseudonym. All other data of the user is deleted: docs/retention.md lists
+    it. Later events about the user are ignored. Nothing is changed at Stripe: delete
+    the customer there as well. The erasure is refused while the user has an open
+    subscription, operation, payment or dispute. If it is interrupted, run the command
+    again to continue.
     """
     named, caller, progress = user_named(user), environment.operator(), _Progress()
     by_hand = ByHand.of(caller.user_id, reason)
@@ -243,13 +249,13 @@ def erase(
             try:
                 whose, found = await it.what_is_open(named, caller=caller)
             except AccountErased as error:
-                text = "this user was already erased: nothing is left to do"
+                text = "this user was already erased: there is nothing left to do"
                 raise CommandError(Exit.REFUSED, text) from error
             is_first = not await it.erasures.is_any()
         if found:
             raise AccountInUse(found)
         if is_first and not is_first_allowed:
-            stands = f"nothing of {whose} stands against it, but " if dry_run else ""
+            stands = f"{whose} has nothing open, but " if dry_run else ""
             raise CommandError(Exit.REFUSED, f"{stands}{_FIRST}")
         return [whose]
 
@@ -266,12 +272,13 @@ def erase(
         click.echo(json.dumps(done) if as_json else f"{whose} would be erased")
         return
     if not yes:
-        click.confirm(f"erase {whose} for good?", abort=True, err=True)
+        click.confirm(f"erase {whose} permanently?", abort=True, err=True)
     with told_if_cut_off(progress.say_stopped):
         erased = environment.run(work())
     done = {"pseudonym": erased.pseudonym, "events": erased.events, "erased": True}
     click.echo(
         json.dumps(done)
         if as_json
-        else f"erased; what is left is {erased.pseudonym}'s ({erased.events} events)"
+        else f"erased; remaining data is under {erased.pseudonym} "
+        f"({erased.events} events)"
     )

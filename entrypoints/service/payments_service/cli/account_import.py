@@ -1,4 +1,4 @@
-"""Bind many customers from a file, and take in what they have at Stripe."""
+"""Bind many customers from a file, and import what they have at Stripe."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -39,12 +39,12 @@ STDIN: Final = "-"
 
 @attrs.define
 class _RefusedFile:
-    """Where the refused rows go: each as it is in the file, behind why."""
+    """The file of refused rows: each row as it was read, after the reason."""
 
     name: str
     rows: CustomerFile
     _file: TextIO
-    # One that was begun by a run before has the headers.
+    # The file already has the headers, from an earlier run.
     _begun: bool
 
     @classmethod
@@ -52,10 +52,10 @@ class _RefusedFile:
     def opened(
         cls, name: str, rows: CustomerFile, *, source: str, again: bool
     ) -> Iterator[Self]:
-        """Lend the file; `again`: it is added to. `source` is what is imported.
+        """Open the file; `again` appends to it. `source` is the file to import.
 
         Raises:
-            CommandError: it cannot be opened, or is not to be written to.
+            CommandError: it cannot be opened, or must not be overwritten.
         """
         path = Path(name)
         try:
@@ -77,7 +77,7 @@ class _RefusedFile:
         try:
             yield cls(name, rows, file, begun)
         finally:
-            # Each row is flushed as it is written, or was told of.
+            # Each row was flushed as it was written, or its error was reported.
             with suppress(OSError):
                 file.close()
 
@@ -104,7 +104,7 @@ class _RefusedFile:
 
 @attrs.define
 class _Source:
-    """The rows of the file, those that cannot be read left to the report."""
+    """The rows of the file; rows that cannot be read go to the report."""
 
     size: int | None
     file: CustomerFile
@@ -112,7 +112,7 @@ class _Source:
     refused: _RefusedFile | None
     seen: SeenRows
     from_line: int
-    # As they were written, of the rows that are with the importer.
+    # The original text of the rows that the importer has at present.
     _texts: dict[int, str] = attrs.field(init=False, factory=dict)
     _unreadable: list[tuple[FileRow, InvalidValue]] = attrs.field(
         init=False, factory=list
@@ -120,11 +120,11 @@ class _Source:
 
     @property
     def share(self) -> float | None:
-        """How much of the file the rows are that were given out so far."""
+        """How much of the file the rows returned so far are, from 0 to 1."""
         return self.file.read_bytes / self.size if self.size else None
 
     def batches(self) -> Iterator[list[ImportRow]]:
-        """Return rows to be imported; `add` has to hear of them before the next."""
+        """Return rows to import; call `add` with their results before the next."""
         rows, repeated = list[ImportRow](), 0
         for row in self.file.rows():
             try:
@@ -150,12 +150,12 @@ class _Source:
         elif self.from_line > 1 and not (self.report.begun or repeated):
             raise CommandError(
                 Exit.USAGE,
-                f"--from-line: no row is in line {self.from_line} or after it",
+                f"--from-line: there is no row in line {self.from_line} or after it",
             )
         self.report.next_line = max(self.report.next_line, repeated + 1)
 
     def add(self, results: Sequence[RowResult]) -> None:
-        """Take in what became of the rows, in the order of the file."""
+        """Record the results of the rows, in the order of the file."""
         told: dict[int, RowResult | tuple[FileRow, InvalidValue]] = {
             **{it.row.number: it for it in results},
             **{row.line: (row, error) for row, error in self._unreadable},
@@ -186,29 +186,29 @@ class _Source:
     "--format",
     "format_",
     type=click.Choice([it.value for it in FileFormat]),
-    help="csv, with a line of headers, or jsonl; by default what the name ends in.",
+    help="csv, with a header line, or jsonl; by default the file's extension.",
 )
-@click.option("--reason", help="Why, kept for good; by default the file's name.")
+@click.option("--reason", help="Why; stored permanently; by default the file's name.")
 @click.option(
     "--refused",
     "refused_file",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="Where to write the refused rows, each as it is in the file behind why it was "
-    "refused; a file that is not empty is only added to, with --from-line.",
+    help="Where to write the refused rows, each after the reason. A file that is not "
+    "empty is refused, or appended to with --from-line.",
 )
 @click.option(
     "--from-line",
     type=click.IntRange(1),
     default=1,
     metavar="LINE",
-    help="Go on with this line of the file: those before were imported by a run that "
-    "broke off. What is refused is added to --refused.",
+    help="Continue with this line of the file: the lines before it were imported by a "
+    "run that was interrupted. Refused rows are appended to --refused.",
 )
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Check all, at Stripe too, and change nothing.",
+    help="Check everything, also at Stripe, and change nothing.",
 )
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 def import_(
@@ -221,17 +221,18 @@ def import_(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Bind many Stripe customers to users, and take in what they have.
+    """Bind many Stripe customers to users, and import what they have.
 
-    A row has a user_id, an email and a customer_id. Of each customer the
-    subscriptions, paid invoices, charges and the card are read and recorded. A row
-    that is refused says why, and the rest goes on: exit code 6. A run that broke off
-    says with which line to go on; nothing is imported twice. More: docs/import.md.
+    A row has a user_id, an email and a customer_id. For each customer the
+    subscriptions, paid invoices, charges and the card are read and recorded. A refused
+    row is listed with the reason, and the import continues: exit code 6. An interrupted
+    run prints the line to continue with; nothing is imported twice. More:
+    docs/import.md.
     """
     known = FileFormat(format_) if format_ else format_of(file)
     if known is None:
         formats = " or ".join(it.value for it in FileFormat)
-        raise click.UsageError(f"the file's name says no format: --format {formats}")
+        raise click.UsageError(f"the file's name has no format: --format {formats}")
     if reason is None:
         name = "standard input" if file == STDIN else Path(file).name
         reason = f"imported from {name}"
@@ -257,8 +258,8 @@ def import_(
             if report.counts:
                 report.tell(as_json=as_json)
             click.echo(
-                f"stopped before its end: run it again with --from-line "
-                f"{report.next_line}. What is imported stays",
+                f"stopped before the end: run it again with --from-line "
+                f"{report.next_line}. What was imported stays imported",
                 err=True,
             )
 
@@ -269,9 +270,9 @@ def import_(
     report.tell(as_json=as_json)
     if report.refused:
         click.echo(
-            f"{refused_file} has the refused rows, each with why: mend and import it"
+            f"{refused_file} has the refused rows with reasons: correct and import it"
             if refused_file
-            else "--refused FILE writes the refused rows to a file, each with why",
+            else "--refused FILE writes the refused rows to a file, with the reasons",
             err=True,
         )
         raise SystemExit(Exit.REFUSED)

@@ -1,4 +1,4 @@
-"""`payments account list`: users by what they have, a page at a time."""
+"""`payments account list`: users by several filters, page by page."""
 
 import json
 from typing import Final
@@ -15,17 +15,17 @@ from payments_service.presentation.lists import STATUSES, UsersOut, users_wanted
 from payments_service.presentation.moments import moment_text
 
 LIMIT_MAX: Final = 1_000
-# Each reads a thousand users: where few of them are wanted, a list may end before it
-# found as many as were asked for.
+# Each page reads a thousand users. If few of them match, a list may end before it has
+# found as many as were requested.
 PAGES_MAX: Final = 100
 _COLUMNS: Final = (
     *("user_id", "email", "payment_status", "payment_expire_date", "entitled"),
     *("customer_id", "products"),
 )
 _EMPTY: Final = {
-    "payment_expire_date": "nothing was paid for, and no trial given",
+    "payment_expire_date": "no payment and no trial",
     "customer_id": "no Stripe customer is bound",
-    "products": "no subscription, or all are over",
+    "products": "no subscription, or all have ended",
 }
 
 
@@ -33,11 +33,14 @@ _EMPTY: Final = {
 @click.option(
     "--status", type=click.Choice(STATUSES), help="Only those with this status."
 )
-@click.option("--product", help="Only those with a subscription of it, not over.")
-@click.option("--customer", help="Only whose customer at Stripe this is (cus_…).")
-@click.option("--email", help="Only whose e-mail this is.")
 @click.option(
-    "--text", help="Only those whose id begins so, or whose e-mail, in whatever case."
+    "--product", help="Only those with a subscription to it that has not ended."
+)
+@click.option("--customer", help="Only the user of this Stripe customer (cus_…).")
+@click.option("--email", help="Only the user with this e-mail.")
+@click.option(
+    "--text",
+    help="Only those whose id, or whose e-mail in any case, starts with this text.",
 )
 @filters.limit(LIMIT_MAX)
 @filters.CURSOR
@@ -55,8 +58,8 @@ def list_users(
 ) -> None:
     """List users, by their ids.
 
-    Of several filters all have to hold. Where few of many are such, it reads a part of
-    them, and says how to go on.
+    A user must match all filters. If few of many users match, one run reads only a part
+    of them and prints a cursor to continue with.
     """
     wanted = users_wanted(
         status=status, product=product, customer=customer, email=email, text=text
@@ -89,7 +92,7 @@ def list_users(
 async def listed(
     list_users: ListUsers, wanted: UserFilter, after: UserPlace | None, limit: int
 ) -> ListedUsers:
-    """Return as many as are wanted, of a number of pages at most."""
+    """Return up to `limit` users, from at most PAGES_MAX pages."""
     users = list[PaymentStatusView]()
     for _ in range(PAGES_MAX):
         page = await list_users(

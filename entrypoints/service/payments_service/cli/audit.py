@@ -17,14 +17,14 @@ from payments_service.presentation.arguments import decode_audit_cursor, encode_
 from payments_service.presentation.moments import moment_text
 
 _COLUMNS: Final = ("at", "by", "action", "subject", "user_id", "reason")
-_EMPTY: Final = {"user_id": "of no user, or not known", "reason": "none was given"}
+_EMPTY: Final = {"user_id": "no user, or not known", "reason": "none was given"}
 
 
 @click.group()
 def audit() -> None:
     """Read the audit log: what was done by hand, by whom, when and why.
 
-    Each act is saved with what it causes, and kept for good.
+    Each action is saved together with its effect, and stored permanently.
     """
 
 
@@ -36,13 +36,13 @@ def audit() -> None:
 )
 @click.option(
     "--user",
-    help="Only what was done of this user: id or e-mail, or the pseudonym of an erased "
-    "one. What was done to an event by its id is of no user.",
+    help="Only what was done for this user: id or e-mail, or the pseudonym of an "
+    "erased user. An action on an event by its id has no user.",
 )
 @click.option(
     "--action",
     type=click.Choice([it.value for it in ActionByHand]),
-    help="Only such acts.",
+    help="Only this action.",
 )
 @filters.since("done")
 @filters.limit(1_000)
@@ -81,13 +81,13 @@ def list_changes(
     if as_json:
         click.echo(json.dumps({"items": rows, "next_cursor": following}))
         return
-    show_table(_COLUMNS, rows, nothing="nothing such was done by hand", empty=_EMPTY)
+    show_table(_COLUMNS, rows, nothing="no such change by hand", empty=_EMPTY)
     if following:
         click.echo(f"more: --cursor {following}", err=True)
 
 
 async def _whose(container: Container, user: str) -> UserId:
-    """Return whose acts are asked for: a user's, or an erased user's pseudonym's."""
+    """Return the user id to filter by, or the pseudonym of an erased user."""
     if user.startswith(PSEUDONYM):
         return UserId(user)
     return await environment.named(container, user)

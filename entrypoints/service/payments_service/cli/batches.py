@@ -1,4 +1,4 @@
-"""What a batch asked for so far: its progress, and its end."""
+"""What a batch has requested so far: its progress, and its result."""
 
 import json
 import time
@@ -13,13 +13,13 @@ from payments_core.events import EventKey
 from payments_core.job_key import JobKey
 from payments_service.cli.progress import SAID_EVERY_S, told_if_cut_off
 
-# More than this are counted, and not listed.
+# Jobs beyond this number are counted, but not listed.
 LISTED_MAX: Final = 10_000
 
 
 @attrs.define
 class Batches:
-    """What was asked for, and what could not be, and why."""
+    """The jobs that were requested, and those that could not be, with the reason."""
 
     dry_run: bool
     count: int = 0
@@ -34,7 +34,7 @@ class Batches:
         jobs: Sequence[JobKey],
         refused: Sequence[tuple[EventKey, Rejected]] = (),
     ) -> None:
-        """Take in one batch, which is saved; say how far it is, now and then."""
+        """Add one batch that is saved; report progress at most every SAID_EVERY_S."""
         self.count += len(jobs)
         self.refused_count += len(refused)
         self._jobs += [it.id for it in jobs[: LISTED_MAX - len(self._jobs)]]
@@ -48,15 +48,15 @@ class Batches:
 
     @property
     def _summary(self) -> str:
-        done = "would be asked for" if self.dry_run else "asked for"
+        done = "would be requested" if self.dry_run else "requested"
         more = f", {self.refused_count} cannot be" if self.refused_count else ""
         return f"{self.count} {done}{more}"
 
     def told_of(self, work: Callable[[], None], *, as_json: bool) -> None:
-        """Do the work, and tell what it asked for, also where it breaks off."""
+        """Do the work, and print what it requested, also if it is interrupted."""
 
         def tell() -> None:
-            # What was asked for until then stays so.
+            # What was requested until then stays requested.
             if self.count or self.refused_count:
                 self.tell(as_json=as_json)
 
@@ -66,7 +66,7 @@ class Batches:
         self.tell(as_json=as_json)
 
     def tell(self, *, as_json: bool) -> None:
-        """Print what was asked for."""
+        """Print what was requested."""
         if as_json:
             shown = {
                 "complete": self.complete,
@@ -83,6 +83,6 @@ class Batches:
         for it in self._refused:
             click.echo(f"{it['type']}: {it['reason']}", err=True)
         click.echo(
-            self._summary if self.complete else f"{self._summary}, and then it ended",
+            self._summary if self.complete else f"{self._summary}, then stopped",
             err=True,
         )

@@ -1,4 +1,4 @@
-"""What the environment says, and whether it can be used."""
+"""The settings of the environment, and whether they are valid."""
 
 import json
 import os
@@ -18,14 +18,14 @@ from payments_service.rate_limits import RateLimits
 from payments_service.settings import Settings
 from payments_service.trace_settings import require_traceable
 
-# The variables that say their unit, and how many of it a duration is.
+# The variables whose name ends with a unit, and that unit.
 _DURATIONS: Final = {
     "jwt_max_age": ("jwt_max_age_s", timedelta(seconds=1)),
     "access_pass_lifetime": ("access_pass_lifetime_s", timedelta(seconds=1)),
     "kubernetes_max_age": ("kubernetes_max_age_s", timedelta(seconds=1)),
     "grace": ("grace_days", timedelta(days=1)),
 }
-# And what limits of several things are called.
+# How the variables of these limits end.
 _LIMITS: Final[Mapping[type, str]] = {
     InFlightLimits: "IN_FLIGHT_MAX",
     RateLimits: "PER_MINUTE",
@@ -34,7 +34,7 @@ _LIMITS: Final[Mapping[type, str]] = {
 
 @click.group()
 def config() -> None:
-    """Show what the environment says, and whether it can be used."""
+    """Show the settings of the environment, and check whether they are valid."""
 
 
 @config.command()
@@ -53,7 +53,7 @@ def show(*, as_json: bool) -> None:
 def check() -> None:
     """Read every setting and wire the service, without starting it.
 
-    Exit code 4 and the names of the variables, if something is missing or wrong.
+    If a variable is missing or wrong, it is named, and the exit code is 4.
     """
     settings = environment.settings()
     require_traceable(settings, os.environ)
@@ -62,7 +62,7 @@ def check() -> None:
 
 
 def _shown(settings: Settings) -> dict[str, str]:
-    """Return what would be said in the environment, but for secrets."""
+    """Return the settings as environment variables; secrets are not shown."""
     shown = {}
     for field in attrs.fields(Settings):
         value = getattr(settings, field.name)
@@ -77,7 +77,7 @@ def _shown(settings: Settings) -> dict[str, str]:
                 shown[f"PAYMENTS_{limited.upper()}_{unit_name}"] = str(count)
             continue
         if field.name == "catalogue":
-            # Not the whole text of it; without one what is empty says the same.
+            # Only the version; an empty value means no catalogue.
             is_set = isinstance(value, Catalogue)
             shown["PAYMENTS_CATALOGUE"] = f"version {value.version}" if is_set else ""
             continue
@@ -88,7 +88,7 @@ def _shown(settings: Settings) -> dict[str, str]:
         if not field.repr:
             value = "set" if value else "not set"
         if value is None:
-            # What is empty says the same.
+            # An empty variable means the same.
             value = ""
         shown[f"PAYMENTS_{name.upper()}"] = str(value // unit if unit else value)
     return shown

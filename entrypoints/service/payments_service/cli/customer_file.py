@@ -1,12 +1,12 @@
 """A file of users and their customers, read row by row.
 
 Rule 1: a row that cannot be read is refused with its line, the field and the reason;
-        the rest is read. A line that no row may have is cut, and its row refused.
-Rule 2: a file may be longer than memory: one row of it is kept. Which users, customers
-        and e-mails came before is kept on disk.
-Rule 3: what is refused can be written again as it was, to be mended, and before it why
-        it was refused. That is passed over when it is read, and replaced when the row
-        is refused once more.
+        the rest is read. A line that is too long is cut, and its row is refused.
+Rule 2: a file can be larger than memory: one row at a time is in memory. The users,
+        customers and e-mails of earlier rows are stored on disk.
+Rule 3: a refused row can be written unchanged, to be corrected, after the reason. The
+        reason is skipped when the row is read, and replaced when the row is refused
+        again.
 """
 
 import csv
@@ -27,7 +27,7 @@ from payments_core.identity import customer_id, user_id
 from payments_core.jobs import ImportRow
 
 FIELDS: Final = ("user_id", "email", "customer_id")
-# Before them, in a file of refused rows: why. The first column, or the first member.
+# The reason in a file of refused rows: the first column, or the first member.
 REFUSED: Final = "refused"
 _REFUSED_CELL: Final = re.compile(r'(?:"(?:[^"]|"")*"|[^",\r\n]*),')
 _REFUSED_MEMBER: Final = re.compile(
@@ -43,16 +43,16 @@ class FileFormat(StrEnum):
 
 
 def format_of(name: str) -> FileFormat | None:
-    """Return the format that a file's name says; None if it says none."""
+    """Return the format of a file by its extension; None if it is not known."""
     suffix = Path(name).suffix.lower().removeprefix(".")
     return next((it for it in FileFormat if it == suffix), None)
 
 
 @attrs.frozen
 class FileRow:
-    """A row as it was written, and what it says, or why it cannot be read.
+    """A row as text, and its fields, or why it cannot be read.
 
-    It ends in `last_line`: a text in quotes may have several.
+    It ends in `last_line`: a quoted text can have several lines.
     """
 
     line: int
@@ -64,14 +64,14 @@ class FileRow:
         """Read the row.
 
         Raises:
-            InvalidValue: a field is missing or wrong, or all of it.
+            InvalidValue: a field, or the whole row, is missing or wrong.
         """
         try:
             return self._read()
         except InvalidValue as error:
             if self.last_line <= self.line:
                 raise
-            # A quote that nothing closes takes in rows that are well.
+            # A quote that is not closed also includes valid rows.
             reason = f"{error.reason} (lines {self.line} to {self.last_line})"
             raise InvalidValue(error.field, reason) from error
 
@@ -96,7 +96,7 @@ class FileRow:
 
 @attrs.define
 class _Lines:
-    """The lines of a stream, those of the present row kept."""
+    """The lines of a stream; `text` has those of the present row."""
 
     stream: TextIO
     read: int = 0
@@ -129,21 +129,21 @@ class CustomerFile:
     """The rows of a stream that was opened with `newline=""`.
 
     `refused_header` is the text that a file of its refused rows begins with,
-    `read_bytes` how long the rows are that were given out so far.
+    `read_bytes` the length of the rows returned so far.
     """
 
     _stream: TextIO
     _format: FileFormat
     refused_header: str = ""
     read_bytes: int = 0
-    # It is such a file itself.
+    # Whether this file is itself a file of refused rows.
     _has_reasons: bool = False
 
     def rows(self) -> Iterator[FileRow]:
-        """Return the rows, the first first; blank lines are none.
+        """Return the rows in the order of the file, without blank lines.
 
         Raises:
-            InvalidValue: the line of headers lacks a column, or has one twice.
+            InvalidValue: the header line lacks a column, or has one twice.
         """
         lines = _Lines(self._stream)
         rows = self._csv(lines) if self._format is FileFormat.CSV else _json_rows(lines)
@@ -180,17 +180,17 @@ class CustomerFile:
                 continue
             said = dict(zip(names, cells, strict=False))
             if len(cells) != len(names):
-                reason = f"{len(cells)} cells, and the line of headers has {len(names)}"
+                reason = f"{len(cells)} cells, but the header line has {len(names)}"
                 said = InvalidValue("", reason)
             yield FileRow(line, lines.text, said)
         if names is None:
             wanted = ",".join(FIELDS)
-            raise InvalidValue("", f"the file has no line of headers: {wanted}")
+            raise InvalidValue("", f"the file has no header line: {wanted}")
 
     def refused(self, text: str, reason: str) -> str:
-        """Return a row as it is written again, with why it was refused."""
+        """Return the text of a refused row, with the reason before it."""
         reason = " ".join(reason.split())
-        # The last line of a file may have no end.
+        # The last line of a file may lack a newline.
         text = text if text.endswith("\n") else f"{text}\n"
         if self._format is FileFormat.CSV:
             cell = _REFUSED_CELL.match(text) if self._has_reasons else None
@@ -198,7 +198,7 @@ class CustomerFile:
             return f'"{quoted}",{text[cell.end() :] if cell else text}'
         begin = _REFUSED_MEMBER.match(text)
         if begin is None:
-            # It is no object, and has no place for it.
+            # The text is not an object, so the reason has no place in it.
             return text
         rest = text[begin.end() :]
         comma = "" if rest.startswith("}") else ", "
@@ -210,7 +210,7 @@ def _headers(cells: list[str]) -> list[str]:
         if cells.count(name) != 1:
             wanted = ",".join(FIELDS)
             how = "twice" if name in cells else "not"
-            reason = f"{how} in the line of headers, which has to have {wanted}"
+            reason = f"{how} in the header line, which must have {wanted}"
             raise InvalidValue(name, reason)
     return cells
 
@@ -235,7 +235,7 @@ def _said(text: str) -> Mapping[str, str] | InvalidValue:
         if names.count(name) > 1:
             return InvalidValue(name, "twice in the object")
         if it.get(name) is not None and not isinstance(it[name], str):
-            return InvalidValue(name, "not a text")
+            return InvalidValue(name, "not a string")
     return {name: it[name] for name in FIELDS if it.get(name) is not None}
 
 
@@ -244,10 +244,10 @@ def _names(pairs: list[tuple[str, object]]) -> list[str]:
 
 
 class SeenRows:
-    """Which user, customer and e-mail was in which line, in a file of its own."""
+    """The line of each user, customer and e-mail so far, in a temporary file."""
 
     def __init__(self) -> None:
-        # Without a name it is a temporary file, gone with the connection.
+        # Without a name SQLite uses a temporary file, deleted with the connection.
         self._rows = sqlite3.connect("", isolation_level=None)
         self._rows.execute("pragma journal_mode = off")
         self._rows.execute("pragma synchronous = off")
@@ -257,10 +257,10 @@ class SeenRows:
         )
 
     def add(self, row: ImportRow) -> int | None:
-        """Take a row in; return the line that had this user and customer before.
+        """Add a row; return the earlier line that had this user and customer.
 
         Raises:
-            InvalidValue: a line before says otherwise.
+            InvalidValue: an earlier line contradicts it.
         """
         known = {
             "customer_id": (f"user {row.user_id}", row.customer_id),
@@ -274,7 +274,7 @@ class SeenRows:
             ).fetchone()
             if found is not None and found[1] != other:
                 whose = name.partition(" ")[0]
-                reason = f"line {found[0]} has another one for the same {whose}"
+                reason = f"line {found[0]} has a different value for the same {whose}"
                 raise InvalidValue(field, reason)
             if found is not None and field == "customer_id":
                 before = int(found[0])

@@ -19,11 +19,11 @@ POLL_S: Final = 0.5
 
 @click.group()
 def db() -> None:
-    """Bring the database to the schema of this release."""
+    """Upgrade the database to the schema of this release, check it, wait for it."""
 
 
 def _url() -> str:
-    """Return the one setting that this needs: a migration job has no other."""
+    """Return the only setting that is needed: a migration job has no others."""
     if url := database_url(os.environ):
         return url
     if facts := DevFolder.of(os.environ).published():
@@ -35,11 +35,11 @@ def _url() -> str:
 
 
 @db.command()
-@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be done.")
 def upgrade(*, dry_run: bool) -> None:
     """Run the migrations that are missing.
 
-    Safe to run twice, and side by side.
+    Running it twice, or in parallel, is safe.
     """
     url = _url()
     before = environment.run(schema.current(url))
@@ -67,10 +67,10 @@ def current() -> None:
     default=60,
     show_default=True,
     type=click.IntRange(0, 3600),
-    help="Seconds; then the exit code says why not: 5 no answer, 6 too old or unknown.",
+    help="Seconds. Exit codes after that: 5 no answer, 6 schema too old or unknown.",
 )
 def wait(*, timeout: int) -> None:
-    """Wait for the database, with the schema of this release."""
+    """Wait until the database answers and has the schema of this release."""
     environment.run(_wait(_url(), timeout))
     click.echo(schema.head())
 
@@ -92,18 +92,18 @@ async def _wait(url: str, timeout_s: int) -> None:
     try:
         await asyncio.wait_for(until_there(), timeout_s)
     except TimeoutError:
-        # Not asked once more: an address that drops packets never answers.
+        # No last attempt: an address that drops packets never answers.
         raise why_not from None
 
 
 async def require_schema(url: str) -> None:
     """Refuse a database that lacks migrations.
 
-    A newer one is welcome: migrations expand first, so this release runs on it.
+    A newer schema is accepted: migrations expand first, so this release runs on it.
 
     Raises:
-        CommandError: it lacks some, or no release knows its revision.
-        StoreUnavailable: it does not answer.
+        CommandError: migrations are missing, or the revision is not known.
+        StoreUnavailable: the database does not answer.
     """
     revision = await schema.current(url)
     _require_known(revision)
@@ -119,6 +119,6 @@ def _require_known(revision: str | None) -> None:
     if schema.state_of(revision) is SchemaState.UNKNOWN:
         raise CommandError(
             Exit.REFUSED,
-            f"the database is at {revision!r}, a revision that this service has not: "
-            "`payments doctor --start` says what to do",
+            f"the database is at {revision!r}, a revision that this service does not "
+            "have: `payments doctor --start` says what to do",
         )

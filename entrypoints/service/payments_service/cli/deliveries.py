@@ -32,12 +32,12 @@ _COLUMNS: Final = (
     "reason",
 )
 _EMPTY: Final = {
-    "due_at": "it is dead, and due when it is replayed",
+    "due_at": "dead: it is due when it is replayed",
     "reason": "no attempt failed",
 }
 _JSON = filters.JSON
 _ENDPOINT_HELP: Final = "Only those to this delivery endpoint."
-# More are counted, and not listed.
+# Deliveries beyond this number are counted, but not listed.
 _LISTED_MAX: Final = 10_000
 
 
@@ -45,8 +45,8 @@ _LISTED_MAX: Final = 10_000
 def deliveries() -> None:
     """Deliveries of changes to other services: list, show, replay.
 
-    Endpoints are configured in PAYMENTS_WEBHOOKS_OUT_FILE. What fails is tried for
-    three days; then it is `dead`, and tried again only when it is replayed.
+    Endpoints are configured in PAYMENTS_WEBHOOKS_OUT_FILE. A delivery that fails is
+    retried for three days; then it is `dead`, and is sent again only by a replay.
     """
 
 
@@ -61,8 +61,8 @@ def list_deliveries(  # each an option, by name
 ) -> None:
     """List deliveries that are open or dead.
 
-    By endpoint, in the order of the changes. What is delivered is not kept. DUE_AT is
-    real time, also beside a sandbox whose clock was advanced.
+    They are listed by endpoint, in the order of the changes. Completed deliveries are
+    not stored. DUE_AT is real time, also if the clock of a sandbox was advanced.
     """
     place = decode_delivery_cursor(cursor)
     wanted = DeliveryQuery(endpoint=endpoint, dead=dead)
@@ -89,7 +89,7 @@ def list_deliveries(  # each an option, by name
 )
 @_JSON
 def show(*, id_: str, as_json: bool) -> None:
-    """Show a delivery that is open or dead, with what is sent."""
+    """Show a delivery that is open or dead, with its body."""
     key = DeliveryKey.of_id(id_)
 
     async def work() -> dict[str, object]:
@@ -118,26 +118,26 @@ def show(*, id_: str, as_json: bool) -> None:
     "id_", metavar="[ID]", required=False, help="As `deliveries list` shows it: crm:12."
 )
 @click.option(
-    "--endpoint", help="Those to this delivery endpoint, by --dead or --since."
+    "--endpoint", help="Those to this delivery endpoint; needs --dead or --since."
 )
-@click.option("--dead", is_flag=True, help="All of them that are dead.")
+@click.option("--dead", is_flag=True, help="All dead deliveries of the endpoint.")
 @click.option(
     "--since",
     type=filters.MOMENT,
     metavar="WHEN",
-    help="All changes since this day or moment (ISO 8601, UTC), delivered or not.",
+    help="All changes since this day or time (ISO 8601, UTC), delivered or not.",
 )
 @click.option(
     "--until",
     type=filters.MOMENT,
     metavar="WHEN",
-    help="With --since: only those before this day or moment.",
+    help="With --since: only those before this day or time.",
 )
 @click.option(
     "--after",
     type=click.IntRange(min=0),
     metavar="POSITION",
-    help="With --since: only those after this position, where a replay ended.",
+    help="With --since: only those after this position, at which a replay ended.",
 )
 @filters.DRY_RUN
 @_JSON
@@ -152,21 +152,22 @@ def replay(  # each an option, by name
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Deliver again: one, all dead ones, or those of a time.
+    """Deliver again: one change, all dead ones, or those of a period.
 
-    Each is due at once and tried for three days anew, under the same webhook-id. It may
-    be older than what the endpoint knows: that compares `version`. What is under way at
-    this moment is left as it is. Of an endpoint at most 10,000 are open: a replay ends
-    there, and says how many are left and where to go on (exit code 6).
+    Each delivery is due at once and is retried for three days again, with the same
+    webhook-id. It may be older than what the endpoint has: the endpoint must compare
+    `version`. Deliveries that are being sent now are not changed. An endpoint has at
+    most 10,000 open deliveries: a replay stops there, and prints how many are left and
+    the position to continue after (exit code 6).
     """
     if (id_ is not None) is (endpoint is not None):
-        raise click.UsageError("give an id, or --endpoint: one of them")
+        raise click.UsageError("give either an id or --endpoint")
     if endpoint is not None and dead is (since is not None):
-        raise click.UsageError("--endpoint: with --dead, or with --since: one of them")
+        raise click.UsageError("--endpoint: give either --dead or --since with it")
     if id_ is not None and (dead or since is not None):
-        raise click.UsageError("--dead, --since: of an --endpoint only")
+        raise click.UsageError("--dead, --since: only with --endpoint")
     if since is None and (until is not None or after is not None):
-        raise click.UsageError("--until, --after: with --since only")
+        raise click.UsageError("--until, --after: only with --since")
     done = list[str]()
     count = 0
 
@@ -214,7 +215,7 @@ async def _batches(
         batches = again.dead(name, dry_run=dry_run, caller=caller)
     else:
         filters.not_in_the_future(since, container.clock())
-        # What became known while it runs is delivered anyway.
+        # Changes that are recorded while this runs are delivered anyway.
         end = until or container.clock()
         if end <= since:
             raise InvalidValue("until", "not after --since")
@@ -240,7 +241,7 @@ def _tell(
     word = "would be" if dry_run else "is"
     for it in done:
         click.echo(f"{it} {word} due at once")
-    end = "" if complete else ", and then it ended"
+    end = "" if complete else ", then stopped"
     click.echo(f"{count} {'would be ' if dry_run else ''}replayed{end}", err=True)
 
 

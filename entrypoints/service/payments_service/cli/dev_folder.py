@@ -20,17 +20,17 @@ from payments_service.cli.exit_codes import CommandError, Exit
 DEFAULT: Final = ".payments"
 JWT_ISSUER: Final = "payments-dev"
 JWT_AUDIENCE: Final = "payments-gateway"
-# What its owner makes once; it outlives a run, but not `--fresh`.
+# Files that the service creates once; a later run uses them, `--fresh` deletes them.
 JWKS: Final = "jwks.json"
 KEYS_OF_PASSES: Final = "access-pass-keys.json"
 STRIPE_API_KEY: Final = "stripe-api-key"
 WEBHOOK_SECRET: Final = "webhook-secret"  # noqa: S105  # the name of a file
-# There only while the service runs.
+# Exists only while the service runs.
 PUBLISHED: Final = "dev.json"
 # Held by the service while it runs.
 LOCK: Final = "lock"
 SANDBOX_CLOCK: Final = "sandbox-clock"
-# What a service was started with, and other commands have to know as well.
+# Settings of the running service that other commands need too.
 _LENT: Final = (
     "PAYMENTS_CATALOGUE",
     "PAYMENTS_GRACE_DAYS",
@@ -52,7 +52,7 @@ _LENT: Final = (
     "PAYMENTS_KEEP_REVOCATIONS_DAYS",
     "PAYMENTS_ERASURE_KEY",
 )
-# A second of the sandbox is never left for the next one.
+# The clock never reaches the next second before the sandbox does.
 _SECOND_S: Final = 0.999_999
 _NOT_RUNNING: Final = (
     "no development service runs on {}: start one with `make run` or `payments dev`, "
@@ -62,13 +62,13 @@ _NOT_RUNNING: Final = (
 
 @attrs.frozen
 class SandboxClock:
-    """Shows the sandbox's time, which it keeps in a file, to the second.
+    """The sandbox's time, which the sandbox writes to a file in whole seconds.
 
-    Within a second time passes as it really does, up to the next one: what happened
-    first is the older. A sandbox that does not run has a clock that stands still.
+    Within a second real time passes, but not beyond it, so that the order of what
+    happens is preserved. The clock of a sandbox that does not run stands still.
 
     Raises:
-        Unavailable: there is no such file, or no time in it.
+        Unavailable: the file does not exist, or has no time in it.
     """
 
     path: Path
@@ -90,7 +90,7 @@ class SandboxClock:
 
 
 def lendable(env: Mapping[str, str]) -> dict[str, str]:
-    """Return what of a service's environment it lends; a file is lent as its text."""
+    """Return the settings that a service shares; of a file, its text."""
     found = {name: env[name] for name in _LENT if env.get(name)}
     files = {name: path for name in _LENT if (path := env.get(f"{name}_FILE"))}
     return found | {name: Path(path).read_text() for name, path in files.items()}
@@ -125,9 +125,9 @@ class DevFolder:
         return (self.path / KEYS_OF_PASSES).read_text()
 
     def settings(self, database_url: str, sandbox_url: str | None) -> dict[str, str]:
-        """Return a development service's settings, as an environment would.
+        """Return a development service's settings, as environment variables.
 
-        With a sandbox they name it in Stripe's place.
+        With a sandbox they have its address as Stripe's.
         """
         sandbox = {
             "PAYMENTS_STRIPE_API_BASE": sandbox_url or "",
@@ -145,7 +145,7 @@ class DevFolder:
         }
 
     def lent(self) -> dict[str, str]:
-        """Return the settings that the running service lends; none if none runs."""
+        """Return the settings that the running service shares; empty if none runs."""
         facts = self.published()
         if facts is None:
             return {}
@@ -161,10 +161,10 @@ class DevFolder:
         return facts if self._is_owned() else None
 
     def _is_owned(self) -> bool:
-        """Say whether a service runs here: one that was killed left its facts."""
+        """Say whether a service runs here: a killed one leaves its file behind."""
         try:
             with (self.path / LOCK).open("rb") as lock:
-                # Let go with the file; who starts a service just now tries again.
+                # Released with the file; a service that starts just now retries.
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
@@ -176,7 +176,7 @@ class DevFolder:
         """Return what the running service published.
 
         Raises:
-            CommandError: none runs.
+            CommandError: no service runs.
         """
         facts = self.published()
         if facts is None:

@@ -25,28 +25,29 @@ from payments_service.settings import is_any_required_given
     "--start",
     "only_start",
     is_flag=True,
-    help="Only what a process needs to start; Stripe is not asked.",
+    help="Check only what a process needs to start; no request goes to Stripe.",
 )
 @click.option(
     "--worker",
     "of_worker",
     is_flag=True,
-    help="Of a worker: it does without what verifies callers and webhooks.",
+    help="Check a worker: it needs no settings that verify callers and webhooks.",
 )
 @click.option(
     "--url",
     metavar="URL",
-    help="Look at the endpoints of this address alone, as in `payments stripe setup`.",
+    help="Check only the endpoints of this address, as in `payments stripe setup`.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def doctor(
     *, only_start: bool, of_worker: bool, url: str | None, as_json: bool
 ) -> None:
-    """Look at everything, and say what is wrong and what to do about it.
+    """Check everything, and say what is wrong and what to do about it.
 
-    Settings, database, schema, mode, key, its rights, the endpoints at Stripe, clocks,
-    what arrived, what waits, what failed, back-fill and sweep. Nothing is changed. Exit
-    code 7: something is wrong, or could not be looked at.
+    It checks the settings, database, schema, mode, API key and its permissions, the
+    endpoints at Stripe, clocks, received events, what is waiting or failed, back-fill
+    and sweep. Nothing is changed. Exit code 7: something is wrong, or could not be
+    checked.
     """
     env = environment.effective()
     if not is_any_required_given(env):

@@ -1,11 +1,12 @@
-"""How a process that serves ends: on SIGTERM or Ctrl-C, with exit code 0.
+"""How a long-running process ends: on SIGTERM or Ctrl-C, with exit code 0.
 
-Rule 1: it ends so from before its command is imported, whatever it waits for then.
-Rule 2: what begins is cut off; what has begun ends in its own way, see `Ending.by`.
-Rule 3: the first signal counts. Later ones are ignored until the process is gone, also
-        when Python, at its end, restores signals: the default action kills.
-Rule 4: one that comes while a loop begins or ends cuts nothing off, so that no loop and
-        no coroutine is left half made. It is noted, and counts once the loop runs.
+Rule 1: this holds from before its command is imported, whatever it is waiting for.
+Rule 2: work that is starting is cancelled; a started service shuts down in its own way,
+        see `Ending.by`.
+Rule 3: the first signal counts. Later ones are ignored until the process has exited,
+        also while Python restores signals on exit: the default action would kill it.
+Rule 4: a signal while an event loop starts or ends cancels nothing, so that no loop and
+        no coroutine is left incomplete. It is noted, and applies once the loop runs.
 """
 
 import asyncio
@@ -27,9 +28,9 @@ _T = TypeVar("_T")
 
 @attrs.define
 class Ending:
-    """Whether this process was asked to end, and what that does.
+    """Whether a signal told this process to stop, and what it then does.
 
-    `began` is when it began to listen, in seconds of the monotonic clock.
+    `began` is when it began to handle signals, in seconds of the monotonic clock.
     """
 
     began: float = attrs.field(init=False, factory=time.monotonic)
@@ -43,9 +44,9 @@ class Ending:
     def listening(
         cls, signals: Sequence[signal.Signals] = SIGNALS
     ) -> Iterator["Ending"]:
-        """Listen to the signals, in the main thread.
+        """Handle the signals, in the main thread.
 
-        Under `nohup` the end of a terminal ends nothing.
+        Under `nohup` SIGHUP stays ignored: closing the terminal ends nothing.
         """
         hup, ignored = signal.SIGHUP, signal.SIG_IGN
         if hup in signals and signal.getsignal(hup) is ignored:
@@ -55,25 +56,25 @@ class Ending:
         try:
             yield ending
         finally:
-            # What comes in between is not for a handler that is gone.
+            # A signal that arrives in between must not reach the removed handler.
             signal.pthread_sigmask(signal.SIG_BLOCK, signals)
             for number, handler in before.items():
                 signal.signal(number, signal.SIG_IGN if ending._told else handler)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
 
     def run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run `work` on a loop of its own, until it ends or a signal comes."""
-        # Importing it takes a moment, in which we listen already.
+        """Run `work` on an event loop of its own, until it ends or a signal arrives."""
+        # Imported here because it takes a while, and signals are handled already.
         from payments_service.cli import environment  # noqa: PLC0415
 
         self._only_notes = True
         environment.run(self._until_told(work))
 
     def step(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
-        """Run `work` on a loop of its own, before the one of `run`.
+        """Run `work` on an event loop of its own, before the loop of `run`.
 
         Raises:
-            SystemExit: a signal came.
+            SystemExit: a signal arrived.
         """
         done: list[_T] = []
 
@@ -86,21 +87,21 @@ class Ending:
         return done[0]
 
     def go_on(self) -> None:
-        """Return unless a signal came: something may have swallowed what it raised.
+        """Return unless a signal arrived: its exception may have been swallowed.
 
         Raises:
-            SystemExit: one came.
+            SystemExit: a signal arrived.
         """
         if self._told:
             raise SystemExit(Exit.DONE)
 
     @property
     def told(self) -> bool:
-        """Whether a signal came."""
+        """Whether a signal arrived."""
         return self._told
 
     def by(self, stop: Callable[[], object]) -> None:
-        """From now on a signal calls `stop`, on the loop, and cuts nothing off."""
+        """Let a signal call `stop`, on the event loop, instead of cancelling `work`."""
         self._end = stop
         if self._told:
             stop()
@@ -110,20 +111,20 @@ class Ending:
         self._end, self._loop = task.cancel, asyncio.get_running_loop()
         self._only_notes = False
         if self._told:
-            # While the loop began, or an import swallowed what `_hear` raised.
+            # It arrived while the loop started, or an import swallowed the exception.
             task.cancel()
         try:
             await task
         except (asyncio.CancelledError, StoreUnavailable):
-            # Cut off, a wait for a database that does not answer may end in either.
+            # A cancelled wait for a database can end with either exception.
             if not self._told:
                 raise
         finally:
             self._only_notes, self._loop = True, None
 
     def _hear(self, *_: object) -> None:
-        # Of two that came at once the second is ignored here: Python complains of one
-        # whose handler is gone when its turn comes.
+        # If two signals arrive at once, the second is ignored here: Python reports an
+        # error for a signal whose handler was removed before it ran.
         if self._told or self._only_notes:
             self._told = True
             return
@@ -133,5 +134,5 @@ class Ending:
         self._loop.call_soon_threadsafe(self._stop)
 
     def _stop(self) -> None:
-        # Read on the loop: since the signal `by` may have been called.
+        # Read on the loop, because `by` may have been called since the signal.
         self._end()

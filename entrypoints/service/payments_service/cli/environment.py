@@ -1,4 +1,4 @@
-"""Where a command finds its settings: the environment, else the dev folder."""
+"""The settings of a command: from the environment, else from the dev folder."""
 
 import os
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
@@ -29,18 +29,18 @@ from payments_service.spans import NO_SPANS, Spans
 
 _T = TypeVar("_T")
 _HINT: Final = (
-    "`payments dev` needs none of them; while it runs, it lends other commands its own"
+    "`payments dev` needs none of them; while it runs, other commands use its settings"
 )
 
 
 def hint() -> str:
-    """Say how to do without settings, where no development service runs."""
+    """Return how to run without settings if no development service runs."""
     folder = DevFolder.of(os.environ).path
     return f"{_HINT}: none runs on {folder}, `make run` or `payments dev` starts one"
 
 
 def settings(*, serves: bool = True) -> Settings:
-    """Read the settings; a running development service lends its own.
+    """Read the settings; a running development service provides those not set.
 
     `serves` is as in `Settings.from_env`.
 
@@ -58,7 +58,7 @@ def settings(*, serves: bool = True) -> Settings:
 
 
 def stripe_access() -> StripeAccess:
-    """Read what talking to Stripe needs; a running development service lends its own.
+    """Read the settings for Stripe; a running development service provides its own.
 
     Raises:
         SettingsError: something is missing or wrong.
@@ -67,19 +67,19 @@ def stripe_access() -> StripeAccess:
 
 
 def effective() -> Mapping[str, str]:
-    """Return the environment, with what a running development service lends."""
+    """Return the environment, completed by a running development service."""
     if "PAYMENTS_ENV" in os.environ:
         return os.environ
     return completed(os.environ, lent())
 
 
 def lent() -> dict[str, str]:
-    """Return the settings that a running development service lends; none if none."""
+    """Return the settings of a running development service; empty if none runs."""
     return DevFolder.of(os.environ).lent()
 
 
 def is_option(name: str) -> bool:
-    """Say whether a variable is an option of one of the commands."""
+    """Say whether a variable is the option of a command."""
     context = click.get_current_context(silent=True)
     if context is None:
         return False
@@ -90,9 +90,9 @@ def is_option(name: str) -> bool:
 def _options(
     context: click.Context, command: click.Command, prefix: str, name: str
 ) -> Iterator[str]:
-    """Return the variables of a command, and of those below it that `name` may be of.
+    """Return the variables of a command, and of subcommands that `name` may be of.
 
-    Commands are imported when they are asked for, which takes a moment.
+    Other subcommands are not loaded, because importing a command takes time.
     """
     for param in command.params:
         if isinstance(param, click.Option) and param.allow_from_autoenv and param.name:
@@ -109,7 +109,7 @@ def _options(
 
 
 def completed(env: Mapping[str, str], lent: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment, with what it does not say itself, by name or file."""
+    """Return the environment, and of `lent` what it sets neither itself nor by file."""
     missing = {
         name: value for name, value in lent.items() if not env.get(f"{name}_FILE")
     }
@@ -118,13 +118,13 @@ def completed(env: Mapping[str, str], lent: Mapping[str, str]) -> dict[str, str]
 
 @asynccontextmanager
 async def opened(*, serves: bool = False) -> AsyncIterator[Container]:
-    """Lend a wired container whose database is open, for one command.
+    """Provide a wired container with an open database, for one command.
 
     Without `serves` a worker's settings are enough: nothing verifies a token.
 
     Raises:
         CommandError: nothing is set, and no development service runs.
-        SettingsError: something is missing or wrong.
+        SettingsError: a setting is missing or wrong.
         StoreUnavailable: the database does not answer.
     """
     require_service()
@@ -134,9 +134,9 @@ async def opened(*, serves: bool = False) -> AsyncIterator[Container]:
 
 
 def require_service() -> None:
-    """Refuse a command that has nothing to ask: it says how to start a service.
+    """Refuse a command that has no service, and say how to start one.
 
-    Who has set a part of what is required is told what is missing instead.
+    If some required settings are set, the missing ones are reported instead, later.
 
     Raises:
         CommandError: nothing is set, and no development service runs.
@@ -147,7 +147,7 @@ def require_service() -> None:
 
 
 def wired(settings: Settings, spans: Spans = NO_SPANS) -> Container:
-    """Wire everything; beside the sandbox of a development service, by its clock.
+    """Wire everything; with a development service's sandbox, use the sandbox's clock.
 
     Raises:
         SettingsError: the JWT keys or the webhook secrets cannot be used.
@@ -159,7 +159,7 @@ def wired(settings: Settings, spans: Spans = NO_SPANS) -> Container:
 
 
 def gateway_clock(env: Mapping[str, str]) -> Clock:
-    """Return the gateway's time: of a development service's sandbox, its own."""
+    """Return the gateway's clock: of a development service, the sandbox's."""
     if "PAYMENTS_ENV" not in os.environ:
         folder = DevFolder.of(os.environ)
         facts = folder.published() or {}
@@ -170,7 +170,7 @@ def gateway_clock(env: Mapping[str, str]) -> Clock:
 
 
 def operator() -> Caller:
-    """Return the caller of a command: an administrator, as the settings are theirs."""
+    """Return the caller of a command: an administrator, who has the settings."""
     now = utc_now()
     return Caller(
         Token(

@@ -21,12 +21,12 @@ class Exit(IntEnum):
     REFUSED = 6
     # A check found something.
     FOUND = 7
-    # By Ctrl-C; 128 and the signal's number, as shells say it.
+    # By Ctrl-C: 128 plus the signal's number, as in shells.
     INTERRUPTED = 130
 
 
 class CommandError(Exception):
-    """A sentence for the person at the terminal, and what to do about it."""
+    """An error with a message for the terminal, and its exit code."""
 
     def __init__(self, code: Exit, text: str) -> None:
         super().__init__(text)
@@ -51,7 +51,7 @@ _CODES: Final = (
     (errors.InvalidValue, Exit.USAGE),
     (errors.Rejected, Exit.REFUSED),
     (errors.Untrusted, Exit.REFUSED),
-    # What was asked too often is refused: nothing that it needs is down.
+    # A request that came too often is refused: no dependency is down.
     (errors.TooManyDeclines, Exit.REFUSED),
     (errors.RateLimited, Exit.REFUSED),
     (errors.Unavailable, Exit.DEPENDENCY_DOWN),
@@ -69,9 +69,9 @@ def exit_of(error: BaseException) -> int:
         case click.ClickException():
             error.show()
             return Exit.USAGE
-        # The second is what click makes of the first.
+        # Click turns the first into the second.
         case KeyboardInterrupt() | click.Abort(__context__=KeyboardInterrupt()):
-            return _say(Exit.INTERRUPTED, "interrupted: it did not come to its end")
+            return _say(Exit.INTERRUPTED, "interrupted: the command did not complete")
         case click.Abort():
             return _say(Exit.REFUSED, "not confirmed: nothing was done")
         case CommandError(code=code):
@@ -85,7 +85,7 @@ def _of_ours(error: BaseException) -> int:
         if isinstance(error, kind):
             return _say(code, str(error))
     structlog.get_logger().error("bug", exc_info=error)
-    return _say(Exit.BUG, f"a bug: {type(error).__name__}; the line above says where")
+    return _say(Exit.BUG, f"a bug: {type(error).__name__}; see the log line above")
 
 
 def _say(code: Exit, text: str) -> int:

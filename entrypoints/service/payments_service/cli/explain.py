@@ -1,4 +1,4 @@
-"""Why a user has paid or not: the verdict, its cause, the facts, what can be done."""
+"""Why a user has paid or not: the verdict, its cause, the facts, possible actions."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from payments_service.presentation.explanation import (
 from payments_service.presentation.moments import moment_text
 
 _INDENT = "  "
-# As wide as a moment in whole seconds.
+# As wide as a time in whole seconds.
 _NO_MOMENT = "-".ljust(len("2026-01-01T00:00:00Z"))
 
 
@@ -28,15 +28,15 @@ _NO_MOMENT = "-".ljust(len("2026-01-01T00:00:00Z"))
     "--at",
     type=filters.MOMENT,
     metavar="WHEN",
-    help="What was known at this moment (ISO 8601, UTC); of a day, as it began.",
+    help="What was known at this time (ISO 8601, UTC); a day means its beginning.",
 )
 @filters.JSON
 def explain(*, user: str, at: datetime | None, as_json: bool) -> None:
     """Explain why a user has paid or not.
 
-    The verdict and its first cause, the facts that led there with their ids, what
-    happens next by itself, and what a person can do. With --at it is what was logged
-    by then; nothing was before the user's first row of the log.
+    It prints the verdict and its first cause, the facts with their ids, what happens
+    next without any action, and what a person can do. With --at it prints what was
+    logged until then; there is nothing before the first log row of the user.
     """
 
     async def work() -> ExplanationOut:
@@ -56,7 +56,7 @@ def explain(*, user: str, at: datetime | None, as_json: bool) -> None:
 
 
 def _lines(found: ExplanationOut) -> Iterator[str]:
-    """Return the explanation as text; colour goes where stdout is no terminal."""
+    """Return the explanation as text; `click.echo` drops colour off a terminal."""
     status = click.style(
         found.payment_status, fg="green" if found.entitled else "red", bold=True
     )
@@ -96,16 +96,16 @@ def _lines(found: ExplanationOut) -> Iterator[str]:
 def _until(found: ExplanationOut) -> str:
     until = found.entitled_until
     if until is None:
-        return "and none by any date"
+        return "with no date"
     return f"{'until' if found.entitled else 'since'} {_moment(until)}"
 
 
 def _recorded(row: RecordedOut) -> Iterator[str]:
     yield f"recorded: {_moment(row.at)}, version {row.version} of the account"
     yield f"changed by: {row.changed_by}"
-    yield f"told by: {' '.join(row.sources) or '-'}"
-    yield f"the status rests on: {row.status_by or '-'}"
-    yield f"the date rests on: {row.date_by or '-'}"
+    yield f"reported by: {' '.join(row.sources) or '-'}"
+    yield f"the status is based on: {row.status_by or '-'}"
+    yield f"the date is based on: {row.date_by or '-'}"
 
 
 def _told(fact: FactOut) -> str:

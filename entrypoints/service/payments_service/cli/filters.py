@@ -1,4 +1,4 @@
-"""Which events, jobs or changes by hand: the same options of lists and of batches."""
+"""Options that lists and batches of events, jobs and changes by hand share."""
 
 import math
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from payments_adapters.stripe import FOLLOWED, UNKNOWN_TYPE, why_ignored
 from payments_core.by_hand import REASON_LENGTH_MAX
 from payments_core.errors import InvalidValue
 
-# What Stripe calls a type; a later release may know more of them.
+# The limit of a type's name; a later release may know more types.
 _TYPE_LENGTH_MAX: Final = 255
 
 
 class _Moment(click.ParamType[datetime]):
-    """A day or a moment, as ISO 8601; without an offset in UTC."""
+    """A day or a time, in ISO 8601; without an offset it is UTC."""
 
     name = "when"
 
@@ -36,7 +36,9 @@ class _Moment(click.ParamType[datetime]):
             )
         except (ValueError, OverflowError):
             self.fail(
-                "no day and no moment: 2026-11-27, or 2026-11-27T08:30:00Z", param, ctx
+                "not a day or a time such as 2026-11-27 or 2026-11-27T08:30:00Z",
+                param,
+                ctx,
             )
 
 
@@ -49,15 +51,15 @@ class _EventType(click.ParamType[str]):
     ) -> str:
         text = str(value)
         if not (0 < len(text) <= _TYPE_LENGTH_MAX and text.isprintable()):
-            self.fail("no type of an event: charge.succeeded, say", param, ctx)
+            self.fail("not an event type such as charge.succeeded", param, ctx)
         if text not in FOLLOWED and why_ignored(text) == UNKNOWN_TYPE:
-            # A later release may have kept it.
+            # Events of this type may have been stored by a later release.
             click.echo(f"--type {text}: not a type that this release knows", err=True)
         return text
 
 
 class _Seconds(click.FloatRange):
-    """Seconds of a range, to which NaN belongs as little as to any."""
+    """A number of seconds in a range; NaN is refused."""
 
     @override
     def convert(
@@ -65,7 +67,7 @@ class _Seconds(click.FloatRange):
     ) -> float:
         seconds: float = super().convert(value, param, ctx)
         if math.isnan(seconds):
-            self.fail("no number", param, ctx)
+            self.fail("not a number", param, ctx)
         return seconds
 
 
@@ -76,61 +78,63 @@ JSON: Final = click.option("--json", "as_json", is_flag=True, help="JSON on stdo
 TYPE: Final = click.option(
     "--type", "type_", type=_EventType(), help="Only those of this type."
 )
-DRY_RUN: Final = click.option("--dry-run", is_flag=True, help="Say what would be done.")
+DRY_RUN: Final = click.option(
+    "--dry-run", is_flag=True, help="Print what would be done."
+)
 REASON_MAYBE: Final = click.option(
-    "--reason", help=f"Why: 1 to {REASON_LENGTH_MAX} characters, kept for good."
+    "--reason", help=f"Why: 1 to {REASON_LENGTH_MAX} characters, stored permanently."
 )
 REASON: Final = click.option(
     "--reason",
     required=True,
-    help=f"Why: 1 to {REASON_LENGTH_MAX} characters, kept for good.",
+    help=f"Why: 1 to {REASON_LENGTH_MAX} characters, stored permanently.",
 )
 BATCH_LIMIT: Final = click.option(
-    "--limit", type=click.IntRange(1), help="How many at most; all by default."
+    "--limit", type=click.IntRange(1), help="The maximum number; all by default."
 )
-# All of these states, by one word.
+# Stands for all open states.
 OPEN: Final = "open"
-CURSOR: Final = click.option("--cursor", help="Where the last page ended.")
+CURSOR: Final = click.option("--cursor", help="The cursor of the previous page.")
 
 
 def limit(most: int) -> Option:
-    """Return the option that says how many a list has at most."""
+    """Return the option for the maximum number of items in a list."""
     return click.option(
         "--limit",
         default=100,
         show_default=True,
         type=click.IntRange(1, most),
-        help="How many at most.",
+        help="The maximum number of items.",
     )
 
 
 def since(what: str) -> Option:
-    """Return the option that says since when; `what` happened then."""
+    """Return the option `--since`; `what` is the verb that the time is about."""
     return click.option(
         "--since",
         type=MOMENT,
         metavar="WHEN",
-        help=f"Only what was {what} since this day or moment (ISO 8601, UTC).",
+        help=f"Only what was {what} since this day or time (ISO 8601, UTC).",
     )
 
 
 def not_in_the_future(moment: datetime | None, now: datetime) -> None:
-    """Refuse a `--since` that is still to come.
+    """Refuse a `--since` in the future.
 
     Raises:
-        InvalidValue: it is.
+        InvalidValue: the time is in the future.
     """
     if moment is not None and moment > now:
         raise InvalidValue("since", "in the future")
 
 
 def one_or_many(id_: str | None, *filters: object, names: str) -> None:
-    """Refuse both an id and a filter, and neither.
+    """Require either an id or a filter.
 
     Raises:
-        click.UsageError: it is one of the two.
+        click.UsageError: both are given, or neither.
     """
     filtered = any(it not in {None, False} for it in filters)
     if (id_ is not None) is filtered:
-        said = "not both" if filtered else "one of them"
+        said = "not both" if filtered else "neither is given"
         raise click.UsageError(f"give an id, or a filter ({names}): {said}")

@@ -1,4 +1,4 @@
-"""What became of the rows of an import: told, counted, and some of them listed."""
+"""The results of an import's rows: progress, counts, and a list of refused rows."""
 
 import json
 import time
@@ -15,32 +15,32 @@ from payments_service.cli.customer_file import FileRow
 from payments_service.cli.progress import SAID_EVERY_S
 from payments_service.cli.table import show_table
 
-# More rows than this are counted, and not listed.
+# Rows beyond this number are counted, but not listed.
 LISTED_MAX: Final = 10_000
 _COLUMNS: Final = ("line", "user_id", "customer_id", "state", "field", "reason")
 _EMPTY: Final = {
-    "user_id": "it cannot be read",
-    "customer_id": "it cannot be read",
-    "field": "it is about the whole row",
+    "user_id": "cannot be read",
+    "customer_id": "cannot be read",
+    "field": "the whole row",
 }
 
 
 @attrs.define
 class ImportReport(ImportListener):
-    """What became of the rows so far, and how far the batch is that is under way."""
+    """The results of the rows so far, and the progress of the present batch."""
 
     dry_run: bool
     counts: Counter[RowState] = attrs.field(factory=Counter)
-    # They say what a line before says, and were left alone.
+    # Rows that repeat an earlier line; they are skipped.
     repeated: int = 0
     warned: int = 0
     items: list[dict[str, object]] = attrs.field(factory=list)
     unlisted: int = 0
-    # Where to go on: all before it are done.
+    # The line to continue with: all lines before it are done.
     next_line: int = 1
     begun: bool = False
     complete: bool = False
-    # How much of the file is done, if that is known.
+    # How much of the file is done, from 0 to 1, if known.
     share: float | None = None
     _batch: int = 0
     _within: str = ""
@@ -113,7 +113,7 @@ class ImportReport(ImportListener):
         self.step()
 
     def step(self, *, last: bool = False) -> None:
-        """Say how far it is, unless that was said a moment ago."""
+        """Print the progress, at most once every SAID_EVERY_S seconds."""
         now = time.monotonic()
         if not last and now - self._said < SAID_EVERY_S:
             return

@@ -1,4 +1,4 @@
-"""The worker's jobs: list what is open, show one, ask for one again."""
+"""The worker's jobs: list open ones, show one, retry one or many."""
 
 import json
 from datetime import datetime
@@ -15,7 +15,7 @@ from payments_service.presentation.arguments import decode_job_cursor, encode_cu
 from payments_service.presentation.moments import moment_text
 
 _COLUMNS = ("id", "state", "due_at", "attempts", "user_id", "reason")
-_EMPTY = {"user_id": "of no account, or not known"}
+_EMPTY = {"user_id": "no account, or not known"}
 _ID_HELP = "The job's id, as `jobs list` shows it."
 _ID = click.argument("id_", metavar="ID", help=_ID_HELP)
 _OPTIONS = "--failing, --kind, --since"
@@ -29,10 +29,10 @@ _SINCE = filters.since("due")
 
 @click.group()
 def jobs() -> None:
-    """List the worker's jobs, show one, ask for one again.
+    """List the worker's jobs, show one, retry one or many.
 
     A job that failed twelve times is `failing`: it is tried once a day, and at once
-    when something asks for it again.
+    when something requests it again.
     """
 
 
@@ -52,9 +52,9 @@ def list_jobs(  # each an option, by name
     cursor: str | None,
     as_json: bool,
 ) -> None:
-    """List the jobs that are open, the first due first.
+    """List the jobs that are open, in the order in which they are due.
 
-    DUE_AT and --since are real time, also beside a sandbox whose clock was advanced.
+    DUE_AT and --since are real time, also if the clock of a sandbox was advanced.
     """
     place = decode_job_cursor(cursor)
 
@@ -85,7 +85,7 @@ def list_jobs(  # each an option, by name
 @_ID
 @_JSON
 def show(*, id_: str, as_json: bool) -> None:
-    """Show a job, also one that is done."""
+    """Show a job, open or done."""
 
     async def work() -> Job:
         async with environment.opened() as container:
@@ -115,10 +115,10 @@ def retry(  # each an option, by name
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Ask for a job again, or for all open ones that are such.
+    """Retry a job, or all open jobs that match the filters.
 
-    It is due at once, with its quick attempts. One that is done is done again; one that
-    a worker has at the moment, once more after that.
+    The job is due at once, with its quick attempts. A job that is done runs again; a
+    job that a worker runs now runs once more after that.
     """
     filters.one_or_many(id_, failing, kind, since, names=_OPTIONS)
     if id_ is not None:

@@ -1,4 +1,4 @@
-"""What the commands say of a link by hand: of a payment, and of a subscription."""
+"""What the commands print about a link by hand, of a payment or a subscription."""
 
 import json
 from typing import Final
@@ -15,7 +15,7 @@ _COLUMNS: Final = ("at", "action", "user_id", "by", "reason")
 
 
 def show_link(link: msgspec.Struct, *, as_json: bool) -> None:
-    """Show whose a thing is, and under it what was `decided` of that by hand."""
+    """Show who owns a thing, and below it what was `decided` about that by hand."""
     shown = msgspec.to_builtins(link)
     if as_json:
         click.echo(json.dumps(shown))
@@ -27,11 +27,11 @@ def show_link(link: msgspec.Struct, *, as_json: bool) -> None:
 
 
 def plan_of(id_: str, user: UserId | None, kept: PaymentRecord | Subscription) -> str:
-    """Say what would be done of a thing that is kept, to an owner or to none."""
+    """Say what linking or unlinking a stored thing would do."""
     if user is not None:
         return f"{id_} would be linked to {user}"
     if kept.unlinked_by_hand:
-        return f"{id_} is unlinked by hand already"
+        return f"{id_} is already unlinked by hand"
     if kept.user_id is None:
-        return f"{id_} would belong to nobody, also if its user registers"
-    return f"{id_} would be taken from {kept.user_id}"
+        return f"{id_} would stay unlinked, also if its user registers"
+    return f"{id_} would be unlinked from {kept.user_id}"

@@ -1,4 +1,4 @@
-"""Payments: show whose one is, link it to a user by hand, unlink it."""
+"""Payments: show the owner of one, link it to a user by hand, unlink it."""
 
 import click
 
@@ -12,13 +12,13 @@ from payments_service.container import Container
 from payments_service.presentation.schemas import PaymentLinkOut
 
 _PAYMENT = click.argument(
-    "id_", metavar="PAYMENT", help="The payment's id: its charge's (ch_…)."
+    "id_", metavar="PAYMENT", help="The payment's id: the id of its charge (ch_…)."
 )
 
 
 @click.group()
 def payment() -> None:
-    """Payments: show whose one is, link it to a user by hand, unlink it."""
+    """Payments: show the owner of one, link it to a user by hand, unlink it."""
 
 
 def _id(text: str) -> PaymentId:
@@ -29,7 +29,7 @@ def _id(text: str) -> PaymentId:
 @_PAYMENT
 @filters.JSON
 def show(*, id_: str, as_json: bool) -> None:
-    """Show whose a payment is, and what was decided of that by hand."""
+    """Show the owner of a payment, and all decisions by hand about it."""
 
     async def work() -> PaymentLinkOut:
         async with environment.opened() as container:
@@ -45,14 +45,15 @@ async def _read(container: Container, id_: PaymentId) -> PaymentLinkOut:
 
 @payment.command()
 @_PAYMENT
-@click.option("--user", required=True, help="The user whose it is: id or e-mail.")
+@click.option("--user", required=True, help="The owner of the payment: id or e-mail.")
 @filters.REASON
 @filters.DRY_RUN
 @filters.JSON
 def link(*, id_: str, user: str, reason: str, dry_run: bool, as_json: bool) -> None:
-    """Link a payment to a user: nothing else decides whose it is any more.
+    """Link a payment to a user.
 
-    One that was never kept, as its events are in conflict, is asked of Stripe.
+    From then on nothing else changes its owner. A payment that was never stored,
+    because its events conflict, is fetched from Stripe.
     """
     environment.run(_decide(id_, user, reason, dry_run, as_json))
 
@@ -63,10 +64,10 @@ def link(*, id_: str, user: str, reason: str, dry_run: bool, as_json: bool) -> N
 @filters.DRY_RUN
 @filters.JSON
 def unlink(*, id_: str, reason: str, dry_run: bool, as_json: bool) -> None:
-    """Take a payment from its user, if it has one: it belongs to nobody.
+    """Unlink a payment from its user, if it has one.
 
-    It stays unlinked until it is linked by hand. It may be one that Stripe has not:
-    `payments reconcile` tells of it no more.
+    It stays unlinked until it is linked by hand. This works also for a payment that
+    Stripe does not have: `payments reconcile` then no longer reports it.
     """
     environment.run(_decide(id_, None, reason, dry_run, as_json))
 
@@ -98,5 +99,5 @@ async def _plan(container: Container, id_: PaymentId, user: UserId | None) -> st
     check = container[LinkPayment].check
     link = await check(id_, user, caller=environment.operator())
     if link is None:
-        return f"{id_} would be asked of Stripe, and linked to {user}"
+        return f"{id_} would be fetched from Stripe, and linked to {user}"
     return plan_of(id_, user, link.record)

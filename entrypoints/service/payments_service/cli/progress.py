@@ -1,4 +1,4 @@
-"""What a long command says while it works, and where it breaks off, on stderr."""
+"""What a long command prints on stderr while it works, and if it is interrupted."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,21 +6,18 @@ from typing import Final
 
 import click
 
-# No more often than this.
+# The minimum time between two lines of progress.
 SAID_EVERY_S: Final = 2.0
 
 
 def say_wait(error: Exception, wait_s: float) -> None:
-    """Say why nothing goes on for a moment."""
-    click.echo(f"{error}; again in {wait_s:.0f} s", err=True)
+    """Print why the command waits."""
+    click.echo(f"{error}; retrying in {wait_s:.0f} s", err=True)
 
 
 @contextmanager
 def told_if_cut_off(tell: Callable[[], None]) -> Iterator[None]:
-    """Tell what was done until then, where the block ends with an error or by Ctrl-C.
-
-    It ends with the same one.
-    """
+    """Call `tell` if the block ends with an error or by Ctrl-C, and raise it again."""
     try:
         yield
     except BaseException:

@@ -1,4 +1,4 @@
-"""Delete what was kept long enough, or say what would be deleted."""
+"""Delete what is past its retention, or print what would be deleted."""
 
 import json
 from collections.abc import Mapping
@@ -16,15 +16,14 @@ _COLUMNS: Final = ("kind", "count")
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Say what would be deleted.")
+@click.option("--dry-run", is_flag=True, help="Print what would be deleted.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 def purge(*, dry_run: bool, as_json: bool) -> None:
-    """Delete what was kept long enough: the worker does it, once an hour.
+    """Delete what is past its retention, as the worker does once an hour.
 
-    For how long is said by PAYMENTS_KEEP_…_DAYS (docs/retention.md). Small statements
-    that wait for nobody: what is in use at this moment is left to the next time. A dry
-    run counts up to 100,000 of a kind, and no further. `body_days` are days, all others
-    rows.
+    PAYMENTS_KEEP_…_DAYS set the retention (docs/retention.md). It uses small statements
+    that do not wait for locks: rows in use now are left for the next run. A dry run
+    counts at most 100,000 of each kind. `body_days` counts days, all other kinds rows.
     """
     found = dict[PurgeKind, int | None]()
 
@@ -41,7 +40,7 @@ def purge(*, dry_run: bool, as_json: bool) -> None:
     try:
         environment.run(work())
     finally:
-        # Also by Ctrl-C, or without a database: what is deleted already is told.
+        # After Ctrl-C or a database error too: report what was already deleted.
         if found:
             _tell(found, as_json=as_json)
 
@@ -59,4 +58,4 @@ def _tell(found: Mapping[PurgeKind, int | None], *, as_json: bool) -> None:
         click.echo(json.dumps({"items": items}))
         return
     rows = [{"kind": kind.value, "count": count} for kind, count in found.items()]
-    show_table(_COLUMNS, rows, nothing="", empty={"count": "kept for good"})
+    show_table(_COLUMNS, rows, nothing="", empty={"count": "stored permanently"})

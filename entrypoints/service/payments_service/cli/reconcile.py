@@ -1,4 +1,4 @@
-"""Compare what is kept with what Stripe has: report, and repair on request."""
+"""Compare what is stored with what Stripe has: report, and repair on request."""
 
 import json
 import shlex
@@ -25,15 +25,15 @@ from payments_service.clocks import utc_now
 from payments_service.presentation.arguments import user_named
 from payments_service.presentation.moments import moment_text
 
-# More findings than this are counted, and not listed.
+# Findings beyond this number are counted, but not listed.
 LISTED_MAX: Final = 10_000
-# Stripe began in 2010; what is before 1970 is no time of its.
+# Stripe was founded in 2010, and does not accept times before 1970.
 _FIRST: Final = datetime(1970, 1, 2, tzinfo=UTC)
 _COLUMNS: Final = ("kind", "subject", "user_id", "ours", "stripe", "cause", "repaired")
 _EMPTY: Final = {
-    "user_id": "of no user, or not known",
-    "ours": "not here",
-    "stripe": "not there",
+    "user_id": "no user, or not known",
+    "ours": "not stored here",
+    "stripe": "not at Stripe",
 }
 
 
@@ -48,9 +48,9 @@ class Report:
     began: float = attrs.field(factory=time.monotonic)
     begun: bool = False
     complete: bool = False
-    # None: all of one user.
+    # None means all of one user.
     range_: SweepRange | None = None
-    # The command that repairs what it compared.
+    # The command that repairs what was compared.
     repairing: str = ""
     _said: float = 0.0
 
@@ -83,7 +83,7 @@ class Report:
         )
         click.echo(
             f"{list_.value}: {self.read[list_]} read, {so_far}, "
-            f"{rate:.0f} a second; {self.found} differ so far, of all lists",
+            f"{rate:.0f} a second; {self.found} differ so far, in all lists",
             err=True,
         )
 
@@ -125,16 +125,16 @@ def facts_of(finding: Finding) -> dict[str, object]:
     "--since",
     type=MOMENT,
     metavar="WHEN",
-    help="Payments, invoices and refunds that were made since this day or moment (ISO "
-    f"8601, UTC); {COMPARED_FOR.days} days by default. Of the rest always all.",
+    help="Payments, invoices and refunds that were created since this day or time (ISO "
+    f"8601, UTC); {COMPARED_FOR.days} days by default. All else is always compared.",
 )
 @click.option(
     "--apply",
     "repairs",
     is_flag=True,
-    # What is said once for all commands must not change anything.
+    # A variable that is set once for all commands must not change anything.
     allow_from_autoenv=False,
-    help="Repair what differs. No variable says so.",
+    help="Repair what differs. Cannot be set by an environment variable.",
 )
 @click.option(
     "--settle",
@@ -143,8 +143,8 @@ def facts_of(finding: Finding) -> dict[str, object]:
     default=SETTLE_S,
     show_default=True,
     metavar="SECONDS",
-    help="After how long what differs is compared again, before it is told: its event "
-    "may be on its way.",
+    help="How long to wait before differences are compared again and reported, because "
+    "their events may be on the way.",
 )
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 def reconcile(
@@ -155,11 +155,11 @@ def reconcile(
     settle_s: float,
     as_json: bool,
 ) -> None:
-    """Compare what is kept here with what Stripe has, in both directions.
+    """Compare what is stored here with what Stripe has, in both directions.
 
-    Nothing is repaired without --apply. How much differs is kept for `payments doctor`,
-    if all was compared. Exit code 7: something differs still. What the kinds and the
-    causes mean: docs/reconciliation.md.
+    Nothing is repaired without --apply. If everything was compared, the number of
+    differences is stored for `payments doctor`. Exit code 7: something still differs.
+    docs/reconciliation.md explains the kinds and the causes.
     """
     report = Report(repairing=_repairing(user, since))
 
@@ -188,7 +188,7 @@ def reconcile(
             report.counts.since, report.begun = range_.since, True
             await _compare_all(sweep, range_, report, repairs=repairs)
             if since is None or range_.until - since >= COMPARED_FOR:
-                # A run that compares less does not say what is left of the last one.
+                # A run that compares less cannot replace the last full result.
                 await note_reconciliation(
                     container.checkpoints,
                     report.counts,
@@ -197,15 +197,15 @@ def reconcile(
                 )
 
     if user is not None and since is not None:
-        raise click.UsageError("of one user all is compared: --since has no meaning")
+        raise click.UsageError("--since: not with --user, which compares everything")
     try:
         environment.run(work())
     except BaseException:
-        # Also by Ctrl-C: what was found, and repaired, until then is told first.
+        # After Ctrl-C too: report first what was found and repaired until then.
         if report.found:
             _tell(report, repairs=repairs, as_json=as_json)
         if report.begun and not report.complete:
-            click.echo("stopped before its end: not all was compared", err=True)
+            click.echo("stopped before the end: not all was compared", err=True)
         raise
     _tell(report, repairs=repairs, as_json=as_json)
     if report.left:
@@ -230,8 +230,8 @@ async def _compare_all(
 
 def _say_settle(count: int, wait_s: float) -> None:
     click.echo(
-        f"comparing again in {wait_s:.0f} s: {count} may differ, or an event is on its "
-        "way",
+        f"comparing again in {wait_s:.0f} s: {count} may differ, or their events are "
+        "on the way",
         err=True,
     )
 
@@ -247,9 +247,9 @@ def _show(report: Report, *, repairs: bool) -> None:
     rows = [facts_of(it) for it in report.findings]
     if report.complete and report.range_ is not None:
         click.echo(
-            f"compared what was made from {_whole(report.range_.since)} to "
-            f"{_whole(report.range_.until)}, and of customers, subscriptions and "
-            "disputes all until then; what is younger may be on its way",
+            f"compared what was created from {_whole(report.range_.since)} to "
+            f"{_whole(report.range_.until)}, and all customers, subscriptions and "
+            "disputes until then; events of newer objects may be on the way",
             err=True,
         )
     show_table(_COLUMNS, rows, nothing="nothing differs", empty=_EMPTY)
@@ -261,6 +261,6 @@ def _show(report: Report, *, repairs: bool) -> None:
         )
     for_a_person = report.counts.left_for_a_person_count
     if for_a_person:
-        click.echo(f"{for_a_person} of them a person has to look at", err=True)
+        click.echo(f"{for_a_person} of them must be checked by a person", err=True)
     if report.left > for_a_person and not repairs:
-        click.echo(f"repair them: {report.repairing}", err=True)
+        click.echo(f"to repair: {report.repairing}", err=True)

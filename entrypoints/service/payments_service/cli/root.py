@@ -1,4 +1,4 @@
-"""The commands. Each module is imported when its command is asked for."""
+"""The commands. Each module is imported when its command is used."""
 
 import signal
 from importlib import import_module
@@ -13,7 +13,7 @@ from payments_service.cli.exit_codes import CommandError, Exit
 from payments_service.cli.steps import Steps
 from payments_service.cli.texts import check_texts
 
-# What only the extra `dev` brings, and the image leaves out.
+# Commands of the extra `dev`, which the image does not contain.
 _DEV: Final = {
     "dev": "payments_service.dev.command",
     "sandbox": "payments_service.dev.sandbox",
@@ -23,31 +23,31 @@ _COMMANDS: Final = {
     "access": "What a user has access to, by product and feature.",
     "account": "Accounts: who has paid, with what card, for which subscriptions.",
     "audit": "What was done by hand: by whom, when, why.",
-    "config": "What the environment says, and whether it can be used.",
+    "config": "The settings of the environment, and whether they are valid.",
     "db": "The database's schema.",
     "deliveries": "Deliveries of changes to other services: list, show, replay.",
-    "dev": "Everything on this machine, in one command.",
+    "dev": "The service, Postgres and a fake Stripe on this machine.",
     "doctor": "What is wrong with this deployment, and what to do about it.",
     "explain": "Why a user has paid or not.",
     "jobs": "The worker's jobs: list, show, retry.",
-    "payment": "Payments: whose one is, by hand.",
-    "purge": "Delete what was kept long enough.",
-    "reconcile": "Compare what is kept with what Stripe has, and repair it.",
+    "payment": "Payments: show the owner; link or unlink one by hand.",
+    "purge": "Delete what is past its retention.",
+    "reconcile": "Compare what is stored with what Stripe has, and repair it.",
     "sandbox": "The fake Stripe: serve, trigger, advance, chaos.",
     "serve": "The HTTP service.",
-    "stripe": "Connect Stripe: its endpoint and its secret.",
+    "stripe": "Connect Stripe: the endpoint and its secret.",
     "subscription": "Subscriptions: list, start, change, cancel; link by hand.",
     "token": "Bearer tokens: issue for development, invalidate, list.",
     "worker": "The background work: sync, resume, link.",
-    "webhook": "Webhook events: send one; list, show and replay what was kept.",
+    "webhook": "Webhook events: send one; list, show and replay stored ones.",
 }
 _HELP: Final = frozenset({"-h", "--help"})
-# What they run is beside the commands and above HTTP, which no other command knows.
+# Their modules are in another package, because no other command may import HTTP.
 _PROCESSES: Final = {
     "serve": "payments_service.processes.serve",
     "worker": "payments_service.processes.worker",
 }
-# They go on until one of these signals ends them.
+# Commands that run until one of these signals arrives.
 _ENDLESS: Final = {
     "dev": (*SIGNALS, signal.SIGHUP),
     "serve": SIGNALS,
@@ -75,7 +75,7 @@ class _Lazy(click.Group):
                 return _not_installed(cmd_name)
             raise
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-            # All is imported: from now on Ctrl-C lets a command close what it opened.
+            # Imports are done: from here Ctrl-C lets a command close what it opened.
             signal.signal(signal.SIGINT, signal.default_int_handler)
         if not isinstance(command, click.Command):
             return None
@@ -90,7 +90,7 @@ class _Lazy(click.Group):
             # Before the import, which takes a second.
             ctx.obj = ctx.with_resource(Ending.listening(_ENDLESS[args[0]]))
         if args[0] == "dev" and not _HELP & set(args) and _is_dev_installed():
-            # The first time, when Python compiles it all, importing takes seconds.
+            # The first import takes seconds, because Python compiles all modules.
             Steps(ctx.obj.began).say("loading the program")
         return super().resolve_command(ctx, args)
 
@@ -110,7 +110,7 @@ def _is_dev_installed() -> bool:
 
 
 def _not_installed(name: str) -> click.Command:
-    """Return a command that says how to install what it needs, whatever follows it."""
+    """Return a command that says how to install it, whatever its arguments."""
 
     def say() -> None:
         raise CommandError(
@@ -127,14 +127,14 @@ def _not_installed(name: str) -> click.Command:
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": sorted(_HELP)})
-# No variable: a deployment may well have a PAYMENTS_VERSION that means something else.
+# No variable: a deployment may use PAYMENTS_VERSION for something else.
 @click.version_option(package_name="payments-service", allow_from_autoenv=False)
 def payments() -> None:
     """Who has paid, and why.
 
     Settings come from the environment (`payments config show`); while `payments dev`
-    runs, its folder lends what the environment does not say. Every option is also an
-    environment variable: `--limit` of `webhook list` is PAYMENTS_WEBHOOK_LIST_LIMIT.
+    runs, its folder provides the settings that the environment lacks. Options are also
+    environment variables: `--limit` of `webhook list` is PAYMENTS_WEBHOOK_LIST_LIMIT.
 
     Exit codes: 0 done, 1 bug, 2 usage, 3 not found, 4 configuration, 5 dependency
     down, 6 refused by state or not confirmed, 7 a check found something, 130

@@ -1,9 +1,10 @@
-"""The file that a secret goes into: whole, for its owner alone, over no other one.
+"""The file that a secret is written to: complete, private, and never overwritten.
 
-Rule 1: that it can be written is known before there is a secret to write.
-Rule 2: it is there with all of the secret, or it is not there.
-Rule 3: nothing else is left of it, however the process ends: until it is whole it has
-        no name. Where a file system cannot do that (NFS), it has one beside it.
+Rule 1: the file is known to be writable before there is a secret to write.
+Rule 2: the file exists with the whole secret, or it does not exist.
+Rule 3: no other file is left behind, however the process ends: the file has no name
+        until it is complete. On a file system without that (NFS), it has a temporary
+        name in the same folder.
 """
 
 import contextlib
@@ -18,9 +19,9 @@ import attrs
 
 from payments_service.cli.exit_codes import CommandError, Exit
 
-# More is no file of secrets.
+# A larger file is not a file of secrets.
 BYTES_MAX: Final = 64 * 1024
-# As long as any secret: a full disk is found before there is one.
+# As long as any secret, so that a full disk is found before there is a secret.
 _PLACEHOLDER: Final = b" " * 512
 
 
@@ -29,10 +30,10 @@ class SecretFile:
     path: Path
 
     def secrets(self) -> Sequence[str]:
-        """Return the words in it; none if it is not there.
+        """Return the words in the file; empty if the file does not exist.
 
         Raises:
-            CommandError: it cannot be read.
+            CommandError: the file cannot be read.
         """
         try:
             # Opening a pipe would wait for a process that writes into it.
@@ -47,10 +48,10 @@ class SecretFile:
 
     @contextlib.contextmanager
     def reserved(self) -> Iterator["ReservedFile"]:
-        """Lend a file beside it, which becomes it.
+        """Provide a temporary file in the same folder, which becomes this file.
 
         Raises:
-            CommandError: it is there already, or cannot be written.
+            CommandError: the file exists already, or cannot be written.
         """
         parent = self.path.absolute().parent
         with contextlib.ExitStack() as stack:
@@ -66,12 +67,12 @@ class SecretFile:
                 raise self._refused(error) from error
 
     def _named(self, parent: Path, stack: contextlib.ExitStack) -> tuple[int, str]:
-        """Make a file beside it that can get its name, too."""
-        # Only its owner may read what `mkstemp` makes.
+        """Create a temporary file in the same folder that can be hard-linked."""
+        # `mkstemp` creates files that only the owner can read.
         handle, name = tempfile.mkstemp(prefix=f".{self.path.name[:99]}.", dir=parent)
         stack.callback(Path(name).unlink, missing_ok=True)
         stack.callback(os.close, handle)
-        # Not every file system lets a file have two names.
+        # Not every file system supports hard links.
         second = f"{name}.2"
         os.link(name, second)
         Path(second).unlink()
@@ -84,8 +85,8 @@ class SecretFile:
             return
         raise CommandError(
             Exit.REFUSED,
-            f"--secret-file: {self.path} is there already, and is not written "
-            "over: name another one, or move it away",
+            f"--secret-file: {self.path} exists already, and is not overwritten: "
+            "name another file, or move it away",
         )
 
     def _refused(self, error: Exception) -> CommandError:
@@ -99,12 +100,12 @@ def _require_regular(handle: int) -> None:
 
 
 def _unnamed(folder: Path, stack: contextlib.ExitStack) -> tuple[int, str] | None:
-    """Make a file without a name that its owner alone may read, where that is possible.
+    """Create a file without a name that only its owner can read, if possible.
 
-    Return it, and by what it can be linked.
+    Return its handle, and the path by which it can be linked.
     """
     try:
-        # Not on every system.
+        # Not every system has this.
         handle = os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o600)
     except (AttributeError, OSError):
         return None
@@ -121,7 +122,7 @@ class ReservedFile:
     _folder: int
 
     def fill(self, content: bytes) -> None:
-        """Write all that the file shall have, to the disk.
+        """Write the whole content of the file to the disk.
 
         Raises:
             OSError: the disk failed, or is full.
@@ -133,15 +134,15 @@ class ReservedFile:
             os.fsync(self._handle)
 
     def write(self, secret: str) -> None:
-        """Let the file be there, with the secret in it.
+        """Create the file with the secret in it.
 
         Raises:
-            OSError: it is not there: somebody else made one, or the disk failed.
+            OSError: the file exists meanwhile, or the disk failed.
         """
         os.lseek(self._handle, 0, os.SEEK_SET)
         self.fill(f"{secret}\n".encode())
-        # Not `rename`: it would write over a file that came meanwhile. Without a folder
-        # Python would not follow the link to what has no name.
+        # Not `rename`, which would overwrite a file that was created meanwhile. Without
+        # `dst_dir_fd` Python would not follow the link to the file without a name.
         os.link(
             self._source,
             self._path.name,
@@ -151,6 +152,6 @@ class ReservedFile:
         try:
             os.fsync(self._folder)
         except BaseException:
-            # The caller deletes the endpoint that it made: the secret is of no use.
+            # The caller deletes its new endpoint, so the secret is useless.
             self._path.unlink(missing_ok=True)
             raise

@@ -1,6 +1,6 @@
-"""What `payments dev` is doing: a line a step on stderr, with the seconds so far.
+"""The steps of `payments dev`: one line each on stderr, with the seconds so far.
 
-Here, as the first line is said before `payments_service.dev` is imported.
+It is here because the first line is printed before `payments_service.dev` is imported.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""Connect Stripe to this service: the endpoint, and its secret."""
+"""Connect Stripe to this service: the endpoint and its secret."""
 
 import json
 import re
@@ -26,7 +26,7 @@ _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 class _Span(click.ParamType[timedelta]):
-    """How long: 90m, 24h, 3d."""
+    """A duration: 90m, 24h, 3d."""
 
     name = "span"
 
@@ -41,7 +41,7 @@ class _Span(click.ParamType[timedelta]):
             return value
         found = re.fullmatch(r"([0-9]{1,4})([mhd])", value)
         if found is None:
-            self.fail(f"{value} is not a span such as 90m, 24h or 3d", param, ctx)
+            self.fail(f"{value} is not a duration such as 90m, 24h or 3d", param, ctx)
         return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
@@ -49,12 +49,14 @@ _URL = click.option(
     "--url",
     required=True,
     metavar="URL",
-    help=f"Where the service is reached from outside, without {WEBHOOK_PATH}.",
+    help=f"The public address of the service, without {WEBHOOK_PATH}.",
 )
 _THIN = click.option(
     "--thin", "is_thin", is_flag=True, help="Thin events, by an event destination."
 )
-_DRY_RUN = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+_DRY_RUN = click.option(
+    "--dry-run", is_flag=True, help="Only print what would be done."
+)
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 
 
@@ -63,16 +65,16 @@ def _file_option(*, required: bool) -> Callable[..., Callable[..., object]]:
         "--secret-file",
         required=required,
         type=click.Path(dir_okay=False, path_type=Path),
-        help="Where the new secret goes; never over a file that is there.",
+        help="The file for the new secret; an existing file is never overwritten.",
     )
 
 
 @click.group()
 def stripe() -> None:
-    """Connect Stripe to this service: the endpoint, and its secret.
+    """Connect Stripe to this service: the endpoint and its secret.
 
-    Of the settings, PAYMENTS_ENV and PAYMENTS_STRIPE_API_KEY are needed. The key says
-    whose account it is, and whether in test or live mode.
+    Needs the settings PAYMENTS_ENV and PAYMENTS_STRIPE_API_KEY. The key selects the
+    Stripe account, and test or live mode.
     """
 
 
@@ -85,11 +87,11 @@ def stripe() -> None:
 def setup(
     *, url: str, secret_file: Path, is_thin: bool, dry_run: bool, as_json: bool
 ) -> None:
-    """Make the endpoint at Stripe, or mend the one that is there.
+    """Create the endpoint at Stripe, or update the one that exists.
 
-    A new one's secret is written to the file, which only its owner may read: Stripe
-    tells it at no other time. An endpoint of this URL is found again: its types, its
-    description and whether it is enabled are brought up to date.
+    The secret of a new endpoint is written to the file, which only its owner can read:
+    Stripe shows it only at creation. If an endpoint with this URL exists, its event
+    types and description are updated, and it is enabled.
     """
     file = SecretFile(secret_file)
     _run(
@@ -105,22 +107,29 @@ def setup(
 @stripe.command()
 @_URL
 @_file_option(required=False)
-@click.option("--enable", is_flag=True, help="Every process has both secrets: go on.")
-@click.option("--finish", is_flag=True, help="The overlap is over: disable the old.")
+@click.option(
+    "--enable",
+    is_flag=True,
+    help="Enable the second endpoint, once every process has both secrets.",
+)
+@click.option(
+    "--finish", is_flag=True, help="Disable the old endpoint, after the overlap."
+)
 @click.option(
     "--overlap",
     type=_Span(),
     default="24h",
     show_default=True,
     metavar="SPAN",
-    help="How long both send, before --finish: 90m, 24h, 3d.",
+    help="How long both endpoints send, before --finish: 90m, 24h, 3d.",
 )
 @click.option(
     "--force",
     is_flag=True,
-    # What is said once for all commands must not take a safeguard away.
+    # A variable that is set once for all commands must not remove a safeguard.
     allow_from_autoenv=False,
-    help="Neither wait for the overlap nor look for the secret. No variable says so.",
+    help="Skip the overlap, and the check for the secret. Cannot be set by an "
+    "environment variable.",
 )
 @_THIN
 @_DRY_RUN
@@ -137,15 +146,16 @@ def roll_secret(  # its options
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Roll the secret: a second endpoint, and no delivery refused.
+    """Roll the secret with a second endpoint; no delivery is refused.
 
-    Three runs. The first one makes a second endpoint, which sends nothing yet, and
-    writes its secret to the file. When every process has both secrets, --enable lets it
-    send beside the old one; what comes twice is a duplicate. After the overlap --finish
-    disables the old one. Where it stands is noted at Stripe.
+    It takes three runs. The first run creates a second endpoint, which sends nothing
+    yet, and writes its secret to the file. When every process has both secrets,
+    --enable lets it send in parallel with the old endpoint; events that arrive twice
+    are duplicates. After the overlap --finish disables the old endpoint. The progress
+    is stored at Stripe.
     """
     if enable and finish:
-        raise click.UsageError("--enable and --finish are two runs")
+        raise click.UsageError("--enable and --finish need two separate runs")
     if secret_file is None and not (enable or finish):
         raise click.UsageError("the first run needs --secret-file")
 

@@ -1,10 +1,10 @@
-"""Make or mend the endpoint by which Stripe reaches this service.
+"""Create or update the endpoint by which Stripe reaches this service.
 
-Rule 1: what is to be known later is noted at Stripe (`endpoint_roles`), not here: any
-        run, from anywhere, goes on where another one ended.
-Rule 2: no endpoint is left whose secret nobody has, however a run ends.
-Rule 3: of two runs at once, the one whose endpoint was made first goes on; the other
-        one takes its own back. Nothing is deleted by what was seen before.
+Rule 1: the progress is stored at Stripe (`endpoint_roles`), not here: any run, from any
+        machine, continues where another run ended.
+Rule 2: no endpoint is left whose secret was not saved, however a run ends.
+Rule 3: of two concurrent runs, the one whose endpoint was created first continues; the
+        other deletes its own. An endpoint is fetched again before it is deleted.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -45,36 +45,36 @@ from payments_service.endpoint_roles import (
     stripe_command,
 )
 
-# A run that made one is at it for no longer, or has broken off.
+# After this time the run that created an endpoint has completed or was interrupted.
 AT_IT: Final = timedelta(minutes=2)
 _T = TypeVar("_T")
 
 
 @attrs.define(kw_only=True)
 class EndpointRun:
-    """One run of a command; `did` says what it changed, or would change."""
+    """One run of a command; `did` lists what it changed, or would change."""
 
     admin: StripeAdmin
     url: str
     is_thin: bool
     dry_run: bool
-    # Those that the service's processes are started with, as far as is known here.
+    # The secrets of the service's processes, as far as the settings here have them.
     secrets: Sequence[str]
     say: Callable[[str], None]
     did: list[str] = attrs.field(factory=list)
     next: str = ""
     endpoint_id: str | None = None
-    # None: that is not noted, or not asked.
+    # None means that it is not noted at Stripe, or was not checked.
     secret_in_file: bool | None = None
     _every: Sequence[Endpoint] = ()
     _sees_thin: bool = True
     at: datetime = attrs.field(init=False)
 
     async def set_up(self, file: SecretFile) -> None:
-        """Let one endpoint send what is followed; its new secret goes into the file.
+        """Make one endpoint send the followed types; write a new secret to the file.
 
         Raises:
-            CommandError: it cannot be.
+            CommandError: this is not possible.
         """
         here = await self.look()
         self._refuse_other_kind()
@@ -112,13 +112,13 @@ class EndpointRun:
         return EndpointsHere.of(found.it, self.url, found.at, is_thin=self.is_thin)
 
     def command(self, name: str, *words: str) -> str:
-        """Return a command of `payments stripe` for the same endpoint, to be pasted."""
+        """Return a `payments stripe` command for the same endpoint, ready to paste."""
         return stripe_command(self.url, name, *words, is_thin=self.is_thin)
 
     def _refuse_other_kind(self) -> None:
         if not self._sees_thin:
             self.say(
-                f"whether thin events are sent to {self.url}, too, is not known: that "
+                f"cannot check whether thin events are also sent to {self.url}: that "
                 f'needs "{_RIGHT.resource}": read'
             )
         others = EndpointsHere.of(
@@ -128,8 +128,8 @@ class EndpointRun:
             if it.is_enabled:
                 kind = "thin events" if it.is_thin else "snapshots"
                 raise refused(
-                    f"{it.id} sends {kind} to {self.url} already: delete or disable it "
-                    "first, or every event comes twice"
+                    f"{it.id} already sends {kind} to {self.url}: delete or disable it "
+                    "first, otherwise every event arrives twice"
                 )
 
     def _name_elsewhere(self) -> None:
@@ -139,20 +139,21 @@ class EndpointRun:
                 self.say(
                     f"{it.id} of ours sends to {shown_url(it.url)}: if the service "
                     "moved from there, disable it in Stripe's dashboard once events "
-                    "come to the new address, and delete it a day later"
+                    "arrive at the new address, and delete it a day later"
                 )
 
     async def made(self, here: EndpointsHere, file: SecretFile) -> Endpoint | None:
-        """Return a new endpoint that sends nothing, whose secret is in the file.
+        """Return a new endpoint that sends nothing, with its secret in the file.
 
-        One that another run made is taken, if the file has its secret, else deleted.
+        An endpoint that another run created is used if the file has its secret, and
+        deleted otherwise.
 
         Raises:
-            CommandError: the file cannot be written, or another run is at it.
+            CommandError: the file cannot be written, or another run is in progress.
         """
         for it in here.with_role(Role.MADE):
             if knows_secret(it, file.secrets()):
-                self._note(f"go on with {it.id}, whose secret is in {file.path}")
+                self._note(f"continue with {it.id}, whose secret is in {file.path}")
                 return None if self.dry_run else it
         settled = {it.id for it in here.endpoints if role_of(it) is not Role.MADE}
         what = "an event destination" if self.is_thin else "a webhook endpoint"
@@ -162,7 +163,7 @@ class EndpointRun:
         with file.reserved() as reserved:
             await self._delete_broken_off()
             if rival := _rival(await self.look(), settled, None):
-                raise refused(f"another run made {rival.id} meanwhile: run it again")
+                raise refused(f"another run created {rival.id} meanwhile: run it again")
             if self.dry_run:
                 self.did += [creation, writing]
                 return None
@@ -181,13 +182,13 @@ class EndpointRun:
                 self.admin.change_endpoint(made.endpoint, quiet)
             )
             if rival := _rival(await self.look(), settled, endpoint.id):
-                why = f"another run made {rival.id} at the same time"
+                why = f"another run created {rival.id} at the same time"
                 await self.delete(endpoint, why)
-                raise refused(f"{why}: {endpoint.id} is deleted again")
+                raise refused(f"{why}: {endpoint.id} was deleted again")
             try:
                 reserved.write(made.secret)
             except OSError:
-                await self.delete(endpoint, "nobody has its secret")
+                await self.delete(endpoint, "its secret could not be saved")
                 raise
             self.did.append(writing)
         return endpoint
@@ -196,31 +197,31 @@ class EndpointRun:
         for it in (await self.look()).with_role(Role.MADE):
             if self.at - it.made_at < AT_IT:
                 raise refused(
-                    f"another run is at it: {it.id} was made less than two minutes "
-                    "ago; wait for it, or run this again then"
+                    f"another run is in progress: {it.id} was created less than two "
+                    "minutes ago; wait for it, or run this again then"
                 )
-            await self.delete(it, "a run that broke off made it")
+            await self.delete(it, "an interrupted run created it")
 
     async def _update(self, it: Endpoint, *, is_second: bool) -> None:
         texts, to = list[str](), EndpointChange()
         if it.types != EVENT_TYPES:
             more, less = sorted(EVENT_TYPES - it.types), sorted(it.types - EVENT_TYPES)
             texts += [f"add {', '.join(more)}"] if more else []
-            texts += [f"drop {', '.join(less)}"] if less else []
+            texts += [f"remove {', '.join(less)}"] if less else []
             to = attrs.evolve(to, types=EVENT_TYPES)
         if it.description != DESCRIPTION:
-            texts.append("describe it")
+            texts.append("set its description")
             to = attrs.evolve(to, description=DESCRIPTION)
         if not it.is_enabled:
             texts.append("enable it")
             to = attrs.evolve(to, is_enabled=True)
         if it.marks.role != Role.IN_USE:
-            # Since when is not known, and may not be now: what replaces it is newer.
+            # The time is not known and is not set to now: its replacement is newer.
             marks = attrs.evolve(it.marks, role=Role.IN_USE.value)
             to = attrs.evolve(to, marks=marks)
             texts.append("note its role")
         if is_second and not it.is_enabled:
-            # The overlap begins now.
+            # The overlap starts now.
             marks = marked(it, Role.IN_USE, self.at)
             to = attrs.evolve(to, marks=marks)
         if texts:
@@ -229,11 +230,11 @@ class EndpointRun:
             roll = self.command("roll-secret", "--secret-file", "new-secret")
             self.say(
                 f"{it.id} sends version {it.api_version or 'of the account'}, not "
-                f"{API_VERSION}, and cannot be changed: {roll} makes another one"
+                f"{API_VERSION}, and cannot be changed: {roll} creates another one"
             )
 
     def _look_for_secret(self, in_use: Sequence[Endpoint], file: SecretFile) -> None:
-        """Say whether the file has the secret of one that is in use."""
+        """Report whether the file has the secret of an endpoint in use."""
         secrets = file.secrets()
         known = [knows_secret(it, secrets) for it in in_use]
         it = in_use[known.index(True) if True in known else -1]
@@ -244,14 +245,15 @@ class EndpointRun:
                 self.next = f"{file.path} has the secret of {it.id}"
             case None:
                 self.next = (
-                    f"whether {file.path} has the secret of {it.id} is not noted"
+                    f"cannot check whether {file.path} has the secret of {it.id}: "
+                    "that is not noted at Stripe"
                 )
             case False:
                 roll = self.command("roll-secret", "--secret-file", f"{file.path}.new")
                 self.next = (
-                    f"the secret of {it.id} is not in {file.path}: Stripe tells a "
-                    "secret at the creation only; name the file that has it, or roll "
-                    f"it: {roll}"
+                    f"the secret of {it.id} is not in {file.path}: Stripe shows a "
+                    "secret only at creation; name the file that has it, or roll it: "
+                    f"{roll}"
                 )
 
     async def change(self, it: Endpoint, to: EndpointChange, text: str) -> None:
@@ -264,14 +266,14 @@ class EndpointRun:
         """Delete an endpoint, unless this is a dry run.
 
         Raises:
-            CommandError: it plays another part by now.
+            CommandError: its role has changed meanwhile.
         """
         here = await self.look()
         now = next((one for one in here.endpoints if one.id == it.id), None)
         if now is None:
             return
         if role_of(now) is not role_of(it) or now.is_enabled is not it.is_enabled:
-            raise refused(f"another run is at it: {it.id} is {role_of(now)} by now")
+            raise refused(f"another run is in progress: {it.id} is now {role_of(now)}")
         if not self.dry_run:
             await self.asking(self.admin.delete_endpoint(it))
         self._note(f"delete {it.id}: {why}")
@@ -280,11 +282,10 @@ class EndpointRun:
         self.did.append(text)
 
     async def asking(self, answer: Awaitable[_T], *, level: str = "write") -> _T:
-        """Wait for an answer of Stripe's; say what to do about a refusal.
+        """Wait for Stripe's answer; turn an error into what to do about it.
 
         Raises:
-            CommandError: it refused.
-            GatewayUnavailable: it did not answer.
+            CommandError: Stripe refused, or did not answer.
         """
         try:
             return await answer
@@ -296,25 +297,25 @@ class EndpointRun:
                 ) from error
             raise CommandError(
                 Exit.CONFIGURATION,
-                f'the key may not do this: it needs "{_RIGHT.resource}": {level}',
+                f'the key lacks a permission: it needs "{_RIGHT.resource}": {level}',
             ) from error
         except GatewayRefused as error:
             raise refused(self._reason(error)) from error
         except GatewayUnavailable as error:
             raise CommandError(
-                Exit.DEPENDENCY_DOWN, f"{error}; run it again: it goes on"
+                Exit.DEPENDENCY_DOWN, f"{error}; run it again to continue"
             ) from error
 
     def _reason(self, error: GatewayRefused) -> str:
         if error.field == "url":
             return (
-                f"--url: Stripe does not take {self.url}: it has to be https in live "
-                "mode, and to be reached from the internet"
+                f"--url: Stripe does not accept {self.url}: it must be https in live "
+                "mode, and must be reachable from the internet"
             )
         if len(self._every) >= ENDPOINTS_MAX:
             return (
                 f"the account has {len(self._every)} endpoints, and Stripe allows no "
-                "more: delete one that nobody needs"
+                "more: delete one that is not needed"
             )
         return f"Stripe refuses it: {error}"
 
@@ -322,7 +323,7 @@ class EndpointRun:
 _RIGHT: Final = next(it for it in RIGHTS if it.of_setup)
 SETTING: Final = (
     "put it into PAYMENTS_STRIPE_WEBHOOK_SECRETS of every process, or into the file of "
-    "PAYMENTS_STRIPE_WEBHOOK_SECRETS_FILE (a secret a line), and restart them"
+    "PAYMENTS_STRIPE_WEBHOOK_SECRETS_FILE (one secret per line), and restart them"
 )
 
 
@@ -331,7 +332,7 @@ def refused(text: str) -> CommandError:
 
 
 def _rival(here: EndpointsHere, settled: set[str], own: str | None) -> Endpoint | None:
-    """Return what another run made meanwhile, and is ahead of what we made."""
+    """Return an endpoint that another run created meanwhile, ahead of ours."""
     is_before = True
     for it in here.endpoints:
         if it.id == own:

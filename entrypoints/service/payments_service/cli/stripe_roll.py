@@ -1,6 +1,6 @@
-"""Roll a secret: a second endpoint, both for a while, then the second one alone.
+"""Roll a secret: add a second endpoint, run both for a while, then the second alone.
 
-Rule 1: while a secret is rolled two endpoints send the same events. Events are known by
+Rule 1: during the overlap two endpoints send the same events. Events are identified by
         their ids, so the second copy is a duplicate.
 Rule 2: no delivery is refused: the new endpoint is enabled after every process has its
         secret, and the old one is disabled while every process still has its own.
@@ -15,10 +15,10 @@ from payments_service.endpoint_roles import Role, knows_secret, marked, since_of
 
 
 async def begin_roll(run: EndpointRun, file: SecretFile) -> None:
-    """Make a second endpoint, which waits; its secret goes into the file.
+    """Create a second endpoint, which waits, and write its secret to the file.
 
     Raises:
-        CommandError: there is none to take the place of, or it cannot be.
+        CommandError: there is no endpoint to replace, or this is not possible.
     """
     here = await run.look()
     in_use, waiting = here.with_role(Role.IN_USE), here.with_role(Role.WAITING)
@@ -37,11 +37,11 @@ async def begin_roll(run: EndpointRun, file: SecretFile) -> None:
             return
     for it in waiting:
         _require_abandoned(run, it, file)
-    # Nothing was sent by them yet.
+    # These endpoints have not sent anything yet.
     for it in waiting:
-        await run.delete(it, "waits, and its secret is not here")
+        await run.delete(it, "it waits, and its secret is not here")
     for it in here.with_role(Role.REPLACED):
-        await run.delete(it, "was replaced")
+        await run.delete(it, "it was replaced")
     made = await run.made(here, file)
     if made is None:
         return
@@ -53,23 +53,23 @@ async def begin_roll(run: EndpointRun, file: SecretFile) -> None:
 
 
 async def enable_roll(run: EndpointRun, *, forced: bool) -> None:
-    """Let the second endpoint send beside the first: the overlap begins.
+    """Let the second endpoint send in parallel with the first: the overlap starts.
 
     Raises:
-        CommandError: none waits, or the settings here lack its secret.
+        CommandError: no endpoint waits, or the settings here lack its secret.
     """
     here = await run.look()
     waiting, in_use = here.with_role(Role.WAITING), here.with_role(Role.IN_USE)
     finish = run.command("roll-secret", "--finish")
     if not waiting and len(in_use) > 1:
-        # It was disabled by hand, or never enabled: the overlap begins anew.
+        # It was disabled by hand, or never enabled: the overlap starts again.
         waiting = [it for it in in_use[1:] if not it.is_enabled]
         if not waiting:
             run.endpoint_id, run.next = in_use[-1].id, f"it is enabled: {finish}"
             return
     if not waiting:
         begin = run.command("roll-secret", "--secret-file", "new-secret")
-        raise refused(f"no endpoint waits: {begin} makes one")
+        raise refused(f"no endpoint waits: {begin} creates one")
     new = waiting[-1]
     _require_secret(run, new, forced=forced)
     to = EndpointChange(
@@ -77,7 +77,7 @@ async def enable_roll(run: EndpointRun, *, forced: bool) -> None:
         is_enabled=True,
         marks=marked(new, Role.IN_USE, run.at),
     )
-    await run.change(new, to, "enable it, beside the one that it replaces")
+    await run.change(new, to, "enable it, in parallel with the one that it replaces")
     run.endpoint_id = new.id
     run.next = f"after the overlap: {finish}"
 
@@ -101,8 +101,8 @@ async def finish_roll(run: EndpointRun, overlap: timedelta, *, forced: bool) -> 
     over_at = since + overlap
     if run.at < over_at and not forced:
         raise refused(
-            f"{new.id} sends since {since:%Y-%m-%dT%H:%M:%SZ}: the overlap "
-            f"is over at {over_at:%Y-%m-%dT%H:%M:%SZ} (--force does not wait)"
+            f"{new.id} has been sending since {since:%Y-%m-%dT%H:%M:%SZ}: the overlap "
+            f"ends at {over_at:%Y-%m-%dT%H:%M:%SZ} (--force does not wait)"
         )
     _require_secret(run, new, forced=forced)
     if not new.is_enabled:
@@ -110,25 +110,25 @@ async def finish_roll(run: EndpointRun, overlap: timedelta, *, forced: bool) -> 
         raise refused(f"{new.id} is disabled: {enable} enables it")
     for it in old:
         to = EndpointChange(is_enabled=False, marks=marked(it, Role.REPLACED, run.at))
-        await run.change(it, to, f"disable it: {new.id} takes its place")
+        await run.change(it, to, f"disable it: {new.id} replaces it")
     run.endpoint_id, run.next = new.id, _drop_old()
 
 
 def _require_abandoned(run: EndpointRun, it: Endpoint, file: SecretFile) -> None:
-    """Refuse to take back an endpoint that waits, if its secret may be in use."""
+    """Refuse to delete an endpoint that waits, if its secret may be in use."""
     why = None
     if file.secrets():
         why = (
-            f"{file.path} does not have its secret: name the file that has it, or one "
-            "that is not there"
+            f"{file.path} does not have its secret: name the file that has it, or a "
+            "file that does not exist"
         )
     elif knows_secret(it, run.secrets):
         enable = run.command("roll-secret", "--enable")
         why = f"the settings here have its secret: {enable}"
     elif run.at - it.made_at < AT_IT:
         why = (
-            "it was made less than two minutes ago: name the file that has its secret, "
-            "or run this again then"
+            "it was created less than two minutes ago: name the file that has its "
+            "secret, or run this again then"
         )
     if why is not None:
         raise refused(f"{it.id} waits to be enabled, and {why}")
@@ -139,17 +139,17 @@ def _require_secret(run: EndpointRun, new: Endpoint, *, forced: bool) -> None:
         return
     raise refused(
         f"PAYMENTS_STRIPE_WEBHOOK_SECRETS here lacks the secret of {new.id}: "
-        f"{SETTING}, beside the old one, and run this with the same settings "
-        "(--force does not look)"
+        f"{SETTING}, next to the old one, and run this with the same settings "
+        "(--force skips this check)"
     )
 
 
 def _enable_next(run: EndpointRun, file: SecretFile) -> str:
     enable = run.command("roll-secret", "--enable")
     return (
-        f"{file.path} has the new secret: {SETTING}, beside the old one; then {enable}"
+        f"{file.path} has the new secret: {SETTING}, next to the old one; then {enable}"
     )
 
 
 def _drop_old() -> str:
-    return "take the old secret out of PAYMENTS_STRIPE_WEBHOOK_SECRETS and restart"
+    return "remove the old secret from PAYMENTS_STRIPE_WEBHOOK_SECRETS and restart"

@@ -40,7 +40,7 @@ from payments_service.presentation.schemas import (
 _COLUMNS: Final = (
     *("id", "stripe_id", "status", "product", "price", "quantity", "paid_through"),
 )
-_EMPTY: Final = {"paid_through": "no invoice of it is paid, as far as is known"}
+_EMPTY: Final = {"paid_through": "no paid invoice of it is known"}
 _USER = click.argument("user", help="The user's id or e-mail.")
 _SUBSCRIPTION = click.argument(
     "id_",
@@ -48,18 +48,18 @@ _SUBSCRIPTION = click.argument(
     help="The subscription's id: ours (sub-…), or Stripe's (sub_…).",
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
-_DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done.")
+_DRY_RUN = click.option("--dry-run", is_flag=True, help="Print what would be done.")
 _DESPITE_DECLINES = click.option(
     "--despite-declines",
     is_flag=True,
-    help="Go on although cards of the user were declined too often within an hour.",
+    help="Continue although the user's cards were declined too often within an hour.",
 )
-_KEY = click.option("--key", help="An idempotency key: repeat the command safely.")
+_KEY = click.option("--key", help="An idempotency key, to repeat the command safely.")
 
 
 @click.group()
 def subscription() -> None:
-    """Subscriptions: list a user's, start, change, cancel one; link one by hand."""
+    """Subscriptions: list those of a user; start, change, cancel or link one."""
 
 
 for _command in subscription_links.COMMANDS:
@@ -71,21 +71,21 @@ def _own(key: str | None) -> str | None:
 
 
 async def _done(container: Container, executed: ExecutedOperation) -> Intent:
-    """Return an operation that has ended.
+    """Wait until an operation has ended, and return it.
 
     Raises:
         PaymentsError: it was refused.
-        CommandError: the gateway did not answer; the worker goes on.
+        CommandError: the gateway did not answer; the worker continues.
     """
     intent = executed.intent
     if intent.outcome is None:
-        # It goes on beside us: no other process waits for this one.
+        # It continues in the background of this process: wait for its end.
         await container[ExecuteOperation].drain()
         intent = await container[ReadIntent](intent.id, caller=environment.operator())
     if intent.outcome is None:
         raise CommandError(
             Exit.DEPENDENCY_DOWN,
-            f"Stripe did not answer; the worker goes on with intent {intent.id}",
+            f"Stripe did not answer; the worker continues intent {intent.id}",
         )
     if intent.state is not IntentState.SUCCEEDED and intent.outcome.refusal:
         raise problem_of(intent.outcome.refusal)
@@ -130,9 +130,9 @@ def list_subscriptions(*, user: str, as_json: bool) -> None:
 @subscription.command()
 @_USER
 @click.option("--product", help="The product, at its default price.")
-@click.option("--price", help="Or a price.")
-@click.option("--quantity", default=1, show_default=True, help="How many of it.")
-@click.option("--payment-method", help="A card; the user's default one if none.")
+@click.option("--price", help="A price, instead of --product.")
+@click.option("--quantity", default=1, show_default=True, help="The quantity.")
+@click.option("--payment-method", help="A card; by default the user's default card.")
 @click.option("--trial-days", type=int, help="Free days before the first payment.")
 @_DESPITE_DECLINES
 @_KEY
@@ -177,17 +177,17 @@ def start(
 @_USER
 @_SUBSCRIPTION
 @click.option("--product", help="Another product, at its default price.")
-@click.option("--price", help="Or another price.")
-@click.option("--quantity", type=int, help="How many of it, from now on.")
+@click.option("--price", help="Another price, instead of --product.")
+@click.option("--quantity", type=int, help="The new quantity.")
 @click.option(
     "--cancel-at-period-end/--go-on",
     default=None,
-    help="End it with the period, or no longer.",
+    help="Cancel it at the end of the period, or undo that.",
 )
 @click.option(
     "--proration-date",
     type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]),
-    help="The date that --dry-run printed, at most 600 s ago: it costs what that said.",
+    help="The date that --dry-run printed, at most 600 s ago: the cost is as printed.",
 )
 @_DESPITE_DECLINES
 @_KEY
@@ -203,7 +203,7 @@ def change(
     as_json: bool,
     **fields: Any,
 ) -> None:
-    """Change a subscription; --dry-run says what it would cost."""
+    """Change a subscription; --dry-run prints what it would cost."""
     wanted = Change(**fields)
     if dry_run and wanted.costs:
         _preview(user, id_, wanted, as_json=as_json)
@@ -249,7 +249,7 @@ def _preview(user: str, id_: str, wanted: Change, *, as_json: bool) -> None:
 @subscription.command()
 @_USER
 @_SUBSCRIPTION
-@click.option("--at-period-end", is_flag=True, help="Not now, but with the period.")
+@click.option("--at-period-end", is_flag=True, help="At the end of the period.")
 @_KEY
 @_DRY_RUN
 @_JSON
@@ -262,7 +262,7 @@ def cancel(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Cancel a subscription; what was paid for stays."""
+    """Cancel a subscription; a period that was paid for is kept."""
 
     async def work(container: Container) -> ExecutedOperation | Subscription:
         ended = await container[EndSubscription](
@@ -291,9 +291,9 @@ def _operate(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Run an operation and show what came of it; or check it, and say the words.
+    """Run an operation and show its result; with `dry_run` check it, and print `words`.
 
-    Where nothing is left to do, both give the subscription as it is.
+    If nothing is left to do, both show the subscription as it is.
     """
 
     async def whole() -> Any:  # one of our shapes

@@ -1,4 +1,4 @@
-"""Whose a subscription is, by hand: show it, link it to a user, take it away."""
+"""The owner of a subscription, by hand: show it, link it to a user, unlink it."""
 
 from typing import Final
 
@@ -19,16 +19,17 @@ _SUBSCRIPTION: Final = click.argument(
 
 
 def _id(text: str) -> str:
-    """Read the gateway's id: ours does not lead back to it.
+    """Read the gateway's id: it cannot be derived from ours.
 
     Raises:
-        InvalidValue: it is something else.
+        InvalidValue: the text is not an id of the gateway.
     """
     if text.startswith("sub-"):
         raise InvalidValue(
             "subscription",
-            "our id, not Stripe's (sub_…): `payments subscription list USER` has both; "
-            "`payments audit list --action unlink_subscription` has those of no user",
+            "our id, not Stripe's (sub_…): `payments subscription list USER` lists "
+            "both; `payments audit list --action unlink_subscription` lists those "
+            "without a user",
         )
     return gateway_reference("subscription", text)
 
@@ -37,7 +38,7 @@ def _id(text: str) -> str:
 @_SUBSCRIPTION
 @filters.JSON
 def show(*, id_: str, as_json: bool) -> None:
-    """Show whose a subscription is, and what was decided of that by hand."""
+    """Show the owner of a subscription, and all decisions by hand."""
     gateway_id = _id(id_)
 
     async def work() -> SubscriptionLinkOut:
@@ -51,14 +52,17 @@ def show(*, id_: str, as_json: bool) -> None:
 
 @click.command()
 @_SUBSCRIPTION
-@click.option("--user", required=True, help="The user whose it is: id or e-mail.")
+@click.option(
+    "--user", required=True, help="The owner of the subscription: id or e-mail."
+)
 @filters.REASON
 @filters.DRY_RUN
 @filters.JSON
 def link(*, id_: str, user: str, reason: str, dry_run: bool, as_json: bool) -> None:
-    """Link a subscription to a user: nothing else decides that any more.
+    """Link a subscription to a user.
 
-    One that was never kept, as its events are in conflict, is asked of Stripe.
+    From then on nothing else changes its owner. A subscription that was never stored,
+    because its events conflict, is fetched from Stripe.
     """
     environment.run(_decide(id_, user, reason, dry_run, as_json))
 
@@ -69,10 +73,11 @@ def link(*, id_: str, user: str, reason: str, dry_run: bool, as_json: bool) -> N
 @filters.DRY_RUN
 @filters.JSON
 def unlink(*, id_: str, reason: str, dry_run: bool, as_json: bool) -> None:
-    """Take a subscription from its user, if any: it belongs to nobody.
+    """Unlink a subscription from its user, if it has one.
 
-    What it has paid for goes with it. It stays unlinked until it is linked by hand. It
-    may be one that Stripe has not: `payments reconcile` tells of it no more.
+    The periods that it paid for go with it. It stays unlinked until it is linked by
+    hand. This works also for a subscription that Stripe does not have: `payments
+    reconcile` then no longer reports it.
     """
     environment.run(_decide(id_, None, reason, dry_run, as_json))
 
@@ -106,7 +111,7 @@ async def _plan(container: Container, id_: str, user: UserId | None) -> str:
     check = container[LinkSubscription].check
     link = await check(id_, user, caller=environment.operator())
     if link is None:
-        return f"{id_} would be asked of Stripe, and linked to {user}"
+        return f"{id_} would be fetched from Stripe, and linked to {user}"
     return plan_of(id_, user, link.subscription)
 
 

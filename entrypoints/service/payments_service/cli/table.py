@@ -1,4 +1,4 @@
-"""Lists for people: a line of headers, columns in line, and what a `-` means."""
+"""Lists for people: a header line, aligned columns, and what a `-` means."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,10 +14,10 @@ def show_table(
     nothing: str,
     empty: Mapping[str, str],
 ) -> None:
-    """Print rows under their columns; what is not there is a `-`.
+    """Print rows under their columns; an empty value is a `-`.
 
-    On stderr it says `nothing` where there is no row, and of each column with a `-`
-    what `empty` says of it.
+    Print `nothing` on stderr if there is no row, and for each column with a `-` its
+    text in `empty`.
     """
     cells = [[_cell(row[name]) for name in columns] for row in rows]
     table = [[name.upper() for name in columns], *cells]

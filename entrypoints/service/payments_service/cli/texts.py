@@ -1,4 +1,4 @@
-"""What text a command takes: what UTF-8 and Postgres can hold, whatever it means."""
+"""The text that a command accepts: what UTF-8 and Postgres can store."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from payments_service.presentation.arguments import is_storable
 
 
 class _Text(click.types.StringParamType):
-    """A text; bytes that are no UTF-8 are none."""
+    """A text; bytes that are not UTF-8 are refused."""
 
     @override
     def convert(
@@ -17,7 +17,7 @@ class _Text(click.types.StringParamType):
     ) -> str:
         text: str = super().convert(value, param, ctx)
         if not is_storable(text):
-            self.fail("no text: it has bytes that are not UTF-8, or a NUL", param, ctx)
+            self.fail("not text: it has bytes that are not UTF-8, or a NUL", param, ctx)
         return text
 
 
@@ -25,9 +25,9 @@ _TEXT = _Text()
 
 
 def check_texts(command: click.Command) -> None:
-    """Let a command, and those below it, refuse what is no text.
+    """Make a command and its subcommands refuse what is not text.
 
-    Here for all commands: one that is added would forget it.
+    It is done here for all commands, so that a new command cannot forget it.
     """
     for param in command.params:
         if param.type is click.STRING:

@@ -37,7 +37,7 @@ _NOW: Final = "NOW"
 _COLUMNS: Final = ("issuer", "jti", "user_id", "expires_at", "invalidated_at")
 _EMPTY: Final = {"user_id": "invalidated by its issuer and jti alone"}
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
-_DRY_RUN = click.option("--dry-run", is_flag=True, help="Change nothing.")
+_DRY_RUN = click.option("--dry-run", is_flag=True, help="Print what would be done.")
 
 
 @click.group()
@@ -46,7 +46,7 @@ def token() -> None:
 
 
 def admin_token(folder: DevFolder, lifetime: timedelta) -> str:
-    """Return a token that may do everything with a development service."""
+    """Return a token with administrator rights for a development service."""
     return _issued(folder, UserId("admin"), None, (ADMIN_SCOPE,), lifetime)
 
 
@@ -79,7 +79,7 @@ def _issued(
     "scopes",
     multiple=True,
     type=click.Choice([READ_SCOPE, FEED_SCOPE]),
-    help="Add this scope; may be given again.",
+    help="Add this scope; can be repeated.",
 )
 @click.option(
     "--lifetime",
@@ -127,7 +127,7 @@ class _IssuedBefore(click.ParamType[datetime | str]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime | str:
-        # Now is when it is done: somebody may be asked first.
+        # NOW is resolved at execution, because a confirmation may come first.
         if isinstance(value, str) and value.upper() == _NOW:
             return _NOW
         return filters.MOMENT.convert(value, param, ctx)
@@ -137,30 +137,33 @@ class _IssuedBefore(click.ParamType[datetime | str]):
 @click.argument(
     "text", required=False, metavar="[TOKEN]", help="The token itself, if it is valid."
 )
-@click.option("--user", help="All tokens of this user (id or e-mail) until now.")
+@click.option(
+    "--user", help="All tokens of this user (id or e-mail) that were issued until now."
+)
 @click.option(
     "--all",
     "everybodys",
     is_flag=True,
-    help="With --issued-before: everybody's tokens, as after a restored backup.",
+    help="With --issued-before: the tokens of all users, as after a restored backup.",
 )
 @click.option(
     "--issued-before",
     type=_IssuedBefore(),
     metavar="WHEN",
-    help="With --user or --all: those issued until then, NOW or a moment (ISO 8601, "
+    help="With --user or --all: those issued until then: NOW or a time (ISO 8601, "
     "UTC).",
 )
-@click.option("--yes", is_flag=True, help="Do not ask whether to do it.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option(
-    "--issuer", help="With --jti and --expires-at: a token by its name. One of ours."
+    "--issuer",
+    help="With --jti and --expires-at: the issuer of one token; a configured issuer.",
 )
 @click.option("--jti", help="The id of that token: its claim `jti`.")
 @click.option(
     "--expires-at",
     type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]),
-    help="When that token expires: its claim `exp`. Where it is earlier than any token "
-    "may expire, it is kept for longer.",
+    help="When that token expires: its claim `exp`. The revocation is stored at least "
+    "as long as a token issued now can be valid.",
 )
 @_DRY_RUN
 @_JSON
@@ -177,9 +180,9 @@ def invalidate(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Invalidate one token, all tokens of a user, or everybody's.
+    """Invalidate one token, all tokens of a user, or of all users.
 
-    They are refused everywhere when this returns.
+    When the command returns, every process refuses them.
     """
     name = (issuer, jti, expires_at)
     ways = [text is not None, user is not None, everybodys, any(name)]
@@ -189,7 +192,7 @@ def invalidate(
             "--issued-before"
         )
     if everybodys and issued_before is None:
-        raise click.UsageError("--all needs --issued-before: NOW, or a moment")
+        raise click.UsageError("--all needs --issued-before: NOW, or a time")
     if issued_before is not None and not (everybodys or user is not None):
         raise click.UsageError("--issued-before needs --all or --user")
     if everybodys or user is not None:
@@ -210,24 +213,24 @@ def invalidate(
 
 
 def _not_in_the_future(given: datetime | str | None) -> datetime | None:
-    """Return the moment that was given; None is now."""
+    """Return the time that was given; None means now."""
     if not isinstance(given, datetime):
         return None
     if given > utc_now():
-        raise InvalidValue("issued_before", "a moment in the future")
+        raise InvalidValue("issued_before", "a time in the future")
     return given
 
 
 def _confirm_all(until: datetime | None) -> None:
     when = "now" if until is None else moment_text(until)
-    question = f"invalidate everybody's tokens that were issued until {when}?"
+    question = f"invalidate the tokens of all users that were issued until {when}?"
     click.confirm(question, abort=True, err=True)
 
 
 async def _invalidate_many(
     user: str | None, until: datetime | None, *, dry_run: bool
 ) -> dict[str, object]:
-    """Invalidate all tokens of a user, or of everybody."""
+    """Invalidate all tokens of a user, or of all users."""
     named = None if user is None else user_named(user)
     caller = environment.operator()
     async with environment.opened() as container:
@@ -240,8 +243,8 @@ async def _invalidate_many(
         end_users = container[InvalidateUserTokens]
         if not (isinstance(named, Email) or await end_users.is_known(named)):
             click.echo(
-                f"there is no account of the user {named}: noted all the same, tokens "
-                "may be older",
+                f"the user {named} has no account: noted anyway, because tokens may "
+                "exist",
                 err=True,
             )
         done = await end_users(named, issued_before=until, caller=caller)
@@ -254,10 +257,10 @@ async def _invalidate_text(text: str, *, dry_run: bool) -> dict[str, object]:
             return {"would_invalidate": True}
         end = container[InvalidateToken]
         if not await end(text, caller=environment.operator()):
-            # HTTP does not say so to a caller; an operator has to know.
+            # HTTP does not tell a caller this, but an operator must know.
             raise CommandError(
                 Exit.NOT_FOUND,
-                "this is no token that is valid now: nothing was invalidated",
+                "this is not a token that is valid now: nothing was invalidated",
             )
     return {"invalidated": True}
 
@@ -275,7 +278,7 @@ async def _invalidate_named(
 
 
 def _require_our_issuer(issuer: str) -> None:
-    """Refuse a name that is mistyped: no token of it is valid anyway."""
+    """Refuse an issuer that is not configured: it is mistyped."""
     settings = environment.settings(serves=False)
     ours = [it for it in (settings.jwt_issuer, settings.kubernetes_issuer) if it]
     if issuer not in ours:
@@ -288,17 +291,20 @@ def _require_our_issuer(issuer: str) -> None:
     default=100,
     show_default=True,
     type=click.IntRange(1, 1000),
-    help="How many at most.",
+    help="The maximum number of items.",
 )
-@click.option("--cursor", help="Where the last page ended.")
-@click.option("--user", help="Up to when all tokens of this user (id) are invalidated.")
+@click.option("--cursor", help="The cursor of the previous page.")
+@click.option(
+    "--user", help="Also print until when all tokens of this user (id) are invalidated."
+)
 @_JSON
 def list_tokens(
     *, limit: int, cursor: str | None, user: str | None, as_json: bool
 ) -> None:
     """List single tokens that are invalidated, by issuer and jti.
 
-    On stderr it says up to when everybody's are; with --user up to when a user's are.
+    It prints on stderr until when the tokens of all users are invalidated, and with
+    --user those of a user.
     """
     of_user = None if user is None else user_id(user)
 
@@ -334,16 +340,16 @@ def list_tokens(
 async def _tell_moments(
     invalidated: ListInvalidatedTokens, user: UserId | None
 ) -> None:
-    """Say up to when all tokens of everybody, and of a user, are invalidated."""
+    """Print until when all tokens of all users, and of a user, are invalidated."""
     every = await invalidated.until(None, caller=environment.operator())
     if every is not None:
-        click.echo(f"everybody's: all issued until {moment_text(every)}", err=True)
+        click.echo(f"all users: all issued until {moment_text(every)}", err=True)
     if user is None:
         click.echo("all tokens of a user: see --user", err=True)
         return
     at = await invalidated.until(user, caller=environment.operator())
     until = "none" if at is None else f"all issued until {moment_text(at)}"
-    click.echo(f"of the user {user}: {until}", err=True)
+    click.echo(f"the user {user}: {until}", err=True)
 
 
 @token.command("pass-key")
@@ -354,11 +360,11 @@ async def _tell_moments(
     help="A key set (- is stdin) whose keys come before the new one.",
 )
 def pass_key(*, kid: str, add_to: IO[bytes] | None) -> None:
-    """Print a key set for access passes, with one fresh key named KID.
+    """Print a key set for access passes, with a new key named KID.
 
-    It is a secret: PAYMENTS_ACCESS_PASS_KEYS_FILE names its file. The first key of the
-    set signs. To rotate, add a key; once all verifiers have it, move it to the first
-    place; once passes of the old one have expired, remove that.
+    The key set is a secret: PAYMENTS_ACCESS_PASS_KEYS_FILE names its file. The first
+    key of the set signs. To rotate, add a key; once all verifiers have it, move it to
+    the first place; once the passes of the old key have expired, remove the old key.
     """
     text = None
     if add_to is not None:

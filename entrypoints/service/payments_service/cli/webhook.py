@@ -1,4 +1,4 @@
-"""Webhook events: send one; list, show and replay what was kept."""
+"""Webhook events: send one; list, show and replay stored ones."""
 
 import json
 import os
@@ -31,7 +31,7 @@ _ROUTES: Final = {
 }
 TIMEOUT_S: Final = 30.0
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
-# A page is a statement; of so many a list consists, that takes a second or two.
+# A page is one statement. A list reads at most this many, in a second or two.
 PAGE_LENGTH_MAX: Final = 1_000
 PAGES_MAX: Final = 100
 
@@ -40,8 +40,8 @@ _COLUMNS: Final = (
     "reason",
 )
 _EMPTY: Final = {
-    "object_id": "it is about nothing that is read, or was erased",
-    "user_id": "its payment is unlinked, or it is about no payment",
+    "object_id": "the event is about no followed object, or was erased",
+    "user_id": "the event's payment is unlinked, or it is about no payment",
     "reason": "nothing is open",
 }
 _JSON = filters.JSON
@@ -49,7 +49,7 @@ _JSON = filters.JSON
 
 @click.group()
 def webhook() -> None:
-    """Webhook events: send one; list, show and replay what was kept."""
+    """Webhook events: send one; list, show and replay stored ones."""
 
 
 for _command in webhook_by_hand.COMMANDS:
@@ -60,7 +60,7 @@ def with_values(event: Any, changes: Mapping[str, object]) -> Any:  # JSON is an
     """Return the event with the values at these dotted paths replaced.
 
     Raises:
-        CommandError: a path leads nowhere.
+        CommandError: a path does not exist.
     """
     event = json.loads(json.dumps(event))
     for path, value in changes.items():
@@ -69,7 +69,7 @@ def with_values(event: Any, changes: Mapping[str, object]) -> Any:  # JSON is an
         for name in parents:
             at = at.get(name) if isinstance(at, dict) else None
         if not isinstance(at, dict):
-            raise CommandError(Exit.USAGE, f"--set {path}: there is no such place")
+            raise CommandError(Exit.USAGE, f"--set {path}: there is no such path")
         at[last] = value
     return event
 
@@ -87,7 +87,7 @@ def deliver(base_url: str, secret: str, event: Any) -> httpx.Response:  # see ab
             "Stripe-Signature": sign(body, secret=secret, at=utc_now()),
         },
         timeout=TIMEOUT_S,
-        # A proxy of the environment does not know this machine's own addresses.
+        # A proxy of the environment cannot reach the loopback address of this machine.
         trust_env=urlsplit(base_url).hostname not in LOOPBACK,
     )
 
@@ -115,8 +115,12 @@ def _assignment(text: str) -> tuple[str, object]:
     metavar="PATH=VALUE",
     help="Replace a value first: data.object.customer=cus_1. JSON, else text.",
 )
-@click.option("--to", help="The service's address; the development service's if none.")
-@click.option("--secret", help="The signing secret; the development one if none.")
+@click.option(
+    "--to", help="The service's address; by default the development service's."
+)
+@click.option(
+    "--secret", help="The signing secret; by default the development service's."
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be sent.")
 @_JSON
 def send(
@@ -157,7 +161,7 @@ def _show(response: httpx.Response, *, as_json: bool) -> None:
     try:
         answer = response.json()
     except ValueError:
-        # What answers at --to need not be this service.
+        # The server at --to may not be this service.
         answer = response.text
     if as_json:
         click.echo(json.dumps({"status": response.status_code, "answer": answer}))
@@ -173,7 +177,7 @@ def _show(response: httpx.Response, *, as_json: bool) -> None:
 @click.option(
     "--state",
     type=click.Choice([filters.OPEN, *(state.value for state in EventState)]),
-    help="Only those in this state; open: pending or quarantined, on one page.",
+    help="Only those in this state. `open` means pending or quarantined, on one page.",
 )
 @filters.TYPE
 @filters.since("received")
@@ -191,13 +195,14 @@ def list_events(  # each an option, by name
     cursor: str | None,
     as_json: bool,
 ) -> None:
-    """List the events that were kept, the latest received first.
+    """List stored events, the latest received first.
 
-    Where few of many are such, it reads a part of them, and says how to go on.
+    If few of many events match, one run reads only a part of them and prints a cursor
+    to continue with.
     """
     is_open = state == filters.OPEN
     if is_open and cursor is not None:
-        raise click.UsageError("--cursor: of --state pending or quarantined only")
+        raise click.UsageError("--cursor: not with --state open")
     states = OPEN_STATES if is_open else [EventState(state) if state else None]
 
     async def work() -> list[EventPage]:
@@ -227,7 +232,7 @@ def list_events(  # each an option, by name
     if as_json:
         click.echo(json.dumps(rows))
     else:
-        nothing = "no such event is kept"
+        nothing = "no such event is stored"
         if page.after is not None:
             nothing = "no such event among the latest"
         show_table(_COLUMNS, rows, nothing=nothing, empty=_EMPTY)
@@ -248,7 +253,7 @@ async def listed(  # each a filter
     unlinked: bool,
     limit: int,
 ) -> EventPage:
-    """Return as many as are wanted, of a number of pages at most."""
+    """Return up to `limit` events, from at most PAGES_MAX pages."""
     events: list[KeptEvent] = []
     for _ in range(PAGES_MAX):
         most = min(limit - len(events), PAGE_LENGTH_MAX)
@@ -271,7 +276,7 @@ async def listed(  # each a filter
 @click.argument("event_id", help="The event's id (evt_…).")
 @_JSON
 def show(*, event_id: str, as_json: bool) -> None:
-    """Show an event as it was kept, with its body."""
+    """Show a stored event, with its body."""
 
     async def work() -> list[KeptEvent]:
         async with environment.opened() as container:
@@ -288,13 +293,13 @@ def show(*, event_id: str, as_json: bool) -> None:
         for name, value in _facts(event).items():
             click.echo(f"{name}: {'-' if value is None else value}")
         if event.body is None:
-            click.echo("body: not kept any more")
+            click.echo("body: no longer stored")
         else:
             click.echo(f"body: {json.dumps(_body(event), indent=2)}")
 
 
 def _body(event: KeptEvent) -> object:
-    """Return the body as JSON, else as text: one that cannot be read is kept too."""
+    """Return the body as JSON, or as text: a body that is not JSON is stored too."""
     body = event.body or b"null"
     try:
         return json.loads(body)

@@ -1,4 +1,4 @@
-"""What people do with events by hand; each act is in the audit log."""
+"""What people do with events by hand; each action is in the audit log."""
 
 import json
 import time
@@ -36,7 +36,7 @@ from payments_service.presentation.moments import moment_text
 
 _OPTIONS: Final = "--state, --type, --since"
 _OF_TYPE: Final = click.option(
-    "--type", "type_", help="Of several events of this id the one of this type."
+    "--type", "type_", help="The event's type, if several events have this id."
 )
 
 
@@ -45,8 +45,8 @@ _OF_TYPE: Final = click.option(
 @click.option(
     "--state",
     type=click.Choice([filters.OPEN, *(it.value for it in REPLAYABLE)]),
-    help="Only those in this state; open, the default: pending or quarantined. "
-    "Of ignored ones --since has to say how far back.",
+    help="Only those in this state. `open`, the default, means pending or quarantined; "
+    "`ignored` needs --since.",
 )
 @filters.TYPE
 @filters.since("received")
@@ -65,13 +65,13 @@ def replay(  # each an option, by name
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Apply an event again, or all that are such.
+    """Apply an event again, or all events that match the filters.
 
-    What was kept and not applied, that is: pending, quarantined or ignored.
+    Only stored events that were not applied: pending, quarantined or ignored ones.
 
-    The worker does it: `payments jobs show` says how it went. To ask for it twice is
-    harmless. Many are asked for a hundred with each save; what was asked for stays so,
-    however the command ends.
+    The worker applies them: `payments jobs show` prints the result. Requesting a replay
+    twice is harmless. Events are requested in batches of a hundred; a saved batch stays
+    requested, however the command ends.
     """
     filters.one_or_many(event_id, state, type_, since, names=_OPTIONS)
     asked = Batches(dry_run)
@@ -102,7 +102,7 @@ def replay(  # each an option, by name
 
 @click.command()
 @click.argument("event_id", help="The event's id (evt_…).")
-@click.option("--user", required=True, help="The user whose it is: id or e-mail.")
+@click.option("--user", required=True, help="The owner: id or e-mail.")
 @_OF_TYPE
 @filters.REASON
 @filters.DRY_RUN
@@ -116,11 +116,11 @@ def link(  # each an option, by name
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Say whose the payment or subscription of an event is.
+    """Link the payment or subscription of an event to a user.
 
-    Nothing else decides that any more; `payments payment unlink` and `payments
-    subscription unlink` take it back. The event is applied again, and so is what was
-    kept apart about the same thing.
+    From then on nothing else changes its owner; `payments payment unlink` and `payments
+    subscription unlink` undo it. The event is applied again, and so are quarantined
+    events about the same object.
     """
 
     async def work() -> tuple[UserId, Sequence[JobKey]]:
@@ -171,10 +171,10 @@ def link(  # each an option, by name
 def close(
     *, event_id: str, type_: str | None, reason: str, dry_run: bool, as_json: bool
 ) -> None:
-    """Let nothing follow of an event that was not applied, now or later.
+    """Close an event that was not applied: it is never applied.
 
-    It is kept, and counts as open no longer. What it is about stays as it is known
-    here: `payments reconcile` says what of that differs from Stripe.
+    The event stays stored, and no longer counts as open. What is known about its object
+    does not change: `payments reconcile` reports what differs from Stripe.
     """
 
     async def work() -> Sequence[KeptEvent]:
@@ -196,7 +196,7 @@ def close(
 
 @attrs.define
 class _Recovery:
-    """What was recovered so far."""
+    """The events that were recovered so far."""
 
     dry_run: bool
     complete: bool = False
@@ -263,7 +263,7 @@ class _Recovery:
     type=filters.MOMENT,
     required=True,
     metavar="WHEN",
-    help="What was made since this day or moment (ISO 8601, UTC), 30 days ago at most.",
+    help="Events created since this day or time (ISO 8601, UTC), at most 30 days ago.",
 )
 @filters.REASON_MAYBE
 @filters.DRY_RUN
@@ -273,8 +273,9 @@ def recover(
 ) -> None:
     """Record events that Stripe could not deliver.
 
-    What came and is still open is applied again. Stripe goes on to deliver them, which
-    changes nothing. Begun again it goes on: nothing is recorded twice.
+    Events that arrived and are still open are applied again. Stripe may still deliver
+    the recorded events, which changes nothing. The command can be run again: nothing is
+    recorded twice.
     """
     recovery = _Recovery(dry_run)
 

@@ -1,4 +1,4 @@
-"""Where Stripe sends events to, by the address of the service that a person types."""
+"""The URL that Stripe sends events to, from the service address that a person types."""
 
 from urllib.parse import urlsplit
 
@@ -7,27 +7,27 @@ from payments_service.endpoint_roles import WEBHOOK_PATH
 
 
 def webhook_url(base: str, *, livemode: bool = False) -> str:
-    """Return where Stripe is to send events to.
+    """Return the URL that Stripe sends events to.
 
     Raises:
-        CommandError: that is no address of a service, or not https in live mode.
+        CommandError: it is not the address of a service, or not https in live mode.
     """
     if not _is_address(base):
         raise CommandError(
             Exit.USAGE, "--url: not an address such as https://pay.example.com"
         )
     if livemode and not base.startswith("https:"):
-        raise CommandError(Exit.USAGE, "--url: in live mode Stripe takes https only")
+        raise CommandError(Exit.USAGE, "--url: in live mode Stripe accepts https only")
     base = base.rstrip("/").removesuffix(WEBHOOK_PATH)
     if "/payments-gateway" in urlsplit(base).path:
-        raise CommandError(Exit.USAGE, f"--url: say it without {WEBHOOK_PATH}")
+        raise CommandError(Exit.USAGE, f"--url: omit {WEBHOOK_PATH}")
     return base + WEBHOOK_PATH
 
 
 def _is_address(text: str) -> bool:
     try:
         parts = urlsplit(text)
-        # `port` raises, if it is none.
+        # `port` raises if it is not a number.
         is_host = bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False

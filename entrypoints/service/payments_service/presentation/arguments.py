@@ -1,4 +1,4 @@
-"""What a caller writes, in a path or on a command line: a text, a user, a cursor."""
+"""Arguments of a path or a command line: a text, a user, a cursor."""
 
 import base64
 import binascii
@@ -21,15 +21,15 @@ from payments_core.subscription import SubscriptionId, subscription_id
 from payments_core.timeline import NUMBERED, TimelineKind, TimelinePlace
 from payments_core.user_list import UserPlace
 
-# What a token calls itself and its issuer: printable, and of a length.
+# The issuer and id of a token: printable, and limited in length.
 PrintableName = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,255}\Z")]
 
 
 def is_storable(text: str) -> bool:
-    """Say whether UTF-8 and Postgres can hold a text.
+    """Say whether UTF-8 and Postgres can store a text.
 
-    A NUL they cannot, nor a lone surrogate: that is how Python has a byte of a command
-    line that is no UTF-8.
+    They cannot store a NUL or a lone surrogate, which is how Python represents a byte
+    of a command line that is not UTF-8.
     """
     return "\0" not in text and not any("\ud800" <= it <= "\udfff" for it in text)
 
@@ -38,19 +38,19 @@ def user_named(text: str) -> UserId | Email:
     """Read `{user}`: an e-mail if it has an "@", else an id.
 
     Raises:
-        InvalidValue: neither.
+        InvalidValue: the text is neither.
     """
     return read_email(text) if "@" in text else user_id(text)
 
 
 def subscription_named(text: str) -> SubscriptionId:
-    """Read our id of a subscription (sub-…), or Stripe's (sub_…), which leads to it."""
+    """Read our id of a subscription (sub-…), or derive it from Stripe's (sub_…)."""
     return subscription_id(text) if text.startswith("sub_") else SubscriptionId(text)
 
 
 # A part of a cursor: a job's id holds two names.
 _Part = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,600}\Z")]
-# What an event calls itself: any text that Postgres takes.
+# The id or type of an event: any text that Postgres can store.
 _AnyName = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]{1,500}\Z")]
 _MaybeName = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]{0,500}\Z")]
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -75,7 +75,7 @@ def decode_cursor(text: str | None) -> tuple[str, str] | None:
 
 
 def decode_event_cursor(text: str | None) -> EventCursor | None:
-    """Read a cursor that `encode_cursor` made of an event's.
+    """Read a cursor that `encode_cursor` made of an event's cursor.
 
     Raises:
         InvalidValue: it was not made by this service.
@@ -87,7 +87,7 @@ def decode_event_cursor(text: str | None) -> EventCursor | None:
 
 
 def decode_audit_cursor(text: str | None) -> AuditCursor | None:
-    """Read a cursor that `encode_cursor` made of the audit log's.
+    """Read a cursor that `encode_cursor` made of the audit log's cursor.
 
     Raises:
         InvalidValue: it was not made by this service.
@@ -99,7 +99,7 @@ def decode_audit_cursor(text: str | None) -> AuditCursor | None:
 
 
 def decode_job_cursor(text: str | None) -> JobPlace | None:
-    """Read a cursor that `encode_cursor` made of a moment and a job's id.
+    """Read a cursor that `encode_cursor` made of a due time and a job's id.
 
     Raises:
         InvalidValue: it was not made by this service.
@@ -186,4 +186,4 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 def _not_ours() -> InvalidValue:
-    return InvalidValue("cursor", "not a cursor of ours")
+    return InvalidValue("cursor", "not a cursor of this service")
