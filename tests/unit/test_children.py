@@ -83,7 +83,7 @@ async def test_one_that_dies_is_said_and_started_where_it_was() -> None:
     assert nursery.before == [None, 0]
     assert nursery.closed == [0, 1]
     assert said == [
-        "the thing died (killed by SIGKILL); it is started again now",
+        "the thing died (killed by SIGKILL); restarting now",
         "the thing is up again",
     ]
 
@@ -98,7 +98,7 @@ async def test_one_that_dies_at_once_is_started_ever_more_rarely() -> None:
         waits = BackOff(0.001, 0.004)
         await kept(child, said, lambda: len(said) == 10, back_off=waits)
 
-    died = "the thing died (exit code 3); it is started again"
+    died = "the thing died (exit code 3); restarting"
     assert said[::2] == [
         f"{died} {when}"
         for when in ("now", "in 0.001 s", "in 0.002 s", "in 0.004 s", "in 0.004 s")
@@ -115,10 +115,10 @@ async def test_one_that_lived_long_enough_is_started_at_once() -> None:
         waits = BackOff(0.001, 0.004)
         await kept(child, said, lambda: len(said) == 7, back_off=waits, steady_s=0)
 
-    died = "the thing died (exit code 3); it is started again now"
+    died = "the thing died (exit code 3); restarting now"
     assert said == [
         *[died, "the thing is up again"] * 2,
-        *[died, "no port; the thing is started again in 0.001 s"],
+        *[died, "no port; restarting the thing in 0.001 s"],
         "the thing is up again",
     ]
 
@@ -143,9 +143,9 @@ async def test_one_that_does_not_start_is_tried_again_and_is_not_up() -> None:
         keeping.cancel()
 
     assert said == [
-        "the thing died (exit code 0); it is started again now",
-        "no port; the thing is started again in 0.001 s",
-        "no port; the thing is started again in 0.002 s",
+        "the thing died (exit code 0); restarting now",
+        "no port; restarting the thing in 0.001 s",
+        "no port; restarting the thing in 0.002 s",
         "the thing is up again",
     ]
     assert up == [False, False, False, True]

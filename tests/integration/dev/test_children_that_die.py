@@ -43,10 +43,10 @@ def test_a_sandbox_that_dies_is_said_and_started_again(
         os.kill(pid_of(folder, "sandbox serve"), signal.SIGKILL)
 
         wait_for(
-            lambda: readiness(dev) == (503, "the sandbox died and is started again")
+            lambda: readiness(dev) == (503, "the sandbox died and is being restarted")
         )
         wait_for(lambda: "the sandbox did not start" in dev.messages)
-        assert readiness(dev) == (503, "the sandbox died and is started again")
+        assert readiness(dev) == (503, "the sandbox died and is being restarted")
         aside.rename(journal)
         wait_for(lambda: readiness(dev) == (200, ""))
         after = state()
@@ -56,7 +56,7 @@ def test_a_sandbox_that_dies_is_said_and_started_again(
 
     # A job that asks the sandbox meanwhile may say of it, too.
     said = [it for it in dev.messages.splitlines() if it.startswith("payments: ")]
-    died = "payments: the sandbox died (killed by SIGKILL); it is started again now"
+    died = "payments: the sandbox died (killed by SIGKILL); restarting now"
     assert said[0] == died
     assert said[-1] == "payments: the sandbox is up again"
     assert before["now"] <= after["now"]
@@ -73,7 +73,7 @@ def test_a_postgres_that_dies_is_said_and_started_again(tmp_path: Path) -> None:
     Where it was, with the data that it had; the service goes on.
     """
     folder = tmp_path / ".payments"
-    died = "payments: the embedded Postgres died (exit code 1); it is started again now"
+    died = "payments: the embedded Postgres died (exit code 1); restarting now"
     again = "payments: the embedded Postgres is up again"
 
     with running(folder) as dev:

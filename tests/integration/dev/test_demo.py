@@ -50,7 +50,7 @@ def test_the_demo_plays_a_year_and_leaves_nothing(tmp_path: Path) -> None:
         ("subscribed", "paid"),
         *((f"renewal {month}", "paid") for month in range(1, 7)),
         ("renewal 7: the card fails", "failed"),
-        ("Stripe tries again: recovered", "paid"),
+        ("Stripe retries: recovered", "paid"),
         *((f"renewal {month}", "paid") for month in range(8, 12)),
         ("canceled", "paid"),
         ("a month later", "paid"),

@@ -123,4 +123,4 @@ def test_who_names_a_stripe_gets_no_sandbox(database_url: str, tmp_path: Path) -
 
     assert "sandbox_url" not in facts
     assert answer.returncode == 6
-    assert "talks to another Stripe" in answer.stderr
+    assert "does not use a sandbox" in answer.stderr

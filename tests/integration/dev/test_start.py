@@ -46,7 +46,7 @@ def test_two_run_side_by_side_though_a_default_port_is_taken(
     assert len(addresses) == 4
     assert "http://127.0.0.1:8000" not in addresses
     assert seen == [200, 404]
-    assert "port 8000 is taken; another one will do" in devs[0].steps
+    assert "port 8000 is in use; choosing another one" in devs[0].steps
 
 
 def test_the_first_line_is_said_before_what_takes_long_to_import() -> None:

@@ -1,1 +1,1 @@
-"""Everything on one machine: `payments dev`. Nothing that serves imports this."""
+"""`payments dev`, everything on one machine. No production process imports this."""

@@ -1,8 +1,8 @@
-"""Processes beside ours: one that dies is started again, in the same place.
+"""Child processes: a child that dies is restarted, in the same place.
 
-Rule 1: whether a child is there is read from the process itself.
-Rule 2: a death, and what became of the next start, is one line on stderr each.
-Rule 3: one that keeps dying is started ever more rarely, up to once in `WAIT_S_MAX`.
+Rule 1: whether a child runs is read from the process itself.
+Rule 2: a death and the result of the restart are each one line on stderr.
+Rule 3: a child that keeps dying is restarted with a growing delay, up to `WAIT_S_MAX`.
 """
 
 import asyncio
@@ -22,12 +22,12 @@ from payments_service.cli.exit_codes import CommandError
 POLL_S: Final = 0.2
 WAIT_S: Final = 1.0
 WAIT_S_MAX: Final = 30.0
-# One that lived for this long did not die of its start.
+# A child that ran for this long did not fail at its start.
 STEADY_S: Final = 60.0
 
 
 class Running(Protocol):
-    """What a child is, once it runs."""
+    """A child that runs."""
 
     @property
     def process(self) -> "subprocess.Popen[bytes]": ...
@@ -38,15 +38,15 @@ _R = TypeVar("_R", bound=Running)
 
 @attrs.define
 class Child(Generic[_R]):
-    """A process of ours, from the block's beginning to its end, however often it dies.
+    """A child process for the duration of the block, however often it dies.
 
-    `start` starts it, where the one before it was, if there was one; it raises
+    `start` starts it, in the place of the previous one, if there was one; it raises
     `CommandError` if it does not start.
     """
 
     name: str
     start: Callable[[_R | None], AbstractContextManager[_R]]
-    # The latest one; it may have ended.
+    # The latest process; it may have ended.
     _latest: _R | None = attrs.field(init=False, default=None)
     _stack: ExitStack = attrs.field(init=False, factory=ExitStack)
 
@@ -64,7 +64,7 @@ class Child(Generic[_R]):
 
     @property
     def running(self) -> _R:
-        """What it is, or was until a moment ago."""
+        """The latest process, which may have ended."""
         if self._latest is None:
             raise RuntimeError(f"{self.name} was never started")
         return self._latest
@@ -74,7 +74,7 @@ class Child(Generic[_R]):
         return self.running.process.poll() is None
 
     def restart(self) -> None:
-        """Clear away the one that ended, and start the next; blocks until it is up.
+        """Clean up the process that ended, and start the next; block until it is up.
 
         Raises:
             CommandError: it did not start.
@@ -96,10 +96,10 @@ async def keep(
     steady_s: float = STEADY_S,
     say: Callable[[str], None] = lambda text: click.echo(f"payments: {text}", err=True),
 ) -> None:
-    """Start a child again whenever it has died, until cancelled."""
+    """Restart a child whenever it has died, until cancelled."""
     back_off = back_off or BackOff(WAIT_S, WAIT_S_MAX)
     now = asyncio.get_running_loop().time
-    # The first of a row of deaths is mended at once.
+    # After the first of several deaths the restart is immediate.
     wait_s, since = 0.0, now()
     while True:
         while child.is_up:  # noqa: ASYNC110  # a process does not report its end
@@ -108,14 +108,14 @@ async def keep(
             wait_s = 0.0
             back_off.reset()
         soon = f"in {wait_s:g} s" if wait_s else "now"
-        say(f"{child.name} died ({child.how_it_ended()}); it is started again {soon}")
+        say(f"{child.name} died ({child.how_it_ended()}); restarting {soon}")
         while True:
             await asyncio.sleep(wait_s)
             wait_s = back_off.wait_s()
             try:
                 await asyncio.to_thread(child.restart)
             except (CommandError, OSError) as error:
-                say(f"{error}; {child.name} is started again in {wait_s:g} s")
+                say(f"{error}; restarting {child.name} in {wait_s:g} s")
             else:
                 break
         since = now()

@@ -1,4 +1,4 @@
-"""Everything on this machine, in one command."""
+"""`payments dev`: everything on this machine, in one command."""
 
 import asyncio
 import os
@@ -42,39 +42,39 @@ from payments_service.settings import Settings
 from payments_service.settings import database_url as named_database
 from payments_service.worker import Worker
 
-# What is done once all is up, with the facts; it stops where the other says so.
+# What runs once all is up, with the facts; it stops when the callable returns true.
 Then = Callable[[Mapping[str, str], Callable[[], bool]], None]
 
-# Who names Stripe, or a sandbox of their own, gets no other one.
+# If one of these is set, no sandbox is started.
 _NAMES_STRIPE: Final = tuple(
     f"PAYMENTS_STRIPE_API_{name}{twin}"
     for name in ("BASE", "KEY")
     for twin in ("", "_FILE")
 )
 
-# The whole environment of the demo: ports that are nobody's, and nothing of the user's.
+# The whole environment of the demo: free ports, and no variables of the user.
 _DEMO: Final = {"PAYMENTS_PORT": "0", "PAYMENTS_OPS_PORT": "0"}
 
 
 @click.command()
-@click.option("--fresh", is_flag=True, help="Wipe the data and the secrets first.")
-@click.option("--demo", is_flag=True, help="Play a year of one user, and end.")
+@click.option("--fresh", is_flag=True, help="Delete the data and the secrets first.")
+@click.option("--demo", is_flag=True, help="Simulate a year of one user, and exit.")
 @click.pass_obj
 def dev(ending: Ending, *, fresh: bool, demo: bool) -> None:
-    """Run the service on an embedded Postgres, with a fake Stripe beside it.
+    """Run the service with an embedded Postgres and a fake Stripe.
 
-    Data and secrets stay in `.payments` (PAYMENTS_DEV_DIR); `dev.json` in it tells
-    other commands where everything is. Ctrl-C ends it all.
+    Data and secrets stay in `.payments` (PAYMENTS_DEV_DIR); its `dev.json` tells other
+    commands where everything is. Ctrl-C ends everything.
     """
     if os.environ.get("PAYMENTS_ENV", "development") != "development":
-        # It would hand out a token that may do everything, and print it.
+        # The command issues and prints a token with administrator rights.
         raise CommandError(
             Exit.REFUSED,
             "PAYMENTS_ENV is not development; `payments serve` is what production runs",
         )
     begun = _Begun(ending, Steps(ending.began))
     if demo:
-        # A place of its own: it neither sees nor leaves anything.
+        # A temporary folder: the demo uses no existing data and leaves none.
         with tempfile.TemporaryDirectory(prefix="payments-demo-") as path:
             _run(begun, OwnedFolder(Path(path)), _DEMO, fresh=False, then=play)
     else:
@@ -83,16 +83,16 @@ def dev(ending: Ending, *, fresh: bool, demo: bool) -> None:
 
 @attrs.frozen
 class _Begun:
-    """How a run ends, and how it says what it does."""
+    """How a run ends, and how it reports its steps."""
 
     ending: Ending
     steps: Steps
 
     def step(self, text: str) -> None:
-        """Say what is done next, unless a signal came.
+        """Report the next step, unless a signal arrived.
 
         Raises:
-            SystemExit: one came.
+            SystemExit: a signal arrived.
         """
         self.ending.go_on()
         self.steps.say(text)
@@ -109,7 +109,7 @@ def _run(
     with folder.owned(fresh=fresh):
         with ExitStack() as stack:
             with suppress(SystemExit):
-                # It is the end that was asked for, and not an error.
+                # A requested end is not an error.
                 _run_in(stack, begun, folder, env, then)
             begun.steps.say("ending what was started")
         begun.steps.say("ended")
@@ -122,11 +122,11 @@ def _run_in(
     env: Mapping[str, str],
     then: Then | None,
 ) -> None:
-    """Start one after the other what ends with the stack, and serve until the end."""
+    """Start everything in order, to end with the stack, and serve until the end."""
     children: list[Child[Any]] = []
     database_url = named_database(env)
     if database_url is None:
-        is_new = "" if folder.postgres.exists() else ", made for the first time"
+        is_new = "" if folder.postgres.exists() else ", created for the first time"
         begun.step(f"Postgres, in {folder.postgres}{is_new}")
         postgres = stack.enter_context(_postgres(folder))
         children.append(postgres)
@@ -164,9 +164,9 @@ def _run_in(
 def _sandbox(
     folder: OwnedFolder, settings: Settings, service_url: str, then: Then | None
 ) -> Child[RunningSandbox]:
-    """Return the sandbox; for the demo, in a year that stands still between its steps.
+    """Return the sandbox; for the demo, with a clock that only the demo advances.
 
-    Started again, it is on the same port, and its journal makes it what it was.
+    After a restart it has the same port, and its journal restores its state.
     """
     began = f"{beginning():%Y-%m-%dT%H:%M:%SZ}"
 
@@ -178,7 +178,7 @@ def _sandbox(
             forward=f"{service_url}{PREFIX}/webhooks/stripe",
             secret=settings.stripe_webhook_secrets[0],
             port=before.port if before else 0,
-            # Rendered as an endpoint of ours has it rendered.
+            # The API version of our webhook endpoints.
             options=(
                 *("--api-version", API_VERSION),
                 *(("--frozen", "--start", began) if then else ()),
@@ -205,7 +205,7 @@ def _trouble(children: Sequence[Child[Any]]) -> str | None:
     """Name a child that died, if any has."""
     for child in children:
         if not child.is_up:
-            return f"{child.name} died and is started again"
+            return f"{child.name} died and is being restarted"
     return None
 
 
@@ -216,7 +216,7 @@ def _facts(
     ops: socket.socket,
     sandbox: SandboxClient | None,
 ) -> dict[str, str]:
-    """Return what other commands have to know: `dev.json`."""
+    """Return what other commands need to know: `dev.json`."""
     facts = {
         "base_url": url_of(public, settings.host),
         "ops_url": url_of(ops, settings.host),
@@ -229,7 +229,7 @@ def _facts(
     return facts
 
 
-async def _serve(  # noqa: PLR0913, PLR0917  # all that was made for it
+async def _serve(  # noqa: PLR0913, PLR0917  # all that was created for it
     begun: _Begun,
     folder: OwnedFolder,
     settings: Settings,
@@ -238,7 +238,7 @@ async def _serve(  # noqa: PLR0913, PLR0917  # all that was made for it
     then: Then | None,
     children: Sequence[Child[Any]],
 ) -> None:
-    # Who names a Stripe of their own has no sandbox whose time could be followed.
+    # With another Stripe there is no sandbox whose time could be used.
     clock = folder.sandbox_clock if "sandbox_url" in facts else None
     overrides = Overrides(clock=clock)
     service = Service(
@@ -248,7 +248,7 @@ async def _serve(  # noqa: PLR0913, PLR0917  # all that was made for it
         connections_max=settings.connections_max,
         keep_alive_s=settings.keep_alive_s,
     )
-    # A process of its own in production: it shares nothing with the service.
+    # In production the worker is another process: it shares nothing with the service.
     behind = build_container(settings, overrides)
     working = Worker.of(
         behind, back_fills=settings.reads_event_list, sweeps=settings.sweeps
@@ -275,7 +275,7 @@ async def _serve(  # noqa: PLR0913, PLR0917  # all that was made for it
 async def _play(
     begun: _Begun, then: Then, facts: Mapping[str, str], stop: Callable[[], None]
 ) -> None:
-    """Do what is done once all is up; what a signal cuts off fails in silence."""
+    """Run `then` once all is up; ignore its errors after a signal."""
     try:
         await asyncio.to_thread(then, facts, lambda: begun.ending.told)
     except Exception:
@@ -292,11 +292,11 @@ def _cancel(task: "asyncio.Task[None]", _: "asyncio.Task[None]") -> None:
 def _listener(
     steps: Steps, env: Mapping[str, str], host: str, port: int, variable: str
 ) -> socket.socket:
-    """Bind the port that was asked for, or, if none was, one that is free."""
+    """Bind the port of the variable; if it is not set, the default or a free port."""
     if env.get(variable):
         return bound(host, port, variable)
     try:
         return listen(host, port)
     except OSError:
-        steps.say(f"port {port} is taken; another one will do")
+        steps.say(f"port {port} is in use; choosing another one")
         return bound(host, 0, "PAYMENTS_HOST")

@@ -1,4 +1,4 @@
-"""A year of one user, played in seconds: the sandbox is Stripe, the rest is real."""
+"""A year of one user, simulated in seconds: only Stripe is fake, the rest is real."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,20 +22,20 @@ PRODUCT: Final = "prod_basic"
 RENEWALS: Final = 11
 FAILING_MONTH: Final = 7
 MONTHS: Final = RENEWALS + 1
-# An operation at Stripe is answered within eight.
+# An operation at Stripe is answered within eight seconds.
 TIMEOUT_S: Final = 20.0
 # A renewal is collected an hour after its period began.
 _COLLECTED: Final = timedelta(hours=2)
 
 
 def beginning() -> datetime:
-    """Return when the year begins, so that it ends today."""
+    """Return the start of the year, so that it ends today."""
     return months_after(utc_now().replace(microsecond=0), -MONTHS)
 
 
 @attrs.frozen
 class _Row:
-    """What happened on a day, and what the service said of it then."""
+    """What happened on a day, and what the service answered then."""
 
     day: str
     happened: str
@@ -47,12 +47,12 @@ class _Row:
 
 @attrs.define
 class _Teller:
-    """Lets things happen at the sandbox, and asks the service after each."""
+    """Makes things happen at the sandbox, and requests the status after each."""
 
     sandbox: SandboxClient
     service: httpx.Client
     start: datetime
-    # Whether somebody has had enough.
+    # Whether a signal arrived.
     told: Callable[[], bool]
     customer: str = ""
     card: str = ""
@@ -77,7 +77,7 @@ class _Teller:
         self.tell(f"renewal {month}")
 
     def fail(self, month: int) -> None:
-        """Let the card fail in this month, and Stripe's retry succeed."""
+        """Make the card fail in this month, and Stripe's retry succeed."""
         self._set_card("insufficient_funds")
         self._go_to(months_after(self.start, month) + _COLLECTED)
         self.tell(f"renewal {month}: the card fails")
@@ -86,7 +86,7 @@ class _Teller:
             "data"
         ]
         self._go_to(moment(invoice["next_payment_attempt"]))
-        self.tell("Stripe tries again: recovered")
+        self.tell("Stripe retries: recovered")
 
     def cancel(self) -> None:
         self._ask("DELETE", f"/subscriptions/{self.subscription}")
@@ -105,7 +105,7 @@ class _Teller:
         self.sandbox.do("advance", until=int(then.timestamp()))
 
     def tell(self, happened: str) -> None:
-        # Nothing passes but the time that deliveries take.
+        # Waits for the deliveries; no other time passes.
         now = self.sandbox.do("advance", until="0 seconds")["now"]
         answer = self.service.get(f"/users/{USER}/payment-status").raise_for_status()
         status: dict[str, Any] = answer.json()
@@ -133,13 +133,13 @@ class _Teller:
 
 
 class _Enough(Exception):  # noqa: N818  # nothing is wrong
-    """Somebody has had enough."""
+    """A signal stopped the demo."""
 
 
 def play(facts: Mapping[str, str], told: Callable[[], bool]) -> None:
     """Subscribe, renew eleven times, fail in month seven, recover, cancel.
 
-    A line for each, when it has happened; it stops after one if it is `told`.
+    Each step prints a line when it is done; `told` stops it after a step.
     """
     _print(_Row("day", "what happened", "status", "paid until", "access", "why"))
     with suppress(_Enough), as_ours(), _teller(facts, told) as teller:

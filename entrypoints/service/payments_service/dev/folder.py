@@ -1,7 +1,7 @@
-"""The folder of a development service: secrets made on the spot, and its data.
+"""The folder of a development service: generated secrets, and its data.
 
-Nothing in it is worth anything outside of this machine; all of it is private to the
-user anyway (files 0600, folder 0700).
+Nothing in it is valid outside of this machine; all of it is still private to the user
+(files 0600, folder 0700).
 """
 
 import fcntl
@@ -28,7 +28,7 @@ from payments_service.cli.dev_folder import (
 )
 from payments_service.cli.exit_codes import CommandError, Exit
 
-# A command that looks whether a service runs has the lock for a moment.
+# A command that checks whether a service runs holds the lock briefly.
 LOCK_S_MAX: Final = 0.5
 LOCK_POLL_S: Final = 0.05
 
@@ -41,7 +41,7 @@ _SECRETS: Final[Mapping[str, Callable[[], str]]] = {
 
 
 class OwnedFolder(DevFolder):
-    """The folder, for the one process that runs on it."""
+    """The folder, for the one process that uses it."""
 
     @property
     def postgres(self) -> Path:
@@ -53,10 +53,10 @@ class OwnedFolder(DevFolder):
 
     @contextmanager
     def owned(self, *, fresh: bool) -> Iterator[None]:
-        """Hold the folder, with its secrets; `fresh` wipes what is in it first.
+        """Lock the folder and create its secrets; `fresh` deletes its content first.
 
         Raises:
-            CommandError: another service runs on it, or it cannot be made.
+            CommandError: another service uses it, or it cannot be created.
         """
         with self._lock_file() as lock:
             self._lock(lock)
@@ -78,8 +78,8 @@ class OwnedFolder(DevFolder):
                     continue
                 raise CommandError(
                     Exit.REFUSED,
-                    f"another `payments dev` runs on {self.path}; stop it, or give "
-                    "this one a folder of its own with PAYMENTS_DEV_DIR",
+                    f"another `payments dev` runs on {self.path}; stop it, or set "
+                    "another folder with PAYMENTS_DEV_DIR",
                 ) from None
             return
 
@@ -95,11 +95,11 @@ class OwnedFolder(DevFolder):
         return os.fdopen(descriptor, "r+")
 
     def _wipe(self, *, everything: bool) -> None:
-        """Remove what only a running service has, or all but the lock."""
+        """Remove what only a running service has, or everything but the lock."""
         for name in (PUBLISHED, SANDBOX_CLOCK):
             (self.path / name).unlink(missing_ok=True)
-        # Out of its place at once: what is there is whole, or is not there. A wipe that
-        # was cut off is finished by the next start.
+        # Renamed first, so that `postgres` is complete or absent. The next start
+        # completes a deletion that was interrupted.
         wiped = self.path / "postgres.wiped"
         if everything and self.postgres.exists() and not wiped.exists():
             self.postgres.rename(wiped)
@@ -116,12 +116,12 @@ class OwnedFolder(DevFolder):
                 _write_private(path, make())
 
     def publish(self, facts: Mapping[str, str]) -> None:
-        """Write where the running service is, for other commands: `dev.json`."""
+        """Write `dev.json`: where the running service is, for other commands."""
         _write_private(self.path / PUBLISHED, json.dumps(facts, indent=2) + "\n")
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
+    """Write a file atomically; only its owner can read it."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     with suppress(FileNotFoundError):
         draft.unlink()

@@ -1,4 +1,4 @@
-"""`payments sandbox …`: the commands of `payments-sandbox`, for the one beside us."""
+"""`payments sandbox …`: the `payments-sandbox` commands, for the running sandbox."""
 
 import os
 from collections.abc import Iterator
@@ -20,18 +20,18 @@ def _known() -> tuple[str, str]:
     if "sandbox_url" not in facts:
         raise CommandError(
             Exit.REFUSED,
-            "the development service talks to another Stripe; name a sandbox with "
-            "--url and --key",
+            "the development service does not use a sandbox; name one with --url and "
+            "--key",
         )
     return facts["sandbox_url"], facts["stripe_api_key"]
 
 
 @contextmanager
 def as_ours() -> Iterator[None]:
-    """Let the sandbox's client and commands fail as our own commands do.
+    """Convert errors of the sandbox's client and commands to our own.
 
     Raises:
-        CommandError: with the same sentence and exit code.
+        CommandError: with the same message and exit code.
     """
     try:
         yield
@@ -47,12 +47,14 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, commands=COMMANDS)
-@click.option("--url", help="The sandbox's address; the development one's if none.")
-@click.option("--key", help="Its API key; the development one's if none.")
+@click.option(
+    "--url", help="The sandbox's address; by default the development sandbox."
+)
+@click.option("--key", help="Its API key; by default that of the development sandbox.")
 @click.pass_context
 def sandbox(context: click.Context, *, url: str | None, key: str | None) -> None:
-    """Serve a fake Stripe, and do to it what time and bad luck would do.
+    """Serve a fake Stripe, trigger events, advance its clock, inject failures.
 
-    Commands reach the one that `payments dev` runs, or that of --url and --key.
+    Commands use the sandbox of a running `payments dev`, or that of --url and --key.
     """
     context.obj = Target(url, key, _known)

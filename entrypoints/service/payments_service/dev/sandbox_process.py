@@ -1,4 +1,4 @@
-"""The sandbox beside a development service: a process of its own."""
+"""The sandbox of a development service, as a process of its own."""
 
 import json
 import os
@@ -40,9 +40,9 @@ def sandbox_process(  # noqa: PLR0913  # a parameter for each option
     port: int = 0,
     options: tuple[str, ...] = (),
 ) -> Iterator[RunningSandbox]:
-    """Run a sandbox that forwards webhooks; it ends with us, however we end.
+    """Run a sandbox that forwards webhooks; it ends with this process in any case.
 
-    Port 0 takes a free one.
+    Port 0 chooses a free port.
 
     Raises:
         CommandError: it did not start.
@@ -57,11 +57,11 @@ def sandbox_process(  # noqa: PLR0913  # a parameter for each option
     names = {"PAYMENTS_SANDBOX_KEY": key, "PAYMENTS_SANDBOX_SERVE_SECRET": secret}
     process = subprocess.Popen(  # noqa: S603  # our own command
         command,
-        # It reads nothing; that its end is open is how it knows that we live.
+        # It reads nothing; the end of its stdin tells it that this process ended.
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, **names},
-        # Ctrl-C is for us: else it would seem that the sandbox had died by itself.
+        # Ctrl-C must reach only us: otherwise the sandbox would seem to have crashed.
         start_new_session=True,
     )
     with process:
@@ -75,7 +75,7 @@ def sandbox_process(  # noqa: PLR0913  # a parameter for each option
 def _address(said: IO[bytes] | None) -> str:
     line = said.readline() if said else b""
     if not line:
-        # Why, it has said itself, on stderr.
+        # The sandbox printed the reason on stderr.
         raise CommandError(Exit.DEPENDENCY_DOWN, "the sandbox did not start")
     return str(json.loads(line)["sandbox_url"])
 

@@ -1,4 +1,4 @@
-"""Where everything is, and lines to paste: what `payments dev` says when it is up."""
+"""What `payments dev` prints when it is up: the addresses, and commands to paste."""
 
 import shlex
 import sys
@@ -13,7 +13,7 @@ SAMPLES: Final = Path(__file__).with_name("samples")
 
 
 def _this_program() -> str:
-    """Return the words that start this program again, from wherever."""
+    """Return a command that starts this program from any folder."""
     program = Path(sys.argv[0]).absolute()
     if program.name == "__main__.py":
         return f"{shlex.quote(sys.executable)} -m {program.parent.name}"
@@ -21,15 +21,15 @@ def _this_program() -> str:
 
 
 def welcome(folder: OwnedFolder, facts: Mapping[str, str]) -> str:
-    """Say where everything is, and give lines that work when they are pasted."""
+    """Return the addresses, and commands that work when they are pasted."""
     api = facts["base_url"] + PREFIX
     bearer = f"-H 'Authorization: Bearer {facts['admin_token']}'"
-    # It names the folder, as it may be pasted elsewhere than where we run.
+    # It names the folder, because it may be pasted in another folder.
     payments = f"PAYMENTS_DEV_DIR={shlex.quote(str(folder.path))} {_this_program()}"
     sample = shlex.quote(str(SAMPLES / "charge_succeeded.json"))
     json_type = "-H 'Content-Type: application/json'"
     user = """-d '{"email": "alice@example.com"}'"""
-    # Ids of her own: the README pastes a payment too, and the same id is a duplicate.
+    # Ids that the README's payment does not use: the same id would be a duplicate.
     stripe = facts.get("sandbox_url")
     values = (
         "id=evt_alice_1",
@@ -48,7 +48,7 @@ def welcome(folder: OwnedFolder, facts: Mapping[str, str]) -> str:
   stripe    {sandbox}
   folder    {folder.path} (dev.json has the addresses, the token and the secret)
 
-Register a user, ask for their payment status, ask who the service is:
+Register a user, read their payment status, check that the service is ready:
 
   curl -X PUT {api}/users/alice {bearer} {json_type} {user}
 
@@ -56,20 +56,20 @@ Register a user, ask for their payment status, ask who the service is:
 
   curl {facts["ops_url"]}/readyz
 
-A signed webhook, as Stripe would send it; then ask for the status again:
+Send a signed webhook, as Stripe would; then read the status again:
 
   {payments} webhook send {sample} {changes}
 {lines}"""
 
 
 def _now(folder: OwnedFolder) -> str:
-    """Return what a shell replaces by the sandbox's time: its user may advance it."""
+    """Return a shell expression for the sandbox's time, which the user can advance."""
     return f'"$(cat {shlex.quote(str(folder.sandbox_clock.path))})"'
 
 
 def _sandbox_lines(payments: str, user: str, headers: str) -> str:
     return f"""
-A card, a subscription, and what is known of her then:
+Add a card and a subscription, and show the account:
 
   curl -X PUT {user}/card {headers} -d '{{"payment_method": "pm_card_visa"}}'
 
@@ -77,7 +77,7 @@ A card, a subscription, and what is known of her then:
 
   {payments} account show alice
 
-What Stripe does by itself: renew that twice, an hour after each month, and let a
+Simulate Stripe: renew the subscription twice, an hour after each month, and make a
 charge fail:
 
   {payments} sandbox advance "2 months"

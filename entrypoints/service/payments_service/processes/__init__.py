@@ -1,4 +1,4 @@
-"""The processes that serve until a signal ends them, each with its command.
+"""The long-running processes, each with its command; a signal ends them.
 
-They are above the commands and above HTTP, which do not know each other.
+They are a layer above the commands and HTTP, which do not import each other.
 """

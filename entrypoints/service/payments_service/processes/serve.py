@@ -17,7 +17,7 @@ from payments_service.settings import Settings
 @click.command()
 @click.pass_obj
 def serve(ending: Ending) -> None:
-    """Serve HTTP until SIGTERM; the ops port says when it is ready."""
+    """Serve HTTP until SIGTERM; the ops port reports readiness."""
     settings = environment.settings()
     logs.configure(settings.log_level)
     spans = spans_of(settings, "payments-service")

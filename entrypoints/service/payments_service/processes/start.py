@@ -1,4 +1,4 @@
-"""What a process that serves makes sure of before it begins."""
+"""What a long-running process checks before it starts."""
 
 import os
 import socket
@@ -15,12 +15,13 @@ from payments_service.trace_settings import require_traceable
 
 
 async def require_own_database(settings: Settings) -> None:
-    """Refuse the database of the other mode: real and test money never meet.
+    """Refuse a database of the other mode, so that real and test payments never mix.
 
-    And one whose tombstones are by another key: who was erased would come back.
+    Also refuse a database with tombstones of another erasure key, because erased users
+    would be recorded again.
 
     Raises:
-        SettingsError: it is the other's, or the key is not that of the tombstones.
+        SettingsError: the database has the other mode, or another erasure key.
     """
     async with PostgresStore(settings.database_url, 1).opened() as store:
         livemode = await stamped_livemode(store, livemode=settings.livemode)
@@ -37,7 +38,7 @@ def bound(host: str, port: int, variable: str) -> socket.socket:
     """Bind a listener.
 
     Raises:
-        CommandError: the port is taken.
+        CommandError: it cannot be bound.
     """
     try:
         return listen(host, port)
@@ -49,16 +50,16 @@ def bound(host: str, port: int, variable: str) -> socket.socket:
 
 
 def spans_of(settings: Settings, process: str) -> Spans:
-    """Return what traces this process, if it is to be traced.
+    """Return the tracer of this process, or one that does nothing.
 
     Raises:
-        SettingsError: OpenTelemetry is not installed, or its variables ask for what
-            this release does not do.
+        SettingsError: OpenTelemetry is not installed, or its variables require
+            something that this release does not support.
     """
     require_traceable(settings, os.environ)
     if settings.traces == "off":
         return NO_SPANS
-    # What is not switched on is not imported.
+    # Imported only if tracing is on.
     from payments_service.tracing import tracing_spans  # noqa: PLC0415
 
     return tracing_spans(process)

@@ -23,18 +23,19 @@ from payments_service.worker import Worker
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="Do what is due now, and end.")
+@click.option("--once", is_flag=True, help="Do what is due now, and exit.")
 @click.pass_obj
 def worker(ending: Ending, *, once: bool) -> None:
-    """Work off what webhooks and requests left behind, until SIGTERM.
+    """Run the background work of webhooks and requests, until SIGTERM.
 
-    Syncs what an event left open, goes on with operations whose process died, links
-    payments to accounts, reads from Stripe's list of events what never came as a
-    webhook, compares all with Stripe at night, delivers changes to other services
-    (PAYMENTS_WEBHOOKS_OUT_FILE), and deletes what was kept long enough.
-    Any number may run at once. The ops port says that it lives, how Stripe answers, how
-    many jobs are failing and events are open, how far the list is read, what differed
-    at night, and what was deleted; it is not ready while Stripe refuses the API key.
+    It runs sync jobs, resumes operations whose process died, links payments to
+    accounts, reads events that never arrived as a webhook from Stripe's list of events,
+    compares everything with Stripe at night, delivers changes to other services
+    (PAYMENTS_WEBHOOKS_OUT_FILE), and deletes what is past its retention.
+    Any number of workers can run at once. The ops port reports liveness, Stripe's
+    answers, failing jobs, open events, how far the list of events is read, the
+    differences found at night, and deletions. A worker is not ready while Stripe
+    refuses the API key.
     """
     settings = environment.settings(serves=False)
     logs.configure(settings.log_level)

@@ -1,22 +1,23 @@
 """PostgreSQL without installing it, for development and tests; never for production.
 
-Three processes: the *owner* is whoever enters `embedded_postgres`, the *supervisor* is
-`supervisor` run as a program, and the *server* is its child.
+There are three processes: the *owner* enters `embedded_postgres`, the *supervisor* is
+`supervisor` run as a program, and the *server* is the supervisor's child.
 
-Rule 1: the supervisor holds the read end of a pipe. The owner leaves or dies, however,
-        and the supervisor stops the server and removes an ephemeral folder.
-Rule 2: the supervisor dies, however, and the kernel stops the server (Linux only).
-        The server dies, however, and the supervisor ends: the owner sees one process.
-Rule 3: `owner.lock` says that the folder has an owner; a second one is refused.
-        The server and all its children inherit `server.lock`: who gets it knows that
-        none of them is left, and only then touches the data.
-Rule 4: a cluster is made beside its place and moved there whole, so that `data` is
-        never half a cluster.
-Rule 5: PostgreSQL refuses root. Root enters a user namespace that calls it nobody or,
-        where that is forbidden, becomes nobody. No user is added, and no folder but
-        our own changes hands.
+Rule 1: the supervisor holds the read end of a pipe. If the owner leaves the block or
+        dies in any way, the supervisor stops the server and removes an ephemeral
+        folder.
+Rule 2: if the supervisor dies in any way, the kernel stops the server (Linux only). If
+        the server dies, the supervisor exits: the owner watches one process.
+Rule 3: `owner.lock` means that the folder has an owner; a second owner is refused. The
+        server and all its children inherit `server.lock`: a process that gets this lock
+        knows that none of them runs, and only then changes the data.
+Rule 4: a cluster is created in a temporary folder and then renamed to `data`, so that
+        `data` is never an incomplete cluster.
+Rule 5: PostgreSQL refuses root. Root enters a user namespace in which it is the user
+        `nobody` or, if that is not allowed, becomes `nobody`. No user is added, and no
+        folder but our own changes its owner.
 
-In the folder: `data`, `password`, `server.log`, `server.log.1` of the run before, and
+The folder has `data`, `password`, `server.log`, `server.log.1` of the previous run, and
 the locks.
 """
 

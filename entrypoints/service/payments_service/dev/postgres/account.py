@@ -1,4 +1,4 @@
-"""Whom the server runs as: PostgreSQL refuses root."""
+"""The system account that the server runs as: PostgreSQL refuses root."""
 
 import ctypes
 import os
@@ -15,7 +15,7 @@ _CLONE_NEWUSER: Final = 0x10000000  # linux/sched.h
 
 @attrs.frozen
 class Account:
-    """Whom the server runs as, and whose files are its own, seen from outside."""
+    """The server's account; `uid` and `gid` own its files, outside of a namespace."""
 
     uid: int
     gid: int
@@ -32,7 +32,7 @@ class Account:
         return inside if inside.reaches(Path("/")) else cls(*ids, partial(_drop, *ids))
 
     def reaches(self, path: Path) -> bool:
-        """Say whether the account can be had and may execute, or enter, the path."""
+        """Say whether the account is available and can execute, or enter, the path."""
         child = os.fork()
         if child == 0:
             try:
@@ -43,7 +43,7 @@ class Account:
         return os.waitpid(child, 0)[1] == 0
 
     def own(self, *paths: Path) -> None:
-        """Hand over files and whole folders; only root has to, and may."""
+        """Change the owner of files and whole folders; only root needs to, and can."""
         for path in paths if os.geteuid() == 0 else ():
             os.lchown(path, self.uid, self.gid)
             if path.is_dir() and not path.is_symlink():
@@ -51,16 +51,16 @@ class Account:
 
 
 def _stay() -> None:
-    """Be who we are."""
+    """Keep the present account."""
 
 
 def _enter_user_namespace(uid: int, gid: int) -> None:
-    """Call ourselves `uid` and `gid` in a namespace that knows nobody else."""
+    """Become `uid` and `gid` in a user namespace without other users."""
     outside = os.geteuid(), os.getegid()
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWUSER) != 0:
         raise OSError(ctypes.get_errno(), "unshare")
-    # The kernel takes a map of groups only from who gave up changing groups.
+    # The kernel accepts a map of groups only from a process that denied `setgroups`.
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/gid_map").write_text(f"{gid} {outside[1]} 1")
     Path("/proc/self/uid_map").write_text(f"{uid} {outside[0]} 1")

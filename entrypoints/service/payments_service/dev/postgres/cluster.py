@@ -1,4 +1,4 @@
-"""A cluster in its folder: made, checked, served, stopped."""
+"""A cluster in its folder: create, check, serve and stop it."""
 
 import ctypes
 import os
@@ -32,22 +32,22 @@ SHARED_BUFFERS_MB: Final = 64
 
 _SETTINGS: Final = (
     "listen_addresses=127.0.0.1",
-    # A socket's path may not be longer than 107 bytes; a folder's may.
+    # A socket's path has at most 107 bytes; a folder's path can be longer.
     "unix_socket_directories=",
     "max_connections=100",
     "timezone=UTC",
     "log_timezone=UTC",
 )
-# A committed transaction still outlives a killed server, but not a power cut.
+# A committed transaction survives a killed server, but not a power failure.
 _FAST_SETTINGS: Final = ("fsync=off", "full_page_writes=off")
-# What the server needs of our environment; the rest may be secret.
+# The variables that the server needs; others may be secret.
 _VARIABLES: Final = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
 @attrs.frozen
 class Cluster:
-    """A folder and what may be done in it by who holds both of its locks."""
+    """A cluster in a folder; its user must hold both locks of the folder."""
 
     home: Path
     binaries: Path
@@ -70,7 +70,7 @@ class Cluster:
         return self.home / "server.log"
 
     def prepare(self) -> None:
-        """Leave a whole cluster of our version, and no trace of a server before."""
+        """Provide a complete cluster of our version, without traces of an old one."""
         if self.data.exists():
             self._check_version()
         if self.log.exists():
@@ -78,19 +78,19 @@ class Cluster:
         if not self.data.exists():
             self._create()
         self.account.own(self.data, self.password)
-        # The lock says that its server is dead, but its id may be another's by now,
-        # and PostgreSQL would take that one for the server.
+        # The lock proves that the old server is dead, but another process may have its
+        # id now, and PostgreSQL would take that process for the server.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def serve(self, port: int) -> tuple[subprocess.Popen[bytes], int]:
-        """Start the server; return it and its port once it takes connections."""
+        """Start the server; return it and its port once it accepts connections."""
         if port:
             return self._serve_on(port)
         for _ in range(PORT_ATTEMPTS_MAX - 1):
             try:
                 return self._serve_on(_free_port())
             except StartFailed as failure:
-                # Between our look and the server's somebody else took the port.
+                # Another process took the port between our check and the server's.
                 if "Address already in use" not in failure.log:
                     raise
         return self._serve_on(_free_port())
@@ -158,7 +158,7 @@ class Cluster:
         supervisor = os.getpid()
 
         def become() -> None:
-            # In this order: a change of account makes the kernel forget the wish.
+            # In this order: the kernel drops the request at a change of account.
             self.account.become()
             _die_with(supervisor)
 
@@ -178,7 +178,7 @@ class Cluster:
     def _await(
         self, process: subprocess.Popen[bytes], done: Callable[[], bool]
     ) -> None:
-        """Return once it is done; stop the process if it does not get there."""
+        """Return once it is done; stop the process if that fails."""
         try:
             self._watch(done)
         except BaseException:
@@ -189,9 +189,9 @@ class Cluster:
         deadline = time.monotonic() + START_SECONDS_MAX
         while not done():
             if self.owner.is_gone(POLL_SECONDS):
-                raise StartFailed("nobody waits for it any more")
+                raise StartFailed("its owner has ended")
             if time.monotonic() > deadline:
-                raise StartFailed("it takes too long", self._log_tail())
+                raise StartFailed("it took too long", self._log_tail())
 
     def _log_tail(self) -> str:
         return self.log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace")
@@ -217,7 +217,7 @@ def _sync(path: Path) -> None:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Stop fast, else without writing a checkpoint, else by force."""
+    """Stop with a fast shutdown, else an immediate one, else SIGKILL."""
     seconds_max = STOP_SECONDS_MAX / 4
     for signum in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
         process.send_signal(signum)

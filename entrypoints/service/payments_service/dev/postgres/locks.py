@@ -1,4 +1,4 @@
-"""Lock files: who has one, has the folder."""
+"""Lock files: the process that holds one owns the folder."""
 
 import fcntl
 import os
@@ -17,10 +17,10 @@ ORPHAN_SECONDS_MAX: Final = 15
 
 @contextmanager
 def locked(path: Path, seconds_max: float) -> Iterator[int]:
-    """Hold a lock file and give its descriptor; an inherited one holds it as well.
+    """Hold a lock file and yield its descriptor; inherited descriptors hold it too.
 
     Raises:
-        FolderInUse: somebody else held it for `seconds_max`.
+        FolderInUse: another process held it for `seconds_max`.
     """
     deadline = time.monotonic() + seconds_max
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)

@@ -1,4 +1,4 @@
-"""Who entered `embedded_postgres`, as the supervisor sees it."""
+"""The process that entered `embedded_postgres`, as the supervisor sees it."""
 
 import os
 import select
@@ -11,7 +11,7 @@ import attrs
 
 @attrs.frozen
 class Owner:
-    """The process at the other end of our standard input."""
+    """The process at the other end of the standard input."""
 
     signs: Sequence[int]
 
@@ -19,11 +19,11 @@ class Owner:
     def of_this_process(cls) -> "Owner":
         signs = [sys.stdin.fileno()]
         if sys.platform == "linux":
-            # A forked child may keep the pipe open; the owner's own end still shows.
+            # A forked child may keep the pipe open; the pidfd still shows the end.
             with suppress(OSError):
                 signs.append(os.pidfd_open(os.getppid()))
         return cls(signs)
 
     def is_gone(self, within_s: float) -> bool:
-        """Wait that long, and say whether the owner left or died."""
+        """Wait up to `within_s`, and say whether the owner left or died."""
         return bool(select.select(self.signs, [], [], within_s)[0])

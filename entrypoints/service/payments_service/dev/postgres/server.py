@@ -1,4 +1,4 @@
-"""Running a server for as long as a block lasts: what its owner does."""
+"""Run a server for the duration of a block: the owner's side."""
 
 import json
 import re
@@ -29,7 +29,7 @@ from payments_service.dev.postgres.errors import (
 )
 from payments_service.dev.postgres.locks import ORPHAN_SECONDS_MAX, locked
 
-# The folder that our package is in, wherever the owner found it.
+# The folder of our package, from wherever the owner imported it.
 _ROOT: Final = Path(payments_service.__file__).parents[1]
 _PROGRAM: Final = """
 import sys
@@ -68,17 +68,17 @@ def embedded_postgres(
     durable: bool | None = None,
     shared_buffers_mb: int = SHARED_BUFFERS_MB,
 ) -> Iterator[EmbeddedPostgres]:
-    """Run a server of our own until the block ends.
+    """Run a server until the block ends.
 
-    With a `folder` the data and the password are kept there. Without one they are in
-    a temporary folder that goes with the server. Port 0 takes a free one. `durable` is
-    whether a commit waits for the disk: by default kept data does, ephemeral data does
-    not. `shared_buffers_mb` is what the server keeps in memory of its pages.
+    With a `folder` the data and the password are stored there. Without one they are in
+    a temporary folder that is removed with the server. Port 0 chooses a free port.
+    `durable` is whether a commit waits for the disk: by default only with a `folder`.
+    `shared_buffers_mb` is the size of the server's page cache.
 
     Raises:
         NoPostgres: no binaries were found.
-        FolderInUse: the folder has an owner already.
-        OtherVersion: the folder was made by another major version.
+        FolderInUse: the folder already has an owner.
+        OtherVersion: the folder was created by another major version.
         StartFailed: anything else, with the end of the server's log.
     """
     home = folder.absolute() if folder else _ephemeral()
@@ -98,7 +98,7 @@ def embedded_postgres(
 
 
 def _ephemeral() -> Path:
-    """Name a folder; the supervisor makes it, so that it cannot be left behind."""
+    """Name a folder; the supervisor creates it, so that it cannot be left behind."""
     name = f"payments-postgres-{secrets.token_hex(8)}"
     return Path(tempfile.gettempdir()).absolute() / name
 
@@ -106,9 +106,9 @@ def _ephemeral() -> Path:
 def _start_supervisor(
     home: Path, binaries: Path, flags: Mapping[str, object]
 ) -> subprocess.Popen[bytes]:
-    # A session of its own: Ctrl-C reaches the owner alone, and the owner may still
-    # use the database while it winds up. It is told where our package is: its path is
-    # not the owner's, and -P keeps the working folder out of it.
+    # A session of its own: Ctrl-C reaches only the owner, which can still use the
+    # database while it shuts down. The supervisor gets the path of our package, because
+    # its `sys.path` differs from the owner's; -P excludes the working folder.
     program = [sys.executable, "-P", "-c", _PROGRAM, str(_ROOT)]
     return subprocess.Popen(  # noqa: S603  # our own interpreter and program
         [*program, home, binaries, json.dumps(flags)],
@@ -138,7 +138,7 @@ def _open(pipe: IO[bytes] | None) -> IO[bytes]:
 
 
 def _dismiss(supervisor: subprocess.Popen[bytes]) -> None:
-    # A byte, not only the end of the pipe: a forked child of ours may still hold it.
+    # Send a byte, because a forked child may still hold the pipe open.
     try:
         supervisor.communicate(b"\n", timeout=STOP_SECONDS_MAX)
     except subprocess.TimeoutExpired:
@@ -147,7 +147,7 @@ def _dismiss(supervisor: subprocess.Popen[bytes]) -> None:
 
 
 def _discard(home: Path) -> None:
-    """Remove what a killed supervisor could not, once its server is dead."""
+    """Remove the folder that a killed supervisor left, once its server is dead."""
     if home.exists():
         with suppress(FolderInUse), locked(home / "server.lock", ORPHAN_SECONDS_MAX):
             shutil.rmtree(home, ignore_errors=True)

@@ -1,7 +1,7 @@
 """The process between the owner and the server: it outlives neither.
 
-It says in one line of JSON how the start went: `pid`, `port` and `password`, or the
-name of an `error` and what it is made of.
+It reports the start in one line of JSON: `pid`, `port` and `password`, or the name of
+an `error` and its attributes.
 """
 
 import json
@@ -35,7 +35,8 @@ def _supervise(  # noqa: PLR0913  # each a flag of the owner's, by name
 ) -> None:
     owner = Owner.of_this_process()
     home.mkdir(mode=0o700, parents=not ephemeral, exist_ok=not ephemeral)
-    # The lock of the owner goes first: the next one may come, and waits for the server.
+    # The owner's lock is released first: the next owner can start, and then waits for
+    # the server's lock.
     with ExitStack() as after, locked(home / "owner.lock", 0):
         if ephemeral:
             after.callback(shutil.rmtree, home, ignore_errors=True)
@@ -52,12 +53,12 @@ def _supervise(  # noqa: PLR0913  # each a flag of the owner's, by name
 
 
 def _settle(home: Path, binaries: Path) -> tuple[Account, Path]:
-    """Choose the account, and see that it can reach the folder and the binaries."""
+    """Choose the account, and make sure that it reaches the folder and the binaries."""
     account = Account.choose()
     if os.geteuid() == 0:
         os.chown(home, account.uid, account.gid)
     if not account.reaches(home):
-        raise StartFailed(f"its account may not enter {home}; choose another folder")
+        raise StartFailed(f"its account cannot enter {home}; choose another folder")
     if not account.reaches(binaries / "postgres"):
         binaries = copy_of(binaries, home / "binaries")
         account.own(home / "binaries")
@@ -65,28 +66,28 @@ def _settle(home: Path, binaries: Path) -> tuple[Account, Path]:
 
 
 def _report(**facts: object) -> None:
-    # An owner that died does not read; that is seen elsewhere. Nothing is left in a
-    # buffer for the interpreter to trip over at its end.
+    # A dead owner does not read the pipe; `Owner.is_gone` notices that. The write is
+    # unbuffered, because flushing a broken pipe at exit would raise an error.
     with suppress(BrokenPipeError):
         os.write(sys.stdout.fileno(), f"{json.dumps(facts)}\n".encode())
 
 
 def _ignore(*_: object) -> None:
-    """Take a signal and go on: only the owner's end ends us.
+    """Ignore a signal: only the end of the owner ends the supervisor.
 
-    A handler rather than SIG_IGN, which the server would inherit.
+    It is a handler instead of SIG_IGN, which the server would inherit.
     """
 
 
 def main(home: str, binaries: str, flags: str) -> None:
-    """Be the supervisor, and tell the owner in one line of JSON how the start went."""
+    """Run the supervisor, and report the start to the owner in one line of JSON."""
     os.umask(0o077)
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, _ignore)
     try:
         _supervise(Path(home), Path(binaries), **json.loads(flags))
     except EmbeddedPostgresError as error:
-        # An error's attributes are what it is made of.
+        # An error's attributes are the arguments of its constructor.
         _report(error=type(error).__name__, about=vars(error))
     except (OSError, subprocess.SubprocessError) as error:
         _report(error=StartFailed.__name__, about={"reason": str(error)})
