@@ -56,7 +56,7 @@ def status(until: datetime | None, *, entitled: bool) -> PaymentStatusOut:
 @pytest.mark.parametrize(
     ("until", "entitled", "said"),
     [
-        (None, False, "no period is paid for, or free"),
+        (None, False, "no period is paid for or free"),
         (NOON + DAY, True, "paid or free until {until}; it is {now}"),
         (NOON, True, "paid or free until {until}; it is {now}, within the grace"),
         (NOON - DAY, True, "paid or free until {until}; it is {now}, within the grace"),

@@ -1,4 +1,4 @@
-"""What a user has access to, and what there is to have."""
+"""What a user has access to, and the catalogue."""
 
 from collections.abc import Mapping
 
@@ -57,9 +57,9 @@ async def get_access(  # each of its request or by name
     feature: Feature = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response[UserAccessOut | FeatureAccessOut]:
-    """Say what a user has access to, until when, and because of what.
+    """Show what a user has access to, until when, and why.
 
-    By product and by feature; with `feature`, to that one alone.
+    Access is listed by product and by feature; with `feature`, only for that feature.
     """
     query = {} if feature is None else {"feature": feature}
     shown = await _read_access(reads, user_in_path(user), request.user, query)
@@ -76,9 +76,9 @@ async def get_catalogue(
     read_catalogue: Wired[ReadCatalogue],
     if_none_match: IfNoneMatch = None,
 ) -> Response[CatalogueOut]:
-    """List what is sold, and which features it gives.
+    """List the products of the catalogue, and the features that they give.
 
-    It changes when the service is started with another catalogue.
+    The list changes when the service is started with another catalogue.
     """
     out = CatalogueOut.of(*read_catalogue())
     body = msgspec.json.encode(out)

@@ -1,4 +1,4 @@
-"""Access passes, and the keys that they are verified with."""
+"""Access passes, and the keys that verify them."""
 
 from http import HTTPStatus
 from typing import Final
@@ -16,7 +16,7 @@ from payments_service.http.requests import HttpRequest, no_body
 from payments_service.http.schemas import AccessPassOut, KeySetOut
 from payments_service.http.wired import Wired
 
-# A key is published for as long before it signs.
+# A key must be published for this long before it signs.
 KEYS_MAX_AGE_S: Final = 300
 
 
@@ -29,10 +29,10 @@ KEYS_MAX_AGE_S: Final = 300
 async def issue_access_pass(
     request: HttpRequest, user: UserInPath, issue: Wired[IssueAccessPass]
 ) -> AccessPassOut:
-    """Sign what a user has access to, for checks without this service.
+    """Issue a signed access pass, to check access without this service.
 
-    A JWT (EdDSA) of some minutes: `features` are those that the user has, each with the
-    second in which it ends. `/.well-known/jwks.json` has the keys.
+    It is a JWT (EdDSA) that is valid for some minutes: `features` has each feature of
+    the user, with the second in which it ends. `/.well-known/jwks.json` has the keys.
     """
     signed = await issue(user_in_path(user), caller=request.user)
     return AccessPassOut(signed.text, signed.content.expires_at)
@@ -47,7 +47,7 @@ async def issue_access_pass(
 async def get_pass_keys(
     pass_keys: Wired[ReadPassKeys], if_none_match: IfNoneMatch = None
 ) -> Response[KeySetOut]:
-    """Return the keys that access passes are verified with."""
+    """Return the keys that verify access passes."""
     shape = KeySetOut(pass_keys())
     return tagged(
         shape,

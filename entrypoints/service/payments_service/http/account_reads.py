@@ -1,16 +1,16 @@
-"""Reads of an account, answered behind authentication and before Litestar's handler.
+"""Reads of an account, answered after authentication and before Litestar's handler.
 
-Applications read all the time, and the handler would cost as much as all else. It is
-what the OpenAPI document is made of, and it serves what is not plain: a request that
-announces a body.
+Applications read often, and Litestar's handler would double the cost of a read. The
+handler still describes the route for the OpenAPI document, and serves requests that are
+not plain: those that announce a body.
 
-Rule 1: the tag of an answer holds the account's version, the moments between which it
-        shows the same, and a digest of all else that it depends on: the route and its
-        query, whose account it is, the policy, this release.
-Rule 2: of a caller who names one such tag only the account's version is read. Where it
-        holds, 304 is sent, and no answer is made.
-Rule 3: a tag that was made up fools who sends it, and nobody else: whether the caller
-        reaches the account is asked all the same.
+Rule 1: the tag of an answer contains the account's version, the times between which the
+        answer is the same, and a digest of everything else that it depends on: the
+        route and its query, the account's user, the policy, this release.
+Rule 2: if a caller sends one such tag, only the account's version is read. If the tag
+        still holds, the answer is 304, and no body is made.
+Rule 3: a forged tag misleads only its sender: the caller's right to read the account is
+        checked in any case.
 """
 
 import hashlib
@@ -54,7 +54,7 @@ _JSON: Final = (b"content-type", b"application/json")
 
 @attrs.frozen
 class Shown:
-    """What an answer shows of an account, and for how long it is the same."""
+    """What an answer shows about an account, and for how long it is the same."""
 
     out: msgspec.Struct
     user_id: UserId
@@ -79,9 +79,10 @@ class AccountTags:
 
 
 class AccountReads:
-    """What answers about accounts are made with, as one dependency of their handlers.
+    """What answers about accounts need, as one dependency of their handlers.
 
-    Litestar provides several in tasks of their own, which costs as much as all else.
+    Litestar provides several dependencies in separate tasks, which would double the
+    cost of a request.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class AccountReads:
         self.tags = AccountTags(payment_status.policy)
 
 
-# Reads what a route shows of a user to a caller who asks with a query.
+# Reads what a route shows about a user, for a caller and a query.
 Read = Callable[
     [AccountReads, UserId | Email, Caller, Mapping[str, str]], Awaitable[Shown]
 ]
@@ -110,7 +111,7 @@ def read_by(read: Read) -> dict[str, Any]:
 def tagged_read(
     scope: Scope, reads: AccountReads, shown: Shown, *, given: str | None
 ) -> Response[Any]:
-    """Answer from a handler what `AccountAnswers` left to it."""
+    """Answer, from a handler, a request that `AccountAnswers` passed on."""
     return tagged(
         shown.out,
         msgspec.json.encode(shown.out),
@@ -122,7 +123,7 @@ def tagged_read(
 
 @attrs.frozen
 class AccountAnswers:
-    """Behind authentication, before the handler."""
+    """Answers reads of accounts, after authentication and before the handler."""
 
     app: ASGIApp
     _reads: AccountReads
@@ -136,7 +137,7 @@ class AccountAnswers:
         user = user_in_path(scope["path_params"]["user"])
         given = [value for name, value in headers if name == _GIVEN]
         if len(given) == 1 and await self._is_known(scope, user, given[0]):
-            # As it was given, but strong.
+            # The tag as it was sent, but strong.
             await _send(HTTPStatus.NOT_MODIFIED, given[0].removeprefix(b"W/"), send)
             return
         text = scope["query_string"].decode("latin-1")
@@ -151,7 +152,7 @@ class AccountAnswers:
         await _send(HTTPStatus.OK, tag.encode(), send, body, (_JSON, length))
 
     async def _is_known(self, scope: Scope, user: UserId | Email, given: bytes) -> bool:
-        """Say whether a tag is one of ours, and the answer would have it again."""
+        """Say whether a tag is ours, and the answer would have the same tag now."""
         tag = _TAG.fullmatch(given)
         shown = _read(tag) if tag else None
         if tag is None or shown is None:
@@ -188,7 +189,7 @@ def _moment(text: bytes) -> datetime | None:
 
 
 def _read(tag: "re.Match[bytes]") -> AnswerVersion | None:
-    """Read a tag of our form; None if it names a moment that there is not."""
+    """Read a tag of our form; None if a time in it is out of range."""
     try:
         return AnswerVersion(int(tag[2], 16), _moment(tag[3]), _moment(tag[4]))
     except OverflowError:

@@ -1,4 +1,4 @@
-"""The application: routes, what they need, and what happens to errors."""
+"""The application: its routes, their dependencies, and how errors are handled."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -101,7 +101,7 @@ _NEEDS: Final = {
     "payment_status": GetPaymentStatus,
     "update": UpdateCard,
 }
-# What needs a token. All of it is in the OpenAPI document.
+# Routes that need a token. All of them are in the OpenAPI document.
 FOR_CALLERS: Final = (
     users.put_user,
     users.get_payment_status,
@@ -131,9 +131,9 @@ FOR_CALLERS: Final = (
     tokens.invalidate_user_tokens,
     tokens.invalidated_tokens,
 )
-# What anybody may read, besides webhooks.
+# Routes without a token, besides webhooks.
 FOR_ANYBODY: Final = (access_pass.get_pass_keys, openapi.get_openapi)
-# What a handler gets that is made of its request.
+# Dependencies that are made from the request.
 OF_REQUESTS: Final = {"key": Provide(idempotency_key, sync_to_thread=False)}
 
 
@@ -142,7 +142,7 @@ def described() -> dict[str, Any]:
     return openapi.document(
         for_callers=FOR_CALLERS,
         for_anybody=[webhooks_described(), *FOR_ANYBODY],
-        # Nothing is called: that they are there says that they are no parameters.
+        # They are never called: they only mark names that are not parameters.
         dependencies={
             **{name: _provide(None) for name in (*_NEEDS, "document", "reads")},
             **OF_REQUESTS,
@@ -151,7 +151,7 @@ def described() -> dict[str, Any]:
 
 
 def create_app(container: Container) -> RequestContext:
-    """Return the whole application; its lifespan opens and closes what it talks to."""
+    """Return the application; its lifespan opens and closes its connections."""
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -165,7 +165,7 @@ def create_app(container: Container) -> RequestContext:
             await container[ExecuteOperation].drain()
             await container[IngestQueue].drain()
 
-    # A function, because Litestar copies deeply what it is given, adapters included.
+    # A function, because Litestar deep-copies middleware objects, adapters included.
     def authenticated(app: ASGIApp) -> ASGIApp:
         return BearerAuthentication(
             app, container[AuthenticateCaller], container[RateLimiter]
@@ -205,21 +205,22 @@ def create_app(container: Container) -> RequestContext:
         request_class=HttpRequest,
         exception_handlers=problems.HANDLERS,
         lifespan=[lifespan],
-        # `logs` has configured them.
+        # `logs` has configured logging.
         logging_config=None,
-        # It is served as it is finished: see `openapi`.
+        # `openapi` completes and serves the document.
         openapi_config=None,
     )
     return RequestContext.of(app, _lanes(container), container[RequestTallies])
 
 
 def _lanes(container: Container) -> tuple[Lane, ...]:
-    """Return what has a limit of its own.
+    """Return the lanes, each with its own limit.
 
-    So that callers hold up no webhook, and what waits for Stripe holds up no read.
+    So callers do not delay webhooks, and requests that wait for Stripe do not delay
+    reads.
     """
     limits, on_shed = container[InFlightLimits], container[LimitReports].shed_one
-    # Who waits there takes nothing but a place: `ReadFeed` has a limit of them.
+    # A waiting reader of the feed costs only a place; `ReadFeed` limits these.
     feed = limits.reads + WAITING_MAX
     webhooks = f"{PREFIX}/webhooks/"
     return (

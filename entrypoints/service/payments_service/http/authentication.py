@@ -1,4 +1,4 @@
-"""Who calls. Every route below this middleware needs a valid bearer token."""
+"""Authenticate the caller: every route below this middleware needs a valid token."""
 
 import re
 from collections.abc import Iterable
@@ -32,8 +32,8 @@ def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> str:
     """Return the one bearer token of a request.
 
     Raises:
-        HttpProblem: 401, there is none.
-        InvalidToken: there are several, or it does not have the form of a token.
+        HttpProblem: 401, there is no token.
+        InvalidToken: there are several, or the token is malformed.
     """
     given = [value for name, value in headers if name.lower() == b"authorization"]
     if not given:
@@ -48,18 +48,19 @@ def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> str:
     return match[1].decode()
 
 
-# What a page ends with, in base64: of its ids only we know.
+# A cursor contains ids in base64; only this service writes it.
 _OURS: Final = frozenset({"cursor"})
 
 
 def refuse_cards_in_query(query: bytes) -> None:
-    """Refuse card data in a query; bodies come later.
+    """Refuse card data in a query; bodies are checked later.
 
-    Nothing of a path, and of headers only an idempotency key, is stored or sent on:
-    ids and tokens are whatever others made them, and some have the digits of a card.
+    Paths and headers are not checked, except an idempotency key: they are neither
+    stored nor sent on, and ids and tokens of other systems can look like a card
+    number.
 
     Raises:
-        HttpProblem: 422.
+        HttpProblem: 422, the query has card data.
     """
     given = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     judged = [(name, value) for name, value in given if name not in _OURS]
@@ -95,10 +96,10 @@ class BearerAuthentication(AbstractAuthenticationMiddleware):
 async def admin_only(
     connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
 ) -> None:
-    """Refuse anybody but an administrator, before a body is read: a guard.
+    """Refuse a caller that is not an administrator, before a body is read: a guard.
 
     Raises:
-        ScopeRequired: 403.
+        ScopeRequired: the caller lacks the scope.
     """
     connection.user.require_admin()
 
@@ -106,9 +107,9 @@ async def admin_only(
 async def feed_only(
     connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
 ) -> None:
-    """Refuse who may not read the feed: a guard.
+    """Refuse a caller that may not read the feed: a guard.
 
     Raises:
-        ScopeRequired: 403.
+        ScopeRequired: the caller lacks the scope.
     """
     connection.user.require_feed()

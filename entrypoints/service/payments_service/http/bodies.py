@@ -1,7 +1,7 @@
 """The bodies of requests. Unknown fields are refused.
 
-What a field has to look like is said here for the OpenAPI document only: the core's
-own readers refuse what is not so, and tests hold the two together.
+The formats of fields are described here only for the OpenAPI document: the core's own
+readers validate them, and tests check that both agree.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ from payments_service.presentation.arguments import PrintableName
 
 
 def _shown(description: str, **schema: object) -> msgspec.Meta:
-    """Describe a field in the document; nothing here is checked by it."""
+    """Describe a field in the OpenAPI document; it validates nothing."""
     return msgspec.Meta(
         description=description, extra_json_schema={"extra": schema} if schema else None
     )
@@ -46,30 +46,30 @@ _PRODUCT: Final = _shown(
     "Stripe's id of a product, sold at its default price.", pattern=_REFERENCE
 )
 _PRICE: Final = _shown("Stripe's id of a price. Admin.", pattern=_REFERENCE)
-_QUANTITY: Final = _shown("How many.", minimum=1, maximum=QUANTITY_MAX)
+_QUANTITY: Final = _shown("The quantity.", minimum=1, maximum=QUANTITY_MAX)
 
 _COSTING: Final = [{"required": [field]} for field in ("product", "price", "quantity")]
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a request carries, and what the document says of it besides its fields."""
+    """The body of a request, and what the document says about it besides its fields."""
 
-    # Fields that hold what others are called: a user, a token. Digits in them are no
-    # card's.
+    # Fields that identify something: a user, a token. They are not checked for card
+    # numbers.
     names: ClassVar[frozenset[str]] = frozenset()
-    # Which fields go together, as JSON Schema.
+    # Which fields can be combined, as JSON Schema.
     rules: ClassVar[Mapping[str, object]] = {}
 
     @classmethod
     def examples(cls) -> Sequence[Self]:
-        """Return bodies that are taken: each kind of body has its own."""
+        """Return valid bodies; each class of body has its own."""
         raise NotImplementedError
 
 
 class UserIn(Body, frozen=True):
-    """`customer_id` adopts a customer that the gateway has already.
+    """A user to register. `customer_id` binds a customer that exists at Stripe.
 
-    With a `reason` it takes the place of another one.
+    With a `reason` it replaces the customer that is bound now.
     """
 
     email: Annotated[
@@ -89,7 +89,7 @@ class UserIn(Body, frozen=True):
         ),
     ] = None
     reason: Annotated[
-        str | None, _shown("Why it takes another one's place.", **_REASON)
+        str | None, _shown("Why it replaces the present customer.", **_REASON)
     ] = None
 
     rules: ClassVar[Mapping[str, object]] = {
@@ -107,7 +107,7 @@ class UserIn(Body, frozen=True):
 
 
 class LinkIn(Body, frozen=True):
-    """Whose a payment is, and why."""
+    """The owner of a payment, and the reason."""
 
     user_id: Annotated[
         str,
@@ -139,7 +139,7 @@ class UnlinkIn(Body, frozen=True):
 
 
 class CardIn(Body, frozen=True):
-    """The gateway's id of a payment method; a card's number never comes here."""
+    """Stripe's id of a payment method; a card number is never sent to this service."""
 
     payment_method: Annotated[
         str, _shown("Stripe's id of a payment method.", pattern=_REFERENCE)
@@ -152,18 +152,18 @@ class CardIn(Body, frozen=True):
 
 
 class OrderIn(Body, frozen=True):
-    """`product` or `price`, one of the two; `price` and `trial_days` are an admin's."""
+    """Either `product` or `price`; `price` and `trial_days` are for administrators."""
 
     product: Annotated[str | msgspec.UnsetType, _PRODUCT] = msgspec.UNSET
     price: Annotated[str | msgspec.UnsetType, _PRICE] = msgspec.UNSET
     quantity: Annotated[int, _QUANTITY] = 1
     payment_method: Annotated[
         str | msgspec.UnsetType,
-        _shown("The card that pays, if not the user's own.", pattern=_REFERENCE),
+        _shown("The card that pays; by default the user's card.", pattern=_REFERENCE),
     ] = msgspec.UNSET
     trial_days: Annotated[
         int | msgspec.UnsetType,
-        _shown("Days that cost nothing. Admin.", minimum=1, maximum=TRIAL_DAYS_MAX),
+        _shown("Free days at the start. Admin.", minimum=1, maximum=TRIAL_DAYS_MAX),
     ] = msgspec.UNSET
 
     rules: ClassVar[Mapping[str, object]] = {
@@ -187,20 +187,20 @@ class OrderIn(Body, frozen=True):
 
 
 class ChangeIn(Body, frozen=True):
-    """`product` or `price`, not both; `price` is an admin's.
+    """`product` or `price`, not both; `price` is for administrators.
 
-    `proration_date` is a preview's, at most 600 s old.
+    `proration_date` comes from a preview, and is at most 600 s old.
     """
 
     product: Annotated[str | msgspec.UnsetType, _PRODUCT] = msgspec.UNSET
     price: Annotated[str | msgspec.UnsetType, _PRICE] = msgspec.UNSET
     quantity: Annotated[int | msgspec.UnsetType, _QUANTITY] = msgspec.UNSET
     cancel_at_period_end: Annotated[
-        bool | msgspec.UnsetType, _shown("Whether it ends with its period.")
+        bool | msgspec.UnsetType, _shown("Whether it ends at the end of the period.")
     ] = msgspec.UNSET
     proration_date: Annotated[
         _Moment | msgspec.UnsetType,
-        _shown("A preview's, so that it costs what that said."),
+        _shown("From a preview, so that the cost is as previewed."),
     ] = msgspec.UNSET
 
     rules: ClassVar[Mapping[str, object]] = {
@@ -217,7 +217,7 @@ class ChangeIn(Body, frozen=True):
         return [cls(quantity=2), cls(cancel_at_period_end=True)]
 
     def change(self) -> Change:
-        """Return what is to change.
+        """Return the change.
 
         Raises:
             InvalidValue: see `Change`.
@@ -226,7 +226,7 @@ class ChangeIn(Body, frozen=True):
 
 
 class PreviewIn(ChangeIn, frozen=True):
-    """A change that costs something, or gives something back."""
+    """A change that costs something, or gives a credit."""
 
     rules: ClassVar[Mapping[str, object]] = {
         "not": {"required": ["product", "price"]},
@@ -248,9 +248,9 @@ def _given(body: msgspec.Struct) -> dict[str, Any]:
 
 
 class TokenIn(Body, frozen=True, omit_defaults=True):
-    """Either `token`, or all of the other three."""
+    """Either `token`, or all of `issuer`, `jti` and `expires_at`."""
 
-    token: Annotated[str | None, _shown("A token, as it is sent.")] = None
+    token: Annotated[str | None, _shown("The token itself.")] = None
     issuer: Annotated[PrintableName | None, _shown("Its issuer. Admin.", **_NAME)] = (
         None
     )

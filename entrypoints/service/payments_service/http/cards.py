@@ -1,4 +1,4 @@
-"""A user's card. Its number never comes here: a payment method's id does."""
+"""A user's card. Requests have the id of a payment method, never a card number."""
 
 from http import HTTPStatus
 
@@ -34,10 +34,10 @@ async def set_up_card(
     key: NamedDependency[str | None],
     despite_declines: DespiteDeclines = None,
 ) -> Response[CardSetUpOut]:
-    """Prepare what a browser needs to take a card in.
+    """Prepare a card form in the browser.
 
-    With the `client_secret` Stripe's own form takes the card in. It is put in place by
-    itself: its number never comes here.
+    Stripe's form collects the card with the `client_secret`. The card then becomes the
+    user's card without another request; its number is never sent to this service.
     """
     executed = await set_up(
         user_in_path(user),
@@ -69,10 +69,10 @@ async def update_card(  # noqa: PLR0913  # each of its request or by name
     key: NamedDependency[str | None],
     despite_declines: DespiteDeclines = None,
 ) -> Response[CardUpdatedOut]:
-    """Put a card in the old one's place.
+    """Replace the user's card.
 
-    What is past due is paid with it first. A card that is declined leaves the old one
-    where it is.
+    Overdue invoices are paid with the new card first. If it is declined, the old card
+    stays.
     """
     executed = await update(
         user_in_path(user),

@@ -1,4 +1,4 @@
-"""Answers that a caller may have already: `ETag` and `If-None-Match` (RFC 9110)."""
+"""Answers that a caller may already have: `ETag` and `If-None-Match` (RFC 9110)."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,19 +14,19 @@ from typing_extensions import override
 _T = TypeVar("_T")
 ETAG: Final = ResponseHeader(
     name="ETag",
-    description="Names this very answer.",
+    description="Identifies this version of the answer.",
     documentation_only=True,
     value="",
 )
 NOT_MODIFIED: Final[Mapping[int, ResponseSpec]] = {
     HTTPStatus.NOT_MODIFIED: ResponseSpec(
-        None, description="The answer is as `If-None-Match` has it."
+        None, description="The answer still has the `ETag` of `If-None-Match`."
     )
 }
 
 
 class _Encoded(Response[_T]):
-    """An answer that was encoded before its headers were made of that."""
+    """An answer that was encoded before its headers, which depend on the body."""
 
     encoded: bytes
 
@@ -38,10 +38,10 @@ class _Encoded(Response[_T]):
 def tagged(
     shape: _T, body: bytes, *, given: str | None, cache: str, tag: str | None = None
 ) -> Response[_T]:
-    """Answer with an ETag, or 304 to a caller who has this very answer.
+    """Answer with an ETag, or 304 if the caller already has this answer.
 
-    `body` is `shape` in JSON, `given` their `If-None-Match`. Without a `tag` it is made
-    of the body.
+    `body` is `shape` in JSON, `given` the caller's `If-None-Match`. Without a `tag` the
+    ETag is a digest of the body.
     """
     tag = tag or f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
     is_known = given is not None and is_given(tag, given)
@@ -56,6 +56,6 @@ def tagged(
 
 
 def is_given(tag: str, header: str) -> bool:
-    """Say whether an `If-None-Match` names a tag, weak or strong, or any."""
+    """Say whether an `If-None-Match` has the tag, weak or strong, or `*`."""
     given = {it.strip().removeprefix("W/") for it in header.split(",")}
     return not {tag, "*"}.isdisjoint(given)

@@ -1,4 +1,4 @@
-"""Answers as the OpenAPI document shows them, of one user in one year."""
+"""Example answers of the OpenAPI document, of one user in one year."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -275,7 +275,7 @@ _ANSWERS: Final[tuple[msgspec.Struct, ...]] = (
     ),
     ReceiptOut(ReceiptOutcome.APPLIED),
 )
-# By the name of their shape.
+# By the name of their class.
 EXAMPLES: Final[Mapping[str, msgspec.Struct]] = {
     type(answer).__name__: answer for answer in _ANSWERS
 }

@@ -24,10 +24,10 @@ async def get_explanation(
     explain: Wired[ExplainUser],
     at: At = None,
 ) -> ExplanationOut:
-    """Explain why a user has paid or not, now or at a past moment.
+    """Explain why a user has paid or not, now or at a past time.
 
-    Now: the first cause, the chain of facts, what happens by itself and what a person
-    can do. At a past moment: what was known, and answered, then.
+    Now: the first cause, the chain of facts, what happens without any action, and what
+    a person can do. At a past time: what was known, and answered, then.
     """
     named = user_in_path(user)
     if at is None:

@@ -1,4 +1,4 @@
-"""The feed: what has changed of users, for other services."""
+"""The feed: the changes of users, for other services."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -35,12 +35,12 @@ async def get_feed(  # noqa: PLR0913  # each a parameter, by name
     wait_s: WaitS = None,
     latest: Latest = None,
 ) -> FeedOut:
-    """List what has changed of users, in the order in which it became known.
+    """List the changes of users, in the order in which they became known.
 
-    Of one user in the order of versions; no change is skipped, however late it is
-    saved. `next` is the `after` of the next request, and is worth keeping. With
-    `wait_s` the answer comes with the next change: at most so many seconds later, then
-    without one. `latest` fills a copy: each user's last change only.
+    The changes of one user are in the order of versions; no change is skipped, however
+    late it is saved. Store `next`: it is the `after` of the next request. With `wait_s`
+    the request waits for the next change, and after that time answers without one.
+    `latest` is to fill a copy: it lists only the last change of each user.
     """
     begin = whole_number("after", after, BEGINNING, POSITION_MAX, BEGINNING)
     reading = read_feed(
@@ -51,14 +51,14 @@ async def get_feed(  # noqa: PLR0913  # each a parameter, by name
         caller=request.user,
     )
     page = await _unless_gone(request, reading)
-    # Nobody reads what is answered to a client that went away.
+    # A client that disconnected does not read this answer.
     return FeedOut.of(page or FeedPage([], begin, has_more=False), read_feed.policy)
 
 
 async def _unless_gone(
     request: HttpRequest, reading: Coroutine[Any, Any, FeedPage]
 ) -> FeedPage | None:
-    """Read until there is an answer; None: the client went away before."""
+    """Wait for the page; None if the client disconnects first."""
     doing = asyncio.create_task(reading)
     gone = asyncio.create_task(_gone(request))
     try:

@@ -1,4 +1,4 @@
-"""The second listener: whether the process lives, is ready, and how it does."""
+"""The ops port: liveness, readiness and metrics of the process."""
 
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
@@ -18,12 +18,12 @@ from payments_service.http.request_context import RequestContext
 from payments_service.http.requests import no_body
 from payments_service.metrics.families import Measured
 
-# A failover that is quick is no reason to take a process from the balancer.
+# A quick failover does not make a process unready.
 READ_ONLY_S_MAX: Final = 5.0
 
 
 class Reason(StrEnum):
-    """Why a process is not ready: a word for programs, see `docs/lifecycle.md`."""
+    """Why a process is not ready: a code for programs, see `docs/lifecycle.md`."""
 
     DRAINING = "draining"
     KEYS_NOT_READ = "keys_not_read"
@@ -35,9 +35,9 @@ class Reason(StrEnum):
 
 
 _DETAILS: Final = {
-    Reason.DRAINING: "it was asked to end, and answers what still comes",
+    Reason.DRAINING: "shutting down; requests that still arrive are answered",
     Reason.DATABASE_UNAVAILABLE: "the database does not answer",
-    Reason.DATABASE_READ_ONLY: "the database only reads, by a failover or a setting",
+    Reason.DATABASE_READ_ONLY: "the database is read-only, by a failover or a setting",
     Reason.REVOCATIONS_NOT_READ: "it is not known which tokens are revoked",
 }
 
@@ -56,9 +56,9 @@ class NotReady:
 
 @attrs.define
 class Readiness:
-    """Whether this process takes requests; falls before the socket closes.
+    """Whether this process is ready; it becomes unready before the socket closes.
 
-    `troubles` say what else is wrong, in a few words; None if nothing is.
+    `troubles` return other reasons against it, as a short text, or None.
     """
 
     _store: PostgresStore
@@ -78,7 +78,7 @@ class Readiness:
         except Unavailable:
             return NotReady.of(Reason.DATABASE_UNAVAILABLE)
         is_leased, writes = self._is_leased(), self._store.writability
-        # Without writes no lease can be had: what causes it is told.
+        # Without writes there is no lease: report the cause.
         if writes.lost_for_s >= READ_ONLY_S_MAX or (writes.is_lost and not is_leased):
             return NotReady.of(Reason.DATABASE_READ_ONLY)
         return None if is_leased else NotReady.of(Reason.REVOCATIONS_NOT_READ)
@@ -86,7 +86,7 @@ class Readiness:
 
 @get("/livez")
 async def livez() -> dict[str, str]:
-    # The event loop answers, that is all: a restart would not mend a database.
+    # Only the event loop is checked: a restart would not repair a database.
     return {"status": "ok"}
 
 
@@ -109,7 +109,7 @@ async def metrics(state: State) -> Response[bytes]:
 
 
 def create_ops_app(readiness: Readiness, shown: Iterable[Collector]) -> RequestContext:
-    """Return the app of the ops port; all `Measured` is measured before it is shown."""
+    """Return the app of the ops port; it calls `Measured.measure` at each scrape."""
     registry, shown = CollectorRegistry(), [*shown]
     for collector in shown:
         registry.register(collector)

@@ -1,7 +1,7 @@
-"""Which limit a route's requests are counted by.
+"""The rate limit that a route's requests count against.
 
-A route states it beside its handler, if it is no plain read or change. Webhooks have no
-caller.
+A route states its kind in `opt`, if it is not a plain read or change. Webhooks have no
+caller, so they are not counted.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _STATED: Final = "counted_as"
 
 
 def counted_as(kind: RequestKind) -> dict[str, Any]:
-    """State how requests of a route are counted, as the `opt` of its handler."""
+    """Return the `opt` of a handler that states how its requests are counted."""
     return {_STATED: kind}
 
 
@@ -25,7 +25,7 @@ def count(
     """Count a request of a verified caller.
 
     Raises:
-        RateLimited: the caller has made too many of its kind.
+        RateLimited: the caller has made too many requests of this kind.
     """
     if _STATED in opt:
         kind = opt[_STATED]

@@ -44,9 +44,9 @@ async def get_users(  # noqa: PLR0913  # each a filter, by name
     cursor: Cursor = None,
     limit: Limit = None,
 ) -> UsersOut:
-    """List users, by any of the filters.
+    """List users that match all given filters.
 
-    A page may have fewer items than `limit`, or none, and not be the last.
+    A page before the last can have fewer items than `limit`, or none.
     """
     page = await list_users(
         users_wanted(
@@ -87,8 +87,8 @@ async def get_timeline(
 ) -> TimelineOut:
     """List what happened to a user, the newest first.
 
-    Events, payments, changes of the status, acts by hand, and the lives of
-    subscriptions. `by` and `reason` are for who reads all users.
+    It lists events, payments, changes of the status, changes by hand, and the begin and
+    end of subscriptions. Only callers that read all users see `by` and `reason`.
     """
     page = await read_timeline(
         user_in_path(user),

@@ -1,8 +1,8 @@
-"""The OpenAPI document, which Litestar makes of the handlers, and this finishes.
+"""The OpenAPI document: Litestar generates it from the handlers, this completes it.
 
-Litestar knows parameters, bodies and answers by their types. What it does not know is
-added here, of what the routes state: who may call, every problem with its codes, the
-headers of answers, and which fields of a body go together.
+Litestar knows parameters, bodies and answers by their types. The rest is added here
+from what the routes state: the required scopes, every problem with its codes, the
+headers of answers, and which fields of a body can be combined.
 """
 
 import asyncio
@@ -49,50 +49,51 @@ MAX_AGE_S: Final = 300
 _JSON: Final = "application/json"
 _SCHEME: Final = "bearer"
 _TAGS: Final = {
-    "users": "Who a user is, and whether they have paid.",
+    "users": "Register users, and read whether they have paid.",
     "access": "What a user has access to, by product and feature.",
     "explanation": "Why a user has paid or not.",
     "lists": "Users, their payments, and what happened to them.",
-    "feed": "What has changed of users, for other services.",
+    "feed": "The changes of users, for other services.",
     "cards": "The card that pays.",
-    "subscriptions": "What a user subscribes to, and operations under way.",
-    "payments": "Whose a payment is, by hand.",
-    "tokens": "Bearer tokens that are revoked.",
-    "webhooks": "What Stripe reports.",
+    "subscriptions": "A user's subscriptions, and open operations.",
+    "payments": "The owner of a payment, decided by hand.",
+    "tokens": "Revoked bearer tokens.",
+    "webhooks": "Stripe's events.",
     "access_pass": "Signed access, for checks without this service.",
     "openapi": "This document.",
 }
 _DESCRIPTION: Final = (
-    "Whether users have paid, and all that it takes: cards, subscriptions, webhooks of "
-    "Stripe's. JSON in and out; times are RFC 3339 in UTC; money is an amount in minor "
-    f"units and a currency. Every answer that is no success is `{MEDIA_TYPE}` "
-    "(RFC 9457), and tells its `code`. An unknown field of a body or a query is "
-    "refused, and so is one that is there twice. HEAD is answered wherever GET is."
+    "Whether users have paid, and what that needs: cards, subscriptions and Stripe's "
+    "webhooks. Requests and answers are JSON; times are RFC 3339 in UTC; money is an "
+    f"amount in minor units and a currency. Every error is `{MEDIA_TYPE}` (RFC 9457) "
+    "with a stable `code`. Unknown and repeated fields of a body or a query are "
+    "refused. Every route with GET also answers HEAD."
 )
 _TOKENS: Final = (
-    "A JWT of the users micro-service. A caller reaches their own user (`sub`), and "
-    f"another's is 404. The scope `{READ_SCOPE}` reads every user (GET below "
-    f"`/users`), and `{ADMIN_SCOPE}` reaches everybody; operations that need it say so."
+    "A JWT of the users micro-service. A caller has access to their own user (`sub`); "
+    f"any other user is 404. The scope `{READ_SCOPE}` reads every user (GET below "
+    f"`/users`), and `{ADMIN_SCOPE}` has access to every user; operations that need it "
+    "say so."
 )
 _REQUEST_ID: Final = {
-    "description": "The request's `X-Request-Id`, or a new one; the log has it.",
+    "description": "The request's `X-Request-Id`, or a new id; it is logged.",
     "schema": {"type": "string"},
 }
 _RETRY_AFTER: Final = {
-    "description": "Seconds until the same request may be sent again.",
+    "description": "Seconds after which the same request can be sent again.",
     "schema": {"type": "integer"},
 }
 _RATE_LIMIT: Final = {
     "RateLimit-Policy": {
-        "description": 'Of `rate_limited`: the limit, as in `"reads";q=1200;w=60`.',
+        "description": 'With `rate_limited`: the limit, as in `"reads";q=1200;w=60`.',
         "schema": {"type": "string"},
     },
     "RateLimit": {
-        "description": "Of `rate_limited`: what is left, and for how many seconds.",
+        "description": "With `rate_limited`: what is left, and for how many seconds.",
         "schema": {"type": "string"},
     },
 }
-# Those that say when to come again, of a status that does not always.
+# Codes with `Retry-After`, of statuses that do not always have it.
 _WAITING: Final = frozenset(
     {"operation_in_progress", "rate_limited", "synced_recently", "too_many_declines"}
 )
@@ -103,17 +104,17 @@ _HEADERS: Final[Mapping[HTTPStatus, Mapping[str, Any]]] = {
     HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": _RETRY_AFTER},
 }
 _REPLAYED: Final = {
-    "description": "`true`: the answer of before, to the same `Idempotency-Key`.",
+    "description": "`true`: the earlier answer to the same `Idempotency-Key`.",
     "schema": {"type": "string", "enum": ["true"]},
 }
 _LOCATION: Final = {
-    "description": "Where the operation's outcome will be.",
+    "description": "The URL of the operation, where its result appears.",
     "required": True,
     "schema": {"type": "string"},
 }
 
 Json = dict[str, Any]
-# Of each guard the scopes of which one is needed.
+# The scopes that satisfy each guard; a caller needs one of them.
 _SCOPES: Final[Mapping[Any, Sequence[str]]] = {
     admin_only: (ADMIN_SCOPE,),
     feed_only: (FEED_SCOPE, ADMIN_SCOPE),
@@ -121,7 +122,7 @@ _SCOPES: Final[Mapping[Any, Sequence[str]]] = {
 
 
 def _needed(handler: HTTPRouteHandler) -> Sequence[str]:
-    """Return the scopes of which a caller needs one; none: it needs no scope."""
+    """Return the scopes of which a caller needs one; empty if it needs none."""
     guards = handler.resolve_guards()
     return next((its for guard, its in _SCOPES.items() if guard in guards), ())
 
@@ -131,16 +132,16 @@ def _ref(kind: str, name: str) -> Json:
 
 
 class Document:
-    """The document as it is served; made once, when it is asked for first."""
+    """The document as it is served; generated once, at the first request."""
 
     def __init__(self, make: Callable[[], Json]) -> None:
         self._make = make
         self._made: bytes | None = None
 
     async def __call__(self) -> bytes:
-        """Return it in JSON."""
+        """Return the document in JSON."""
         if self._made is None:
-            # A tenth of a second, which webhooks need not wait for.
+            # It takes a tenth of a second, so a thread does it: webhooks do not wait.
             self._made = await asyncio.to_thread(
                 lambda: msgspec.json.encode(self._make())
             )
@@ -169,7 +170,7 @@ def document(
 ) -> Json:
     """Return the document of routes: those that need a token, and those that do not.
 
-    `dependencies` are what handlers ask for by name; nothing of them is called.
+    `dependencies` are what handlers need by name; they are never called.
     """
     callers = Router("/", route_handlers=for_callers, security=[{_SCHEME: []}])
     anybody = Router("/", route_handlers=for_anybody, security=[{}])
@@ -199,7 +200,7 @@ def document(
     )
     made = app.openapi_schema.to_schema()
     schemas = made["components"]["schemas"]
-    # The type of a field of which only the document says what it may be.
+    # The type of a field whose real types only the document lists.
     del schemas[msgspec.Struct.__name__]
     for path, method, handler in _operations(app):
         operation = made["paths"][path][method.lower()]
@@ -220,7 +221,7 @@ def document(
 def _shapes(of: type) -> Iterator[type]:
     shape: type
     for shape in of.__subclasses__():
-        # Another package in this process may have names that are ours.
+        # Another package in this process may have classes with the same names.
         if shape.__module__.startswith("payments_service."):
             yield shape
         yield from _shapes(shape)
@@ -235,7 +236,7 @@ def _operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
 
 
 def _finish(operation: Json, handler: HTTPRouteHandler) -> None:
-    """Add what Litestar does not know of an operation."""
+    """Add what Litestar does not know about an operation."""
     summary, _, more = (handler.fn.__doc__ or "").partition("\n")
     scopes = _needed(handler)
     operation["summary"] = summary
@@ -308,7 +309,7 @@ def _problems(refused: Sequence[Refusal]) -> Iterator[tuple[str, Json]]:
     for status in sorted({it.status for it in refused}):
         found = {it.code: it for it in refused if it.status is status}
         some = dict(sorted(found.items()))
-        # What its own route says, if that says something.
+        # The refusal that the route itself states, if there is one.
         first = next(it for it in refused if it.status is status)
         headers = dict(_HEADERS.get(status, {}))
         if _WAITING & set(some):
@@ -362,7 +363,7 @@ def _given(body: Body) -> Json:
 
 
 def _plain(value: Any) -> Any:
-    """Return a part of a document without what says nothing."""
+    """Return a part of the document without redundant members."""
     if isinstance(value, list):
         return [_plain(it) for it in value]
     if not isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""Operations at the gateway: their answer, and the same answer again.
+"""Answers to operations at the gateway, and their replay.
 
-Every answer is made of the intent's outcome alone, which never changes: a request sent
-once more with the same key gets the same bytes.
+Every answer is made from the intent's outcome alone, which never changes: a request
+that is repeated with the same key gets the same bytes.
 """
 
 import re
@@ -24,16 +24,16 @@ from payments_service.presentation.problems import problem_of
 from payments_service.presentation.schemas import IntentOut, SubscribedOut
 
 _T = TypeVar("_T")
-# Quoted, it is what the draft of the standard has: a structured string.
+# In quotes it is a structured string, as in the draft standard.
 _KEY: Final = re.compile(r'(?P<quote>"?)(?P<key>[A-Za-z0-9_.:-]{1,128})(?P=quote)')
 
 
-# What took longer than an answer may is answered with its operation.
+# A request that takes too long is answered with its operation.
 ACCEPTED: Final[Mapping[int, ResponseSpec]] = {
     HTTPStatus.ACCEPTED: ResponseSpec(
         IntentOut,
         generate_examples=False,
-        description="Stripe has not answered yet: ask for the outcome at `Location`.",
+        description="Stripe has not answered yet: read the result at `Location`.",
     )
 }
 
@@ -41,24 +41,25 @@ ACCEPTED: Final[Mapping[int, ResponseSpec]] = {
 def idempotency_key(
     request: HttpRequest, idempotency_key: IdempotencyKeyHeader = None
 ) -> str | None:
-    """Return the idempotency key, with its caller; None without one.
+    """Return the idempotency key, prefixed with caller and route; None without one.
 
     Raises:
-        HttpProblem: 400, it is none, or there are several; 422, it is a card's number.
+        HttpProblem: 400, it is malformed, or there are several; 422, it is a card
+            number.
     """
     if idempotency_key is None:
         return None
-    # Litestar gives one of several.
+    # Litestar passes only one of several.
     given = request.headers.getall("idempotency-key")
     match = _KEY.fullmatch(given[0])
     if len(given) > 1 or match is None:
         raise HttpProblem(
             HTTPStatus.BAD_REQUEST,
             "invalid_idempotency_key",
-            "Idempotency-Key has to be 1 to 128 of A-Z a-z 0-9 _ . : -",
+            "Idempotency-Key must be 1 to 128 characters of A-Z a-z 0-9 _ . : -",
         )
     key = match["key"]
-    # The one header that is stored.
+    # The only header that is stored.
     refuse_card_data(key, "/headers/idempotency-key")
     token = request.user.token
     route = request.scope["path_template"]
@@ -68,7 +69,7 @@ def idempotency_key(
 def answer_of(
     request: HttpRequest, executed: ExecutedOperation, *, done: int
 ) -> Response[Any]:
-    """Render an operation as the answer to the request that asked for it.
+    """Return the answer to the request that started an operation.
 
     `done` is the status of a success.
     """
@@ -86,7 +87,7 @@ def answer_of(
 
 
 def as_it_is(subscription: Subscription) -> Response[SubscribedOut]:
-    """Answer that nothing had to be done."""
+    """Answer with the subscription as it is: nothing had to be done."""
     body = SubscribedOut.of(subscription.report)
     return _json(body, HTTPStatus.OK)
 

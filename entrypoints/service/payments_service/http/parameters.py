@@ -1,7 +1,7 @@
-"""What routes take beside a body: in a path, in a query, in a header.
+"""Parameters of routes besides a body: in a path, in a query, in a header.
 
-A parameter is a text here: the use case's own reader says what is wrong with it. Its
-schema is for the document, and tests hold the two together.
+Each parameter is a text here: the use case's own reader validates it. Its schema is for
+the OpenAPI document, and tests check that both agree.
 """
 
 from typing import Annotated, Any, Final
@@ -22,7 +22,7 @@ from payments_service.http.bodies import EMAIL_PATTERN
 from payments_service.http.requests import PAGE_LENGTH_MAX
 
 _KEY: Final = '^([A-Za-z0-9_.:-]{1,128}|"[A-Za-z0-9_.:-]{1,128}")$'
-# A text that may be left out is a union for Litestar; for the document it is this.
+# Litestar describes an optional text as a union; the document describes it like this.
 _TEXT: Final[dict[str, Any]] = {"one_of": None, "type": "string"}
 _USER_ID: Final[dict[str, Any]] = {
     "type": "string",
@@ -51,14 +51,14 @@ def _number(least: int, most: int, default: int) -> dict[str, Any]:
 UserIdInPath = Annotated[
     str,
     PathParameter(
-        description="A user's id, as the users micro-service has it.",
+        description="A user's id in the users micro-service.",
         schema_extra={"pattern": _USER_ID["pattern"], "schema_not": _USER_ID["not"]},
     ),
 ]
 UserInPath = Annotated[
     str,
     PathParameter(
-        description="A user's id, or an e-mail: it has an `@`, and a `/` in it is "
+        description="A user's id or e-mail. An e-mail has an `@`; a `/` in it is "
         "written `%2F`.",
         schema_extra={"type": None, "any_of": [_USER_ID, _EMAIL]},
     ),
@@ -83,28 +83,28 @@ PaymentInPath = Annotated[
 Cursor = Annotated[
     str | None,
     QueryParameter(
-        description="`next_cursor` of the page before; without it, the first page.",
+        description="`next_cursor` of the previous page; without it, the first page.",
         schema_extra={**_TEXT, "pattern": "^[A-Za-z0-9_-]+$"},
     ),
 ]
 Limit = Annotated[
     str | None,
     QueryParameter(
-        description="How many items a page has at most.",
+        description="The maximum number of items of a page.",
         schema_extra=_number(1, PAGE_LENGTH_MAX, PAGE_LENGTH_MAX),
     ),
 ]
 At = Annotated[
     str | None,
     QueryParameter(
-        description="The moment to explain, with its offset from UTC; without it, now.",
+        description="The time to explain, with its offset from UTC; without it, now.",
         schema_extra={**_TEXT, "format": "date-time"},
     ),
 ]
 Feature = Annotated[
     str | None,
     QueryParameter(
-        description="A feature of the catalogue: only access to this one is said.",
+        description="A feature of the catalogue: show only access to this feature.",
         schema_extra={
             **_TEXT,
             "pattern": rf"^[A-Za-z0-9_.:-]{{1,{REFERENCE_LENGTH_MAX}}}$",
@@ -114,22 +114,22 @@ Feature = Annotated[
 DespiteDeclines = Annotated[
     str | None,
     QueryParameter(
-        description="`true`: an administrator goes on although cards of the user were "
-        "declined too often within an hour.",
+        description="`true`: continue although the user's cards were declined too "
+        "often within an hour; for administrators.",
         schema_extra={"one_of": None, "type": "boolean", "default": False},
     ),
 ]
 After = Annotated[
     str | None,
     QueryParameter(
-        description="`next` of the page before; without it, from the beginning.",
+        description="`next` of the previous page; without it, from the beginning.",
         schema_extra={**_TEXT, "pattern": "^(0|[1-9][0-9]{0,18})$"},
     ),
 ]
 FeedLimit = Annotated[
     str | None,
     QueryParameter(
-        description="How many changes a page has at most.",
+        description="The maximum number of changes of a page.",
         schema_extra=_number(1, FEED_PAGE_MAX, FEED_PAGE_MAX),
     ),
 ]
@@ -143,35 +143,36 @@ WaitS = Annotated[
 Latest = Annotated[
     str | None,
     QueryParameter(
-        description="Whether only the last change of each user is wanted.",
+        description="Whether to list only the last change of each user.",
         schema_extra={"one_of": None, "type": "boolean", "default": False},
     ),
 ]
 When = Annotated[
     str | None,
     QueryParameter(
-        description="Whether it ends at once, or with the period that is paid for.",
+        description="Whether it ends at once, or at the end of the paid period.",
         schema_extra={**_TEXT, "enum": ["now", "period_end"], "default": "now"},
     ),
 ]
 StatusFilter = Annotated[
     str | None,
     QueryParameter(
-        description="Only users whose status was this when it was saved last.",
+        description="Only users whose status was this when they were last saved.",
         schema_extra={**_TEXT, "enum": [it.value for it in PaymentStatus]},
     ),
 ]
 ProductFilter = Annotated[
     str | None,
     QueryParameter(
-        description="Only users with a subscription of this product that is not over.",
+        description="Only users with a subscription to this product that has not "
+        "ended.",
         schema_extra={**_TEXT, "pattern": _REFERENCE},
     ),
 ]
 CustomerFilter = Annotated[
     str | None,
     QueryParameter(
-        description="Only the user to whom this customer of Stripe's is bound.",
+        description="Only the user to whom this Stripe customer is bound.",
         schema_extra={
             **_TEXT,
             "pattern": rf"^[A-Za-z0-9_-]{{1,{CUSTOMER_ID_LENGTH_MAX}}}$",
@@ -193,7 +194,7 @@ EmailFilter = Annotated[
 TextFilter = Annotated[
     str | None,
     QueryParameter(
-        description="Only users whose id or e-mail begins with this.",
+        description="Only users whose id or e-mail starts with this text.",
         schema_extra={
             **_TEXT,
             "pattern": r"^[^\x00-\x1f\x7f-\x9f]+$",
@@ -205,7 +206,7 @@ IfNoneMatch = Annotated[
     str | None,
     HeaderParameter(
         name="If-None-Match",
-        description="An `ETag` of before: 304 if the answer would be the same.",
+        description="The `ETag` of an earlier answer: 304 if the answer is the same.",
         schema_extra=_TEXT,
     ),
 ]
@@ -213,8 +214,8 @@ IdempotencyKeyHeader = Annotated[
     str | None,
     HeaderParameter(
         name="Idempotency-Key",
-        description="The same key with the same request gets the same answer again, "
-        "and nothing is done twice. With another request it is refused (422).",
+        description="A repeated request with the same key gets the same answer, and "
+        "nothing is done twice. A different request with the key is refused (422).",
         schema_extra={**_TEXT, "pattern": _KEY},
     ),
 ]

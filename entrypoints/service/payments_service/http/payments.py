@@ -1,4 +1,4 @@
-"""Whose a payment is, by hand; for administrators."""
+"""The owner of a payment, decided by hand; for administrators."""
 
 from litestar import get, post
 from litestar.params import JSONBody
@@ -28,7 +28,7 @@ async def get_payment_link(
     payment: PaymentInPath,
     read_link: Wired[ReadPaymentLink],
 ) -> PaymentLinkOut:
-    """Show whose a payment is, and who decided that and why."""
+    """Show the owner of a payment, and who decided that and why."""
     id_ = PaymentId(gateway_reference("payment", payment))
     return PaymentLinkOut.of(await read_link(id_, caller=request.user))
 
@@ -53,7 +53,7 @@ async def link_payment(
 ) -> PaymentLinkOut:
     """Link a payment to a user by hand.
 
-    The same decision once more changes nothing, and keeps the first reason.
+    Repeating a decision changes nothing; the first reason stays.
     """
     id_ = PaymentId(gateway_reference("payment", payment))
     user = user_id(data.user_id)
@@ -77,7 +77,7 @@ async def unlink_payment(
     data: JSONBody[UnlinkIn],
     link: Wired[LinkPayment],
 ) -> PaymentLinkOut:
-    """Unlink a payment by hand: nothing else links it any more."""
+    """Unlink a payment by hand: from then on nothing else links it."""
     id_ = PaymentId(gateway_reference("payment", payment))
     done = await link(id_, None, data.reason, caller=request.user)
     return PaymentLinkOut.of(done)

@@ -83,10 +83,10 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     detail: str
     code: str
     request_id: str
-    # Of a request that is traced.
+    # Only if the request is traced.
     trace_id: str | None = None
     errors: Sequence[FieldError] = ()
-    # What some problems know besides: the bank's word, what stands in the way.
+    # Of some problems: the bank's reason, and the object that prevents the request.
     decline_code: str | None = None
     intent_id: str | None = None
     subscription_id: str | None = None
@@ -96,7 +96,7 @@ _MORE: Final = ("decline_code", "intent_id", "subscription_id")
 
 
 class HttpProblem(Exception):  # noqa: N818  # an answer, not a failure of ours
-    """A request that HTTP alone can refuse, before any use case is asked."""
+    """A request that the HTTP layer refuses, before any use case runs."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class HttpProblem(Exception):  # noqa: N818  # an answer, not a failure of ours
 BUG: Final = HttpProblem(
     HTTPStatus.INTERNAL_SERVER_ERROR,
     "internal_error",
-    "this is our fault; the request id finds it in our logs",
+    "an error of this service; its log has the request id",
 )
 
 
@@ -126,12 +126,12 @@ def request_id_of(connection: Connection) -> str:
 
 
 def body_of(problem: HttpProblem, request_id: str) -> bytes:
-    """Return the body of an answer, also of one that is not Litestar's."""
+    """Return the body of a problem, also for answers without Litestar."""
     return msgspec.json.encode(shown(problem, request_id))
 
 
 def shown(problem: HttpProblem, request_id: str) -> Problem:
-    """Return what an answer says of a problem."""
+    """Return a problem as an answer shows it."""
     return Problem(
         type=f"urn:payments-gateway:problem:{problem.code}",
         title=problem.status.phrase,
@@ -146,7 +146,7 @@ def shown(problem: HttpProblem, request_id: str) -> Problem:
 
 
 async def send_problem(problem: HttpProblem, request_id: str, send: Send) -> None:
-    """Answer with a problem where Litestar does not."""
+    """Answer with a problem without Litestar."""
     body = body_of(problem, request_id)
     headers = [
         (b"content-type", MEDIA_TYPE.encode()),
@@ -179,13 +179,13 @@ def of_error(connection: Connection, error: errors.PaymentsError) -> Response[by
     status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
     headers = {}
     is_told = isinstance(error, errors.KeysUnavailable)
-    # Why there are no keys is in the log once; who has no name has no line each time.
+    # Missing keys are logged once elsewhere, not for each unauthenticated request.
     if status is HTTPStatus.SERVICE_UNAVAILABLE and not is_told:
         structlog.get_logger().warning("unavailable", exc_info=error.__cause__ or error)
     if error.retry_after_s is not None:
         headers["Retry_After"] = str(error.retry_after_s)
     if isinstance(error, errors.RateLimited):
-        # As draft-ietf-httpapi-ratelimit-headers-11 has them.
+        # The format of draft-ietf-httpapi-ratelimit-headers-11.
         headers["RateLimit_Policy"] = (
             f'"{error.policy}";q={error.quota};w={error.window_s}'
         )
@@ -205,18 +205,18 @@ def _fields_of(error: errors.PaymentsError) -> Sequence[FieldError]:
 
 
 def of_bad_request(connection: Connection, error: HttpProblem) -> Response[bytes]:
-    """Answer what HTTP alone refuses."""
+    """Answer a request that the HTTP layer refuses."""
     if error.status is HTTPStatus.UNAUTHORIZED:
         return _answer(connection, error, WWW_Authenticate="Bearer")
     return _answer(connection, error)
 
 
 def of_http(connection: Connection, error: HTTPException) -> Response[bytes]:
-    """Answer what the framework refuses: 404, 405, 413. Its own words may echo."""
+    """Answer a refusal of the framework (404, 405, 413), whose text may echo input."""
     status = HTTPStatus(error.status_code)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return of_bug(connection, error)
-    # In lower case, as Litestar spells it.
+    # Litestar spells the name of the header in lower case.
     allowed = (error.headers or {}).get("allow")
     headers = {"Allow": allowed} if allowed is not None else {}
     problem = HttpProblem(status, status.name.lower(), status.description)
@@ -224,7 +224,7 @@ def of_http(connection: Connection, error: HTTPException) -> Response[bytes]:
 
 
 def of_bug(connection: Connection, error: Exception) -> Response[bytes]:
-    """Answer an unexpected exception; only the log says what it was."""
+    """Answer an unexpected exception; its details are only logged."""
     structlog.get_logger().error("bug", exc_info=error)
     return _answer(connection, BUG)
 

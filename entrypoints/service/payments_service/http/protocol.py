@@ -1,25 +1,27 @@
 """uvicorn with limits: of a request's header, of waiting, of connections.
 
-uvicorn's protocol reads a header of any length for as long as it comes, keeps any
-number of connections, and answers what it cannot parse in plain text. What is here
-overrides the hooks that uvicorn and httptools have for it; a test knows them all, and
-uvicorn is pinned to a minor version.
+uvicorn's protocol reads a header without limits of size and time, accepts any number of
+connections, and answers malformed requests in plain text. This module overrides hooks
+of uvicorn and httptools; a test lists them all, and uvicorn is pinned to a minor
+version.
 
-Rule 1: a header has at most `HEADER_BYTES_MAX` bytes, its request line included, and
-        at most `HEADERS_MAX` fields: 431. So has what stands between the bytes of a
-        body in chunks (extensions, trailers), and no trailer is kept.
-Rule 2: it is whole within `HEADER_S_MAX`: 408. So is a body that nobody reads any more.
-Rule 3: one listener holds so many connections. A newcomer takes the place of the one
-        that has waited longest for a request; if none has for `YOUNG_S`, it is 503.
-        Half of them may be kept open between requests.
-Rule 4: who does not read an answer, nor the end of a connection, loses it.
+Rule 1: a header has at most `HEADER_BYTES_MAX` bytes, including its request line, and
+        at most `HEADERS_MAX` fields; otherwise the answer is 431. The limit of bytes
+        also holds for extensions and trailers of a chunked body; trailers are dropped.
+Rule 2: a header must be complete within `HEADER_S_MAX`; otherwise the answer is 408.
+        The same holds for the rest of a body that the application no longer reads.
+Rule 3: a listener has a limit of connections. A new connection replaces the one that
+        has waited longest for a request; if none has waited for `YOUNG_S`, the answer
+        is 503. At most half of the connections may be idle between requests.
+Rule 4: a client that does not read its answer, or the end of the connection, loses the
+        connection.
 
-Rule 5: while it drains, each answer says that its connection ends. A request that has
-        begun to come is taken to its end, also when the listener is closed: rules 2
-        and 4 hold until the last connection is gone.
+Rule 5: while the server drains, each answer says that its connection closes. A request
+        that has started to arrive is served, also when the listener is closed: rules 2
+        and 4 hold until the last connection is closed.
 
-Nothing is done for each byte or field of an ordinary request: sizes are added up per
-read, and deadlines are looked at once a second for all connections.
+Ordinary requests cost nothing per byte or field: sizes are added up per read, and
+deadlines are checked once a second for all connections.
 """
 
 import asyncio
@@ -49,30 +51,30 @@ from payments_service.http.problems import (
 )
 from payments_service.settings import KEEP_ALIVE_S
 
-# What nginx takes of one header (`large_client_header_buffers`); a token has 8 KiB.
+# The limit of nginx (`large_client_header_buffers`); a token has at most 8 KiB.
 HEADER_BYTES_MAX: Final = 32 * 1024
 # A browser and a chain of proxies send about thirty.
 HEADERS_MAX: Final = 100
-# Requests that wait for the answer before them: hardly any client sends any so.
+# Requests that wait for an earlier answer; clients rarely pipeline.
 PIPELINED_MAX: Final = 16
-# A header comes in one or two packets; the slowest line needs no more.
+# A header has one or two packets; this is enough for the slowest network.
 HEADER_S_MAX: Final = 10.0
 # An answer has a few kilobytes.
 UNREAD_S_MAX: Final = 20.0
-# The request of a new connection may be in the socket, and not be read yet.
+# The request of a new connection may have arrived, but not be read yet.
 YOUNG_S: Final = 1.0
-# Requests in flight get this long to end once the socket is closed.
+# How long requests in flight may take after the socket is closed.
 GRACE_S: Final = 20
-# Nobody waits for a probe or a scrape of a process that is gone.
+# Shorter, because a probe or a scrape of a stopping process does not matter.
 OPS_GRACE_S: Final = 2
-# Probes and scrapes.
+# For probes and scrapes.
 OPS_CONNECTIONS_MAX: Final = 64
 # How often uvicorn ticks.
 _TICKS_A_SECOND: Final = 10
-# Of a field ": " and the end of its line; of all, what is around the path, and the end.
+# Per field: ": " and the end of the line. Per header: all but method, path and fields.
 _FIELD_BYTES: Final = 4
 _FRAME_BYTES: Final = len("  HTTP/1.1\r\n\r\n")
-# Without either there is no body (RFC 9112, section 6.3).
+# A request without both has no body (RFC 9112, section 6.3).
 _ANNOUNCING: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -87,16 +89,16 @@ TOO_MANY: Final = _too_large(f"there are over {HEADERS_MAX} header fields")
 TOO_MANY_AT_ONCE: Final = HttpProblem(
     HTTPStatus.TOO_MANY_REQUESTS,
     "too_many_pipelined",
-    f"over {PIPELINED_MAX} requests wait for the answer before them",
+    f"over {PIPELINED_MAX} pipelined requests wait on this connection",
 )
 MALFORMED: Final = HttpProblem(
-    HTTPStatus.BAD_REQUEST, "malformed_request", "this is not HTTP/1.1"
+    HTTPStatus.BAD_REQUEST, "malformed_request", "the request is not HTTP/1.1"
 )
-# The parser skips the body of a request that asks for another protocol.
+# The parser skips the body of a request with `Upgrade`.
 UPGRADE: Final = HttpProblem(
     HTTPStatus.BAD_REQUEST,
     "upgrade_with_body",
-    "there is HTTP/1.1 only: send a body without Upgrade",
+    "only HTTP/1.1 is supported: send a body without Upgrade",
 )
 SLOW: Final = HttpProblem(
     HTTPStatus.REQUEST_TIMEOUT, "slow_header", "the header took too long"
@@ -104,7 +106,7 @@ SLOW: Final = HttpProblem(
 FULL: Final = HttpProblem(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "too_many_connections",
-    "there are as many connections as may be: try again",
+    "the limit of connections is reached: retry later",
 )
 
 
@@ -116,25 +118,25 @@ class Connections(ServerState):
         self._limit = limit
         self._idle_max = max(1, limit // 2)
         self._keep_alive_s = keep_alive_s
-        # Since when, the longest first. A whole header is awaited, or a body's end
-        # that nobody reads:
+        # Each with its start time, the oldest first. Connections that owe the rest of a
+        # header, or of a body that is only skipped:
         self._awaited = dict[LimitedProtocol, float]()
-        # There was an answer, and no next request has begun:
+        # Connections that were answered, and have not started a next request:
         self._idle = dict[LimitedProtocol, float]()
-        # Bytes are in the way that the other side does not take:
+        # Connections with written bytes that the client does not read:
         self._unread = dict[LimitedProtocol, float]()
         self._refused = 0
         self.is_draining = False
 
     def drain(self) -> None:
-        """Keep no connection for another request: each answer says so from now on."""
+        """Close each connection after its present requests; their answers say so."""
         self.is_draining = True
         for connection in [*self.connections]:
             if isinstance(connection, LimitedProtocol):
                 connection.close_after_answers()
 
     def admit(self, newcomer: "LimitedProtocol", now: float) -> bool:
-        """Say whether there is room for one more; make it if that is possible."""
+        """Say whether a connection is accepted; close an old one for it if possible."""
         if len(self.connections) > self._limit and not self._made_room(now):
             self.connections.discard(newcomer)
             self._refused += 1
@@ -156,23 +158,23 @@ class Connections(ServerState):
         oldest.transport.abort()
 
     def awaits(self, connection: "LimitedProtocol", now: float) -> None:
-        """Begin to wait for the rest of a header or body, unless that has begun."""
+        """Start the deadline for the rest of a header or body, unless it is running."""
         self._idle.pop(connection, None)
         self._awaited.setdefault(connection, now)
 
     def busy(self, connection: "LimitedProtocol") -> None:
-        """Take note that a request is whole, or that its answer is its end."""
+        """Note that a header is complete, or that the connection is closing."""
         self._idle.pop(connection, None)
         self._awaited.pop(connection, None)
 
     def idle(self, connection: "LimitedProtocol", now: float) -> None:
-        """Keep a connection for its next request, and not too many of them."""
+        """Keep a connection for its next request; close the oldest over the limit."""
         self._awaited.pop(connection, None)
         self._idle[connection] = now
         self._trim(now)
 
     def _trim(self, now: float) -> None:
-        """Close the longest idle; not those whose next request may be on its way."""
+        """Close the longest idle, but none whose next request may be on the way."""
         while len(self._idle) > self._idle_max:
             oldest = next(iter(self._idle))
             if now - self._idle[oldest] <= YOUNG_S:
@@ -181,11 +183,11 @@ class Connections(ServerState):
             oldest.transport.close()
 
     def unread(self, connection: "LimitedProtocol", now: float) -> None:
-        """Begin to wait until the other side takes what was written."""
+        """Start the deadline for the client to read what was written."""
         self._unread.setdefault(connection, now)
 
     def read(self, connection: "LimitedProtocol") -> None:
-        """Take note that it did."""
+        """Note that the client has read it."""
         self._unread.pop(connection, None)
 
     def lost(self, connection: "LimitedProtocol") -> None:
@@ -194,10 +196,10 @@ class Connections(ServerState):
         self.read(connection)
 
     def sweep(self, now: float) -> None:
-        """End what has waited for too long."""
+        """Close connections that are past their deadlines."""
         for connection in _since(self._awaited, now - HEADER_S_MAX):
             connection.time_out()
-        # uvicorn has a timer for it, which any byte stops, also one of no request.
+        # uvicorn's own timer is stopped by any byte, even if no request follows.
         for connection in _since(self._idle, now - self._keep_alive_s - YOUNG_S):
             self.busy(connection)
             connection.transport.close()
@@ -205,7 +207,7 @@ class Connections(ServerState):
         for connection in _since(self._unread, now - UNREAD_S_MAX):
             self._drop(connection)
         for each in [*self.connections]:
-            # What is closed here ends once the other side has taken the rest.
+            # A closing transport ends only once the client has read the rest.
             if isinstance(each, LimitedProtocol) and each.transport.is_closing():
                 self.unread(each, now)
         if self._refused:
@@ -222,7 +224,7 @@ def _since(
 
 
 class _Nowhere(list[tuple[bytes, bytes]]):
-    """Keeps nothing."""
+    """A list that drops what is appended."""
 
     @override
     def append(self, field: tuple[bytes, bytes], /) -> None:
@@ -239,16 +241,16 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # A header is being read; and a message: a header, or the body behind it.
+        # Whether a header is being read; whether a message (header and body) is.
         self._in_header = self._in_message = False
-        # How long the read is that is being parsed, and the one with the first byte.
+        # The size of the read being parsed, and of the read with the first byte.
         self._read_bytes = self._first_bytes = 0
-        # What came since, of a header, or between two bytes of a body.
+        # The bytes since then, of a header, or between two parts of a body.
         self._more_bytes = 0
         self._problem: HttpProblem | None = None
-        # Nothing that comes is read any more.
+        # Further bytes are ignored.
         self._is_refused = False
-        # Whose answer says that the connection ends, since the service does.
+        # The request whose answer closes the connection because the server drains.
         self._last: RequestResponseCycle | None = None
 
     # The connection
@@ -308,35 +310,36 @@ class LimitedProtocol(HttpToolsProtocol):
             self._close_after(before)
         self.server_state.busy(self)
         if is_upgrade:
-            # The parser would take what comes for the other protocol's.
+            # The parser would treat further bytes as the other protocol.
             self._is_refused, self.cycle.keep_alive = True, False
-        # The request has its fields; trailers, which come after the body, go nowhere.
+        # The request has its fields; trailers after the body are dropped.
         self.headers = _NOWHERE
 
     def _close_after(self, before: RequestResponseCycle | None) -> None:
-        """Let the latest answer be the last one, and not the one `before` it."""
+        """Let the latest answer close the connection, instead of the one before."""
         if before is not None and before is self._last and not before.response_started:
             before.keep_alive = True
         self.close_after_answers()
 
     def close_after_answers(self) -> None:
-        """Let the answer to the latest request be the last one."""
+        """Let the answer to the latest request close the connection."""
         if self._is_answering and self.cycle.keep_alive:
             self._last, self.cycle.keep_alive = self.cycle, False
 
     @override
     def shutdown(self) -> None:
-        """Close if nothing is on its way; a header that has begun is waited for."""
+        """Close the connection, but wait for a header that has started to arrive."""
         if not self._in_header or self._is_answering:
             super().shutdown()
 
     def _check_header(self) -> None:
         if len(self.pipeline) >= PIPELINED_MAX:
-            # Those that wait are answered, and then it is closed.
+            # The waiting requests are answered, then the connection is closed.
             self._stop(TOO_MANY_AT_ONCE)
         if len(self.headers) > HEADERS_MAX:
             self._stop(TOO_MANY)
-        # Only then can it be too long: the first read may hold more than the header.
+        # An upper bound, because the first read may contain more than the header. The
+        # exact size is computed only if the bound is over the limit.
         if self._first_bytes + self._more_bytes > HEADER_BYTES_MAX:
             size = len(self.parser.get_method()) + len(self.url) + _FRAME_BYTES
             size += sum(len(name) + len(value) for name, value in self.headers)
@@ -344,7 +347,7 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._stop(TOO_LONG)
 
     def _stop(self, problem: HttpProblem) -> None:
-        """Stop the parser; uvicorn then sends what it has for errors."""
+        """Stop the parser; uvicorn then calls `send_400_response`."""
         self._problem = problem
         raise problem
 
@@ -364,14 +367,14 @@ class LimitedProtocol(HttpToolsProtocol):
 
     @property
     def _is_answering(self) -> bool:
-        # There is none before the first request.
+        # `cycle` is None before the first request.
         return not getattr(self.cycle, "response_complete", True)
 
     @override
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.pipeline:
-            # uvicorn reads on after each answer, whatever waits.
+            # uvicorn resumes reading after each answer, even if requests wait.
             self.flow.pause_reading()
         if self.transport.is_closing() or self._is_answering:
             return
@@ -385,25 +388,25 @@ class LimitedProtocol(HttpToolsProtocol):
         self.refuse(self._problem or MALFORMED)
 
     def time_out(self) -> None:
-        """End a connection that owes the rest of a request for too long."""
+        """End a connection that did not send the rest of a request in time."""
         if self._in_message:
             self.refuse(SLOW)
         else:
-            # Nothing was begun: there is nothing to answer.
+            # No request has started, so there is nothing to answer.
             self.server_state.busy(self)
             self.transport.close()
 
     def refuse(self, problem: HttpProblem) -> None:
-        """Read no more, say why if no other answer is in the way, and close."""
+        """Stop reading, send the problem unless another answer is sent, and close."""
         has_answer = self._in_message and not self._in_header
         self._is_refused, self._in_header, self._in_message = True, False, False
         self.server_state.busy(self)
         if not self._is_answering:
-            # Of a body that is only skipped, the answer was given.
+            # A request whose body is only skipped was answered already.
             if not has_answer:
                 self._write(problem)
         elif not self.cycle.more_body:
-            # It is a later request that is refused: the one before gets its answer.
+            # A later request is refused: the earlier one still gets its answer.
             self.cycle.keep_alive = False
             return
         elif not (self.cycle.response_started or self.pipeline):
@@ -438,7 +441,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """Leaves signals to its caller: there may be two servers and one process."""
+    """A server that leaves signals to its caller, because a process can run two."""
 
     def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
         super().__init__(config)
@@ -451,7 +454,7 @@ class Server(uvicorn.Server):
         self.up.set()
 
     def drain(self) -> None:
-        """Take what comes, and let each answer say that its connection ends."""
+        """Serve what arrives, and let each answer close its connection."""
         self._connections.drain()
 
     @override
@@ -464,7 +467,7 @@ class Server(uvicorn.Server):
             sweeping.cancel()
 
     async def _sweep(self) -> None:
-        """Keep the deadlines, for which nothing ticks any more."""
+        """Check the deadlines, because `on_tick` no longer runs."""
         while True:
             await asyncio.sleep(1)
             self._connections.sweep(asyncio.get_running_loop().time())
@@ -482,7 +485,7 @@ class Server(uvicorn.Server):
 
 
 def server_of(
-    app: Any,  # uvicorn's and Litestar's words for an ASGI app differ
+    app: Any,  # uvicorn's and Litestar's types of an ASGI app differ
     *,
     lifespan: Literal["on", "off"],
     connections_max: int = OPS_CONNECTIONS_MAX,

@@ -1,7 +1,7 @@
-"""What a route refuses: stated beside it, and told by the OpenAPI document.
+"""The refusals of a route: stated by the route, and listed in the OpenAPI document.
 
-A route states the errors of its use case. What HTTP itself refuses follows from how the
-route is made: whether it takes a body, a token, an idempotency key.
+A route states the errors of its use case. The refusals of HTTP itself follow from the
+route: whether it takes a body, a token, an idempotency key.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ _STATED: Final = "refuses"
 
 @attrs.frozen
 class Refusal:
-    """A status and a code that an answer may have, and what it means."""
+    """A status and a code that an answer can have, and the meaning."""
 
     status: HTTPStatus
     code: str
@@ -26,28 +26,28 @@ class Refusal:
 
     @classmethod
     def of(cls, kind: type[errors.PaymentsError]) -> "Refusal":
-        """Return what an error of the core is answered with."""
+        """Return the refusal for an error of the core."""
         status = next(STATUSES[it] for it in kind.__mro__ if it in STATUSES)
-        # Of its own docstring: an error without one would have its parent's.
+        # Only its own docstring: `kind.__doc__` could be the parent's.
         told, _, _ = (kind.__dict__.get("__doc__") or "").partition("\n")
         meaning = kind.message or told.rstrip(".") or kind.code.replace("_", " ")
         return cls(status, kind.code, meaning[:1].lower() + meaning[1:])
 
 
-# Reaching a user: the first call registers them.
+# Routes of a user; the user's first request registers them.
 USER: Final = (
     errors.AccountErased,
     errors.AccountNotFound,
     errors.EmailTaken,
 )
-# Asking the gateway.
+# Routes that call the gateway.
 GATEWAY: Final = (
     errors.GatewayMisconfigured,
     errors.GatewayNotAttempted,
     errors.GatewayOutcomeUnknown,
     errors.GatewayRefused,
 )
-# Changing something there.
+# Routes that change something at the gateway.
 OPERATION: Final = (
     *GATEWAY,
     errors.Abandoned,
@@ -55,17 +55,19 @@ OPERATION: Final = (
     errors.IdempotencyKeyReused,
     errors.OperationInProgress,
 )
-# And trying a card, or charging one; an administrator's may go on despite that.
+# Routes that try or charge a card; an administrator can override the declines.
 DECLINES: Final = (errors.ScopeRequired, errors.TooManyDeclines)
 
 _BAD: Final = HTTPStatus.BAD_REQUEST
-# Before anything of the route is looked at.
+# Refused before the route is known.
 ALWAYS: Final = (
-    Refusal(_BAD, "bad_host", "there is not one `Host`"),
-    Refusal(_BAD, "malformed_request", "it is not HTTP/1.1"),
+    Refusal(_BAD, "bad_host", "the request has no `Host`, or several"),
+    Refusal(_BAD, "malformed_request", "the request is not HTTP/1.1"),
     Refusal(HTTPStatus.REQUEST_TIMEOUT, "slow_header", "the header took too long"),
     Refusal(
-        HTTPStatus.TOO_MANY_REQUESTS, "too_many_pipelined", "too many requests wait"
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "too_many_pipelined",
+        "too many pipelined requests wait on the connection",
     ),
     Refusal(
         HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -75,21 +77,23 @@ ALWAYS: Final = (
     Refusal(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "internal_error",
-        "our fault; `request_id` finds it in our logs",
+        "an error of this service; its log has the `request_id`",
     ),
     Refusal(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "too_many_connections",
-        "there are as many connections as may be",
+        "the limit of connections is reached",
     ),
     Refusal(
-        HTTPStatus.SERVICE_UNAVAILABLE, "shutting_down", "this process ends: send again"
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "shutting_down",
+        "the process is shutting down: retry the request",
     ),
     Refusal.of(errors.Overloaded),
 )
-# What any route of callers' may answer.
+# Refusals of every route that needs a token.
 CALLER: Final = (
-    Refusal(_BAD, "invalid_value", "a value makes no sense: `errors` says which"),
+    Refusal(_BAD, "invalid_value", "a value is not valid: `errors` names it"),
     Refusal(HTTPStatus.UNAUTHORIZED, "token_required", "there is no token"),
     Refusal.of(errors.InvalidToken),
     Refusal.of(errors.TokenInvalidated),
@@ -97,17 +101,17 @@ CALLER: Final = (
     Refusal(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "card_data_refused",
-        "card data does not come here",
+        "the request has card data",
     ),
     Refusal.of(errors.StoreUnavailable),
     Refusal.of(errors.AccountBusy),
 )
-# But of those that are not limited.
+# The same routes, because their requests are rate-limited.
 LIMITED: Final = Refusal.of(errors.RateLimited)
 ADMIN: Final = (Refusal.of(errors.ScopeRequired),)
-# Also where none is taken: one that is there is looked at.
+# Also of routes without a body, because they read it if it is sent.
 ANY_BODY: Final = (
-    Refusal(_BAD, "cut_off", "the body was cut off"),
+    Refusal(_BAD, "cut_off", "the body is incomplete"),
     Refusal(HTTPStatus.REQUEST_TIMEOUT, "slow_body", "the body took over 5 s"),
     Refusal(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -115,34 +119,36 @@ ANY_BODY: Final = (
         "the body is over 512 KiB",
     ),
 )
-NO_BODY: Final = (Refusal(_BAD, "invalid_body", "no body is taken here"),)
+NO_BODY: Final = (Refusal(_BAD, "invalid_body", "the route takes no body"),)
 TYPED_BODY: Final = (
     Refusal(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "unsupported_media_type",
-        "it is not `application/json`",
+        "the content type is not `application/json`",
     ),
     Refusal(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "unsupported_encoding",
-        "it has a content encoding",
+        "the body has a content encoding",
     ),
 )
 JSON_BODY: Final = (
-    Refusal(_BAD, "invalid_json", "it is not readable JSON"),
-    Refusal(_BAD, "invalid_body", "a field is not as it has to be, or is there twice"),
+    Refusal(_BAD, "invalid_json", "the body is not valid JSON"),
+    Refusal(_BAD, "invalid_body", "a field is not valid, or is repeated"),
 )
 KEY: Final = (
-    Refusal(_BAD, "invalid_idempotency_key", "it is no idempotency key, or two"),
+    Refusal(
+        _BAD, "invalid_idempotency_key", "the key is malformed, or there are several"
+    ),
 )
 
 
 def refuses(*kinds: type[errors.PaymentsError] | Refusal) -> dict[str, Any]:
-    """State what a route refuses, as the `opt` of its handler."""
+    """Return the `opt` of a handler that states what its route refuses."""
     return {_STATED: kinds}
 
 
 def stated(opt: Mapping[str, Any]) -> Iterable[Refusal]:
-    """Return what a handler states."""
+    """Return the refusals that a handler states."""
     for kind in opt.get(_STATED, ()):
         yield kind if isinstance(kind, Refusal) else Refusal.of(kind)

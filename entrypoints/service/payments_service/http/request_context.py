@@ -1,8 +1,8 @@
-"""Around the whole application: what holds for every request and every answer.
+"""A wrapper of the whole application, for every request and every answer.
 
-A request id, headers against caches and guesses, HEAD wherever there is GET, one Host,
-a line in the log. Litestar's own middleware does not run for routes that do not match;
-this does.
+It adds a request id, headers against caching and sniffing, HEAD for every GET, the
+check for one Host, the limits of the lanes, and a log line. Litestar's own middleware
+does not run for paths that match no route; this does.
 """
 
 import asyncio
@@ -35,22 +35,24 @@ _GIVEN_ID: Final = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 _FAILED: Final = 400
 _NOT_ALLOWED: Final = 405
 _BODY: Final = "http.response.body"
-# Stands for "/" within a segment of a path. A character of private use: it is printable
-# nowhere, so no id and no e-mail has it.
+# Stands for "/" within a segment of a path. It is a private-use character, which is not
+# printable, so no id and no e-mail contains it.
 _SLASH: Final = "\ue000"
 _LOG: Final = logging.getLogger()
 _BAD_HOST: Final = HttpProblem(
-    HTTPStatus.BAD_REQUEST, "bad_host", "a request has one Host (RFC 9112, section 3.2)"
+    HTTPStatus.BAD_REQUEST,
+    "bad_host",
+    "a request must have one Host (RFC 9112, section 3.2)",
 )
 _NOT_FOUND: Final = HttpProblem(
     HTTPStatus.NOT_FOUND, "not_found", HTTPStatus.NOT_FOUND.description
 )
-# Litestar takes it for one: what is in front, and the lanes, would see another path.
+# Litestar treats it as one slash: a proxy, and the lanes, would see another path.
 _DOUBLED: Final = b"//"
 _ENDING: Final = HttpProblem(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "shutting_down",
-    "this process ends before it has an answer: send the same again",
+    "the process is shutting down before it has an answer: retry the request",
 )
 _OVERLOADED: Final = HttpProblem(
     HTTPStatus.SERVICE_UNAVAILABLE, Overloaded.code, Overloaded.message
@@ -64,14 +66,14 @@ _Header = tuple[bytes, bytes]
 def _read(scope: HTTPScope) -> tuple[str, HttpProblem | None]:
     """Return the request's id, and what is wrong with its `Host` or its path.
 
-    The id is the caller's if that is a harmless one, else a new one.
+    The id is the caller's if it is harmless, else a new one.
     """
     request_id, hosts = "", 0
     for name, value in scope["headers"]:
         if name == b"host":
             hosts += 1
         elif name == b"x-request-id" and not request_id and _GIVEN_ID.fullmatch(value):
-            # It is logged, and sent back.
+            # The id is logged and sent back.
             request_id = "" if holds_card_number(value.decode()) else value.decode()
     wrong = None
     if hosts != 1 and (hosts > 1 or scope["http_version"] != "1.0"):
@@ -82,7 +84,7 @@ def _read(scope: HTTPScope) -> tuple[str, HttpProblem | None]:
 
 
 def _allowing(name: bytes, value: bytes, known: frozenset[bytes]) -> _Header:
-    """Return a header; `Allow` with what is known, and with HEAD where there is GET."""
+    """Return a header; add to `Allow` the known methods, and HEAD if it has GET."""
     if name != b"allow":
         return name, value
     methods = {method.strip() for method in value.split(b",")} | known
@@ -95,15 +97,15 @@ def user_in_path(text: str) -> UserId | Email:
     """Read `{user}` of a path, in which an e-mail's "/" is written `%2F`.
 
     Raises:
-        InvalidValue: neither an e-mail nor an id.
+        InvalidValue: the text is neither an e-mail nor an id.
     """
     return user_named(text.replace(_SLASH, "/"))
 
 
 def _path(raw: bytes) -> str:
-    """Return a path that is divided where it was before it was decoded.
+    """Return the decoded path, with the segments that it had before decoding.
 
-    The server decodes it as a whole, and a `%2F` would divide a segment in two.
+    The server decodes the path as a whole, and a `%2F` would split a segment.
     """
     segments = raw.decode("ascii", "replace").split("/")
     return "/".join(unquote(it).replace("/", _SLASH) for it in segments)
@@ -111,7 +113,7 @@ def _path(raw: bytes) -> str:
 
 @attrs.define
 class _Answer:
-    """Sends what the application answers, completed; knows its status, 0 before."""
+    """Sends the application's answer with added headers; `status` is 0 before it."""
 
     _scope: HTTPScope
     _request_id: str
@@ -124,7 +126,7 @@ class _Answer:
             self.status = message["status"]
             headers = [*message.get("headers", ()), _NO_SNIFFING]
             headers.append((b"x-request-id", self._request_id.encode()))
-            # It may hold a secret, and what is in front may cache its route.
+            # The answer may contain a secret, and a proxy might cache it.
             if b"cache-control" not in dict(headers):
                 headers.append(_NO_STORE)
             if self._scope["method"] == "OPTIONS" or self.status == _NOT_ALLOWED:
@@ -136,7 +138,7 @@ class _Answer:
         await self._send(message)
 
     async def instead(self, error: BaseException) -> None:
-        """Answer for an application that fails before it does: not in plain text."""
+        """Answer with a problem if the application failed before it answered."""
         if not self.status:
             problem = _ENDING if isinstance(error, asyncio.CancelledError) else BUG
             await send_problem(problem, self._request_id, self)
@@ -144,9 +146,9 @@ class _Answer:
 
 @attrs.frozen
 class RequestContext:
-    """An application in it; `_allowed` are the methods of its routes' templates.
+    """Wraps an application; `_allowed` has the methods of each route's template.
 
-    Of the lanes the first one counts whose path a request has, or the last one.
+    The first lane whose path prefix and methods match applies; otherwise the last one.
     """
 
     app: ASGIApp
@@ -161,7 +163,7 @@ class RequestContext:
         lanes: Sequence[Lane] | None = None,
         tallies: RequestTallies | None = None,
     ) -> Self:
-        # Of two handlers of one path, Litestar's own answer to OPTIONS knows only one.
+        # If a path has two handlers, Litestar's answer to OPTIONS has only one of them.
         return cls(
             app,
             {
@@ -184,11 +186,11 @@ class RequestContext:
         answer = _Answer(scope, request_id, self._allowed, send)
         method: str = scope["method"]
         if method == "HEAD":
-            # Another scope: the server looks at its own, and sends no body then.
+            # A copy of the scope: the server reads its own, and then sends no body.
             scope = {**scope, "method": "GET"}
-        # Each request is a task with a context of its own: nothing has to be unbound.
+        # Each request is a task with its own context, so this needs no reset.
         REQUEST_ID.set(request_id)
-        # In a loop, without a call: on the way of every webhook.
+        # Inline, without a function call, because every webhook passes here.
         lane = self._lanes[-1]
         for it in self._lanes:
             is_method = it.methods is None or method in it.methods
@@ -196,7 +198,7 @@ class RequestContext:
                 lane = it
                 break
         if lane.in_flight_count >= lane.limit:
-            # Not in the log: a line costs more than the answer.
+            # Not logged: a log line costs more than the answer.
             lane.on_shed(lane.name)
             await send_problem(_OVERLOADED, request_id, answer)
             tally = self._tallies.of(method, SHED, answer.status)
@@ -217,16 +219,16 @@ class RequestContext:
         finally:
             lane.in_flight_count -= 1
             tallies.in_flight_count -= 1
-            # Without a call, once there was such an answer.
+            # Inline, without a function call, once such an answer was counted.
             took = time.perf_counter() - started
             route = scope.get("path_template") or UNMATCHED
-            # For what is around this: a span, say.
+            # For a wrapper of this application, such as tracing.
             scope["state"]["route"] = route
             key = method, route, answer.status
             tally = tallies.answers.get(key) or tallies.of(*key)
             tally.counts[bisect_left(tally.bounds, took)] += 1
             tally.total += took
-        # Each success is in the database already; the ingress counts the rest.
+        # A success is stored in the database, and the ingress counts all requests.
         if answer.status >= _FAILED or _LOG.isEnabledFor(logging.DEBUG):
             structlog.get_logger().log(
                 logging.INFO if answer.status >= _FAILED else logging.DEBUG,
@@ -239,5 +241,5 @@ class RequestContext:
 
 
 def _template(scope: HTTPScope) -> str:
-    """Return the route, not the path: a path holds ids and e-mails."""
+    """Return the route, not the path, because a path contains ids and e-mails."""
     return str(scope.get("path_template") or UNMATCHED)

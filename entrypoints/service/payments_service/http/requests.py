@@ -1,4 +1,4 @@
-"""Reading requests: bodies, paths, cursors. Nothing is read past its limit."""
+"""Reading requests: bodies, queries, numbers. Nothing is read beyond its limit."""
 
 import asyncio
 import json
@@ -33,10 +33,10 @@ _T = TypeVar("_T", bound=Body)
 
 
 class HttpRequest(Request[Any, Any, State]):
-    """A request whose body is read within limits and strictly, whatever asks for it.
+    """A request whose body is always read strictly and within limits.
 
-    Litestar converts what `json` returns to the type of the handler's `data`, and is
-    lenient: "1" would be a number. An instance of that type it takes as it is.
+    Litestar converts the result of `json` to the type of the handler's `data`, and is
+    lenient: "1" would become a number. It does not convert an instance of that type.
     """
 
     __slots__ = ("_text",)
@@ -46,20 +46,20 @@ class HttpRequest(Request[Any, Any, State]):
         """Return the body of a route that takes one.
 
         Raises:
-            HttpProblem: see `check_json` and `read_body`; 400, there is none.
+            HttpProblem: see `check_json` and `read_body`; 400, the body is empty.
         """
         if not hasattr(self, "_text"):
             headers = headers_of(self.scope)
             check_json(headers)
             self._text = await read_body(headers, self.receive)
         if not self._text:
-            # Litestar would speak of a missing argument.
+            # Litestar would report a missing argument.
             raise _unreadable()
         return self._text
 
     @override
     async def json(self) -> Any:
-        """Return the body in the shape that its handler declares.
+        """Return the body in the type that its handler declares.
 
         Raises:
             HttpProblem: see `body` and `decoded`.
@@ -69,9 +69,9 @@ class HttpRequest(Request[Any, Any, State]):
 
 
 def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
-    """Return a request's headers by their names, one that occurs twice as a list.
+    """Return a request's headers by name; the values of a repeated header are joined.
 
-    So that of two values neither counts as the only one.
+    So neither of two values counts as the only one.
     """
     given = [*scope["headers"]]
     found = dict(given)
@@ -82,10 +82,10 @@ def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
 
 
 def check_query(query: bytes, handler: BaseRouteHandler) -> None:
-    """Refuse a query with a field that its route does not declare, or has twice.
+    """Refuse a query with a field that its route does not declare, or that is repeated.
 
     Raises:
-        InvalidValue: the field; "query" for a name that is none of ours.
+        InvalidValue: such a field; its name is "query" if it is not declared.
     """
     declared = {
         parameter.kwarg_definition.name or name
@@ -95,46 +95,47 @@ def check_query(query: bytes, handler: BaseRouteHandler) -> None:
     seen = set[str]()
     for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         if name not in declared:
-            taken = ", ".join(sorted(declared)) or "none is taken"
-            raise InvalidValue("query", f"has a field that is none of: {taken}")
+            taken = ", ".join(sorted(declared)) or "no field is allowed"
+            raise InvalidValue("query", f"has a field that is not one of: {taken}")
         if name in seen:
             raise InvalidValue(name, "given more than once")
         seen.add(name)
 
 
 def check_json(headers: Mapping[bytes, bytes]) -> None:
-    """Refuse a body that is not said to be JSON, or comes encoded.
+    """Refuse a body whose content type is not JSON, or that has a content encoding.
 
     Raises:
-        HttpProblem: 415.
+        HttpProblem: 415, it is such a body.
     """
     if headers.get(b"content-encoding", b"identity") != b"identity":
         raise HttpProblem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "unsupported_encoding",
-            "send the body as it is, without a content encoding",
+            "send the body without a content encoding",
         )
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if kind != b"application/json":
         raise HttpProblem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
-            "the content type has to be application/json",
+            "the content type must be application/json",
         )
 
 
 async def read_body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
-    """Return the body as it came, not too large and not too slow.
+    """Return the body, within the limits of size and time.
 
-    While it is not there, the request is not in flight (`lanes`). Once it is, the limit
-    is looked at again: many who held the last byte back could send it at once.
+    While the body is awaited, the request does not count as in flight (`lanes`). When
+    it is complete, the limit is checked again: many clients could hold back the last
+    byte, and then send it at once.
 
     Raises:
-        Overloaded: it came late, and as many as may be are in flight now.
-        HttpProblem: 413 for one over `BODY_BYTES_MAX`, 408 for a slow sender, 400
-            for one who left in the middle.
+        Overloaded: the body was late, and the limit of requests in flight is reached.
+        HttpProblem: 413, it is over `BODY_BYTES_MAX`; 408, the client is too slow; 400,
+            the client disconnected before its end.
     """
-    # Announced or not: what is too large is not read to its end.
+    # A body that is too large is not read to its end, whether it is announced or not.
     announced = headers.get(b"content-length", b"0")
     if announced.isdigit() and int(announced[:20]) > BODY_BYTES_MAX:
         raise _too_large()
@@ -148,14 +149,15 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
 
     try:
         async with asyncio.timeout(None) as limit:
-            # The timer is set only if the loop comes round before the body is there:
-            # most come with their headers, and a timer is a tenth of a webhook's time.
+            # The timer is set only if the body is not complete within this turn of the
+            # loop: most bodies arrive with their headers, and setting a timer costs a
+            # tenth of a webhook's time.
             waiting = loop.call_soon(wait, loop.time() + BODY_TIMEOUT_S)
             try:
                 body = await _whole_body(receive)
             finally:
                 waiting.cancel()
-                # Before it may be refused: what it has, it gives back at its end.
+                # Before a refusal, because the request is uncounted again at its end.
                 lane.in_flight_count += is_slow
     except TimeoutError:
         raise HttpProblem(
@@ -180,7 +182,9 @@ async def _whole_body(receive: Receive) -> bytes:
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            raise HttpProblem(HTTPStatus.BAD_REQUEST, "cut_off", "the body was cut off")
+            raise HttpProblem(
+                HTTPStatus.BAD_REQUEST, "cut_off", "the body is incomplete"
+            )
         body += message["body"]
         if len(body) > BODY_BYTES_MAX:
             raise _too_large()
@@ -189,12 +193,13 @@ async def _whole_body(receive: Receive) -> bytes:
 
 
 def decoded(body: bytes, shape: type[_T]) -> _T:
-    """Return a body in its shape; unknown fields are refused.
+    """Return a body as an instance of `shape`; unknown fields are refused.
 
-    Digits in the fields that `shape.names` has are no card's.
+    The fields in `shape.names` are not checked for card numbers.
 
     Raises:
-        HttpProblem: 400 with the field and the reason; 422 for card data.
+        HttpProblem: 400, the body is not valid, with the field and the reason; 422, it
+            has card data.
     """
     try:
         text = body.decode()
@@ -207,7 +212,7 @@ def decoded(body: bytes, shape: type[_T]) -> _T:
         raise HttpProblem(
             HTTPStatus.BAD_REQUEST,
             "invalid_body",
-            "a field of the body is not as it has to be",
+            "a field of the body is not valid",
             [field],
         ) from None
     except (msgspec.DecodeError, ValueError, RecursionError):
@@ -216,16 +221,16 @@ def decoded(body: bytes, shape: type[_T]) -> _T:
 
 def _unreadable() -> HttpProblem:
     return HttpProblem(
-        HTTPStatus.BAD_REQUEST, "invalid_json", "the body is not readable JSON"
+        HTTPStatus.BAD_REQUEST, "invalid_json", "the body is not valid JSON"
     )
 
 
 def _refuse_duplicates(text: str, shape: type) -> None:
-    """Refuse a body in which an object has a name twice: readers would differ.
+    """Refuse a body in which an object repeats a name: parsers treat it differently.
 
     Raises:
-        HttpProblem: 400; with the field, if it is one of ours.
-        ValueError: it is no JSON for this parser.
+        HttpProblem: 400, a name is repeated; with the field, if it is known.
+        ValueError: this parser does not accept it as JSON.
     """
 
     def unique(pairs: list[tuple[str, object]]) -> None:
@@ -238,17 +243,17 @@ def _refuse_duplicates(text: str, shape: type) -> None:
                 raise HttpProblem(
                     HTTPStatus.BAD_REQUEST,
                     "invalid_body",
-                    "a name occurs twice in an object of the body",
-                    [FieldError(pointer(name) if known else "", "is there twice")],
+                    "an object of the body repeats a name",
+                    [FieldError(pointer(name) if known else "", "is repeated")],
                 )
             names.add(name)
 
-    # Looked through by another parser, which makes no value of it.
+    # Parsed a second time, by a parser with this hook; no numbers are converted.
     json.loads(text, object_pairs_hook=unique, parse_int=len, parse_float=len)
 
 
 def _without(names: Collection[str], value: object) -> object:
-    """Return a body without its names; what is no text is no name."""
+    """Return a body without the text fields in `names`."""
     if not isinstance(value, dict):
         return value
     return {
@@ -259,10 +264,10 @@ def _without(names: Collection[str], value: object) -> object:
 
 
 def refuse_card_data(value: object, at: str = "") -> None:
-    """Refuse a value that holds a card's number, code or track.
+    """Refuse a value that contains a card's number, security code or track.
 
     Raises:
-        HttpProblem: 422, with where it is and nothing of it.
+        HttpProblem: 422, it does; with the place, but without the data.
     """
     where = find_card_data(value, at)
     if where is not None:
@@ -273,32 +278,34 @@ def card_data_refused(where: str) -> HttpProblem:
     return HttpProblem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "card_data_refused",
-        "card data does not come here: give Stripe's id of a payment method",
+        "card data is not accepted: send Stripe's id of a payment method",
         [FieldError(where, "looks like card data")],
     )
 
 
 async def no_body(request: Request[Any, Any, Any]) -> None:
-    """Refuse a body where none is taken; an empty object is none.
+    """Refuse a body; an empty object counts as no body.
 
     Raises:
-        HttpProblem: 400.
+        HttpProblem: 400, there is a body.
     """
     headers = headers_of(request.scope)
     if not headers.keys() & ANNOUNCING:
         return
     body = await read_body(headers, request.receive)
     if b"".join(body.split()) not in {b"", b"{}"}:
-        raise HttpProblem(HTTPStatus.BAD_REQUEST, "invalid_body", "this takes no body")
+        raise HttpProblem(
+            HTTPStatus.BAD_REQUEST, "invalid_body", "this route takes no body"
+        )
 
 
 def whole_number(
     name: str, text: str | None, least: int, most: int, default: int
 ) -> int:
-    """Read a whole number of a query, written as it is shown.
+    """Read a whole number of a query, in plain decimal digits.
 
     Raises:
-        InvalidValue: by its name; it is none, or not in its range.
+        InvalidValue: it is not a whole number, or not in its range; named `name`.
     """
     if text is None:
         return default
@@ -311,10 +318,10 @@ def whole_number(
 
 
 def truth(name: str, text: str | None) -> bool:
-    """Read `true` or `false` of a query; without it, it is false.
+    """Read `true` or `false` of a query; the default is false.
 
     Raises:
-        InvalidValue: by its name; it is neither.
+        InvalidValue: it is neither; named `name`.
     """
     if text not in {None, "true", "false"}:
         raise InvalidValue(name, "neither true nor false")
@@ -325,7 +332,7 @@ def page_limit(text: str | None) -> int:
     """Read `limit`.
 
     Raises:
-        InvalidValue: not a whole number in its range.
+        InvalidValue: it is not a whole number in its range.
     """
     if text is None:
         return PAGE_LENGTH_MAX

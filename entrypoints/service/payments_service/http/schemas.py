@@ -46,7 +46,7 @@ class RevocationsOut(msgspec.Struct, frozen=True):
 
 
 class ReceiptOutcome(StrEnum):
-    """What became of an event; `duplicate`: it had been applied before."""
+    """The result of an event; `duplicate`: it was applied before."""
 
     DUPLICATE = "duplicate"
     APPLIED = EventState.APPLIED
@@ -67,7 +67,7 @@ class ReceiptOut(msgspec.Struct, frozen=True):
 
 
 class AccessPassOut(msgspec.Struct, frozen=True, rename={"access_pass": "pass"}):
-    """`pass` is a JWT, of no use after `expires_at`."""
+    """`pass` is a JWT; it is not valid after `expires_at`."""
 
     access_pass: str
     expires_at: datetime

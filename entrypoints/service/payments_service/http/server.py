@@ -1,4 +1,4 @@
-"""Two listeners on one loop, and an end that drops no request."""
+"""Two listeners on one event loop, and a shutdown that drops no request."""
 
 import asyncio
 import gc
@@ -40,7 +40,7 @@ class Service:
     _stop: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
 
     def stop(self) -> None:
-        """Begin the end."""
+        """Start the shutdown."""
         self._stop.set()
 
     async def run(self, on_started: Callable[[], None] = lambda: None) -> None:
@@ -85,23 +85,23 @@ class Service:
             looking.cancel()
 
     async def _drain(self, readiness: Readiness, app: Server) -> None:
-        """Stop being ready first: the balancer needs time to notice."""
+        """Become unready first, because the load balancer needs time to notice."""
         await self._stop.wait()
-        # A server that is stopped while it starts closes nothing of what it opened.
+        # A server that is stopped while it starts does not close what it opened.
         await app.up.wait()
         structlog.get_logger().info("draining", seconds=self._drain_s)
         readiness.draining = True
         app.drain()
         await asyncio.sleep(self._drain_s)
-        # Who waits for a change is answered: they would be waited for.
+        # Answer the waiting readers of the feed: otherwise the shutdown waits for them.
         self._container[ReadFeed].stop()
         app.should_exit = True
 
 
 def _spare_the_collector() -> None:
-    """Keep garbage collection from walking through all the modules, over and over.
+    """Exclude all present objects, such as modules, from garbage collection.
 
-    What is there once the service is up stays; a request leaves next to no cycles.
+    They live as long as the process, and requests leave almost no reference cycles.
     """
     gc.collect()
     gc.freeze()

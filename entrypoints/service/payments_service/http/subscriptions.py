@@ -1,4 +1,4 @@
-"""A user's subscriptions, and the operations that are still under way."""
+"""A user's subscriptions, and the operations on them."""
 
 from http import HTTPStatus
 from typing import Final
@@ -47,7 +47,7 @@ from payments_service.rate_limits import RequestKind
 _ALL: Final = "/users/{user:str}/subscriptions"
 _ONE: Final = f"{_ALL}/{{subscription:str}}"
 _WHEN: Final = {"now": False, "period_end": True}
-# What a change is refused for, and so is its preview.
+# The refusals of a change and of its preview.
 _CHANGE: Final = (
     *USER,
     errors.AlreadySubscribed,
@@ -87,8 +87,8 @@ async def start_subscription(  # noqa: PLR0913  # each of its request or by name
 ) -> Response[SubscribedOut]:
     """Subscribe a user to a product.
 
-    Where the payer has to act in the browser, there is a `client_secret`. A user has
-    one subscription of a product that is not over.
+    If the payer must act in the browser, the answer has a `client_secret`. A user can
+    have one subscription to a product that has not ended.
     """
     executed = await start(
         user_in_path(user),
@@ -104,7 +104,7 @@ async def start_subscription(  # noqa: PLR0913  # each of its request or by name
 async def get_subscriptions(
     request: HttpRequest, user: UserInPath, read: Wired[ReadSubscriptions]
 ) -> SubscriptionsOut:
-    """List what is known of a user's subscriptions, and until when each is paid."""
+    """List a user's subscriptions as stored here, with the end of each paid period."""
     return SubscriptionsOut.of(await read(user_in_path(user), caller=request.user))
 
 
@@ -119,7 +119,7 @@ async def get_subscription(
     subscription: SubscriptionInPath,
     read: Wired[ReadSubscriptions],
 ) -> KnownSubscriptionOut:
-    """Show what is known of a subscription, and until when it is paid."""
+    """Show a subscription as stored here, with the end of its paid period."""
     found = await read.one(
         user_in_path(user), subscription_named(subscription), caller=request.user
     )
@@ -144,7 +144,7 @@ async def change_subscription(  # noqa: PLR0913  # each of its request or by nam
 ) -> Response[SubscribedOut]:
     """Change a subscription: its product, its quantity, whether it ends.
 
-    What costs more is `pending_update` until it is paid.
+    A change that costs more is a `pending_update` until it is paid.
     """
     executed = await change(
         user_in_path(user),
@@ -169,9 +169,10 @@ async def preview_change(
     data: JSONBody[PreviewIn],
     preview: Wired[PreviewChange],
 ) -> PreviewOut:
-    """Say what a change would cost, to the cent.
+    """Return the exact cost of a change.
 
-    It does if it is made with the answer's `proration_date` within 600 s.
+    The cost holds if the change is made with the answer's `proration_date` within
+    600 s.
     """
     found = await preview(
         user_in_path(user),
@@ -198,7 +199,10 @@ async def end_subscription(  # noqa: PLR0913  # each of its request or by name
     key: NamedDependency[str | None],
     when: When = None,
 ) -> Response[SubscribedOut]:
-    """End a subscription, now or with its period; again is the same answer."""
+    """End a subscription, now or at the end of its period.
+
+    A repeated request gets the same answer.
+    """
     when = "now" if when is None else when
     if when not in _WHEN:
         raise InvalidValue("when", f"not one of {', '.join(_WHEN)}")
@@ -230,9 +234,9 @@ async def call_off_intent(
     intent: IntentInPath,
     call_off: Wired[CallOffIntent],
 ) -> IntentOut:
-    """Call an operation off that is not known to be done.
+    """Call off an operation that is not known to be complete.
 
-    A subscription that comes of it later is ended.
+    If it creates a subscription later, that subscription is ended.
     """
     return intent_out(await call_off(intent_id(intent), caller=request.user))
 
@@ -247,5 +251,5 @@ async def get_intent(
     intent: IntentInPath,
     read_intent: Wired[ReadIntent],
 ) -> IntentOut:
-    """Show what became of an operation that was answered 202."""
+    """Show an operation that was answered 202, with its result."""
     return intent_out(await read_intent(intent_id(intent), caller=request.user))

@@ -1,4 +1,4 @@
-"""Tokens: revoke one, revoke all of a user's, list the revoked ones."""
+"""Tokens: revoke one, revoke all tokens of a user, list the revoked ones."""
 
 from litestar import get, post
 from litestar.params import JSONBody
@@ -40,9 +40,10 @@ async def invalidate_token(
 ) -> TokenInvalidatedOut:
     """Revoke a token.
 
-    By its text: one's own, or anybody's as an admin; a dead one is no error (RFC 7009).
-    By its issuer and id: as an admin. Where `expires_at` is earlier than any token may
-    expire, the revocation is kept for longer.
+    By its text: the caller's own token, or any token for an administrator; a token that
+    is no longer valid is not an error (RFC 7009). By its issuer and id: only for an
+    administrator. The revocation is stored at least as long as a token issued now can
+    be valid, also if `expires_at` is earlier.
     """
     by_id = (data.issuer, data.jti, data.expires_at)
     if data.token is not None and by_id == (None, None, None):
@@ -69,7 +70,7 @@ async def invalidate_user_tokens(
 ) -> CutOffOut:
     """Revoke all tokens of a user that were issued until now.
 
-    For an admin, an id of no user we know is no error: tokens may be older.
+    For an administrator, an id without an account is not an error: tokens may exist.
     """
     done = await revoke_all(user_in_path(user), caller=request.user)
     return CutOffOut(done.user_id, done.at)

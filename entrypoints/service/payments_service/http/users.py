@@ -1,4 +1,4 @@
-"""Users: registering them, and whether they have paid."""
+"""Users: register them, and read whether they have paid."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -52,10 +52,10 @@ async def put_user(  # noqa: PLR0913  # each of its request or by name
     register_customer: Wired[RegisterCustomer],
     payment_status: Wired[GetPaymentStatus],
 ) -> PaymentStatusOut:
-    """Register a user, or give them another e-mail.
+    """Register a user, or change their e-mail.
 
-    A `customer_id` adopts a customer that Stripe has already, with a `reason` in the
-    place of another one.
+    A `customer_id` binds a customer that exists at Stripe; with a `reason` it replaces
+    the customer that is bound now.
     """
     id_ = user_id(user)
     by_hand = (
@@ -66,7 +66,7 @@ async def put_user(  # noqa: PLR0913  # each of its request or by name
     email = read_email(data.email)
     if data.customer_id is None:
         if by_hand is not None:
-            raise InvalidValue("reason", "says why a customer is bound: name one")
+            raise InvalidValue("reason", "only with customer_id: why it is bound")
         account = await register(id_, email)
     else:
         customer = customer_id(data.customer_id)
@@ -94,9 +94,9 @@ async def get_payment_status(
     reads: Wired[AccountReads],
     if_none_match: IfNoneMatch = None,
 ) -> Response[PaymentStatusOut]:
-    """Say whether a user has paid, and until when.
+    """Show whether a user has paid, and until when.
 
-    A user's first call registers them if their token carries an e-mail.
+    A user's first request registers them if their token has an e-mail.
     """
     shown = await _read_status(reads, user_in_path(user), request.user, {})
     return tagged_read(request.scope, reads, shown, given=if_none_match)
@@ -111,11 +111,12 @@ async def get_payment_status(
 async def sync_user(
     request: HttpRequest, user: UserInPath, sync: Wired[SyncUser]
 ) -> PaymentStatusOut:
-    """Ask Stripe now for all that concerns a user, and say whether they have paid.
+    """Fetch everything about a user from Stripe now, and show whether they have paid.
 
-    After a checkout, say, whose webhook may still be on its way. Once every 5 seconds
-    per user and process: sooner is 429 with `Retry-After`. Without an answer of
-    Stripe's within 8 seconds it is 503, and what is known stays as it is.
+    For example after a checkout whose webhook may still be on the way. It is allowed
+    once every 5 seconds per user and process: sooner, the answer is 429 with
+    `Retry-After`. If Stripe does not answer within 8 seconds, the answer is 503, and
+    what is stored does not change.
     """
     view = await sync(user_in_path(user), caller=request.user)
     return PaymentStatusOut.of(view)

@@ -1,7 +1,7 @@
-"""What the gateway reports. 200 after the event is committed, and never before.
+"""The gateway's webhooks. The answer is 200 after the event is committed, never before.
 
-Plain ASGI below Litestar's routing and error handling: a webhook has no parameters to
-parse, and the framework's handler would cost as much as all that follows.
+The handlers are plain ASGI below Litestar's routing and error handling: a webhook has
+no parameters to parse, and the framework's handler would double its cost.
 """
 
 from typing import Annotated, Any, Final
@@ -30,20 +30,20 @@ from payments_service.http.schemas import ReceiptOut
 from payments_service.ingest_queue import IngestQueue
 from payments_service.webhook_reports import DUPLICATE, FAILED, WebhookReports
 
-# The brief's routes, each for the one type of event.
+# Two routes take a single type of event, one takes all.
 TYPES: Final = {
     "/charge/succeeded": "charge.succeeded",
     "/charge/failed": "charge.failed",
     "/stripe": None,
 }
 _SUMMARIES: Final = {
-    "/charge/succeeded": "Take an event of a charge that succeeded.",
-    "/charge/failed": "Take an event of a charge that failed.",
-    "/stripe": "Take an event of any type, snapshot or thin.",
+    "/charge/succeeded": "Receive an event of a charge that succeeded.",
+    "/charge/failed": "Receive an event of a charge that failed.",
+    "/stripe": "Receive an event of any type, snapshot or thin.",
 }
 _TOLD: Final = (
-    "It is answered once it is committed. One that is signed and cannot be read, or is "
-    "not for this deployment, is kept, quarantined, and answered 200."
+    "The answer is sent after the event is committed. A signed event that cannot be "
+    "read, or is not for this deployment, is stored as quarantined and answered 200."
 )
 _ALLOW: Final = (b"allow", b"OPTIONS, POST")
 
@@ -81,13 +81,13 @@ def _route(
         try:
             check_json(headers)
             body = await read_body(headers, receive)
-            # Of two of them, both: the verifier refuses that.
+            # Two signatures are joined, and the verifier refuses that.
             signature = headers.get(b"stripe-signature", b"").decode("latin-1")
             event = reader.read(body, signature)
             if only is not None and event.type not in {only, f"v1.{only}", UNREADABLE}:
                 raise EventTypeMismatch(only)  # counted as the others
         except Overloaded:
-            # Nothing is wrong with it: it is counted as what was shed.
+            # The request is not wrong: it is counted as shed.
             raise
         except (HttpProblem, PaymentsError) as refusal:
             reports.refuse(refusal)
@@ -97,7 +97,7 @@ def _route(
             receipt = await ingest(event)
             outcome = receipt.outcome.state if receipt.outcome else DUPLICATE
         finally:
-            # Without a call, but for the first of its kind.
+            # Inline, without a function call, except for the first of its kind.
             key = event.type, outcome
             if key in reports.received:
                 reports.received[key] += 1
@@ -116,16 +116,16 @@ Signature = Annotated[
     str,
     HeaderParameter(
         name="Stripe-Signature",
-        description="`t=…,v1=…`: over the time and the body as it is, with the secret "
-        "of the endpoint.",
+        description="`t=…,v1=…`: a signature of the time and the raw body, with the "
+        "secret of the endpoint.",
     ),
 ]
 
 
 def described() -> Router:
-    """Return the same routes as Litestar would have them, for the OpenAPI document.
+    """Return the same routes as Litestar handlers, for the OpenAPI document.
 
-    They are never served: a test holds them against what is.
+    They are never served: a test compares them with the routes that are.
     """
     return Router(
         "/webhooks",
@@ -152,7 +152,7 @@ def _description(path: str, only: str | None) -> HTTPRouteHandler:
         ],
         signature: Signature,
     ) -> ReceiptOut:
-        # It is described, and never served: `webhooks` has the route itself.
+        # It only describes the route, which is in `webhooks`.
         raise NotImplementedError
 
     webhook.__doc__ = f"{_SUMMARIES[path]}\n\n{_TOLD}"

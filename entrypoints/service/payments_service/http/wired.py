@@ -1,4 +1,4 @@
-"""What a handler is given that the container made."""
+"""Dependencies of handlers that the container made."""
 
 from typing import Annotated, TypeAlias, TypeVar
 
@@ -7,7 +7,7 @@ from litestar.params import SkipValidationMarker
 
 _T = TypeVar("_T")
 
-# A dependency by its name. It is not validated at each request: msgspec takes no
-# instance of a subclass for one of an attrs class, as a measured use case is; that each
-# handler gets what it names is a test.
+# A dependency by its name. It is not validated at each request, because msgspec does
+# not accept a subclass of an attrs class, and a measured use case is one; a test checks
+# that each handler gets the type that it names.
 Wired: TypeAlias = Annotated[_T, Dependency(kind="named"), SkipValidationMarker()]

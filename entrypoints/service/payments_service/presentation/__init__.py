@@ -1,6 +1,6 @@
-"""What HTTP and the command line both read and show; neither imports the other."""
+"""Parsing and output that HTTP and the CLI share; neither of them imports the other."""
 
 from typing import Final
 
-# Where the API's routes begin, for those who serve it and those who call it.
+# The prefix of the API's routes, for the server and for clients.
 PREFIX: Final = "/payments-gateway/api"

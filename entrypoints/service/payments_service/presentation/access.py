@@ -1,4 +1,4 @@
-"""What is shown of access and of the catalogue, in JSON or as text."""
+"""Access and the catalogue as they are shown, in JSON or as text."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ from payments_service.presentation.schemas import BecauseOut
 
 
 class ProductAccessOut(msgspec.Struct, frozen=True):
-    """`until` may have passed; null: there never was access, as far as is known."""
+    """Access to a product; `until` may have passed, null: no access was ever known."""
 
     product: str
     granted: bool
@@ -27,7 +27,7 @@ class ProductAccessOut(msgspec.Struct, frozen=True):
 
 
 class FeatureItemOut(msgspec.Struct, frozen=True):
-    """A feature, and the product that gives it for longest."""
+    """Access to a feature, and the product that gives it for longest."""
 
     feature: str
     granted: bool
@@ -42,10 +42,10 @@ class FeatureItemOut(msgspec.Struct, frozen=True):
 
 
 class UserAccessOut(msgspec.Struct, frozen=True):
-    """By product and by feature: those that the user has or had, and all there are.
+    """Access by product and by feature: those that the user has or had, and all others.
 
-    `entitled`: there is access to any product, until `entitled_until`. `catalogue` is
-    the version by which it is said.
+    `entitled`: the user has access to a product, until `entitled_until`. `catalogue` is
+    the version of the catalogue that was used.
     """
 
     user_id: str
@@ -85,9 +85,9 @@ class FeatureAccessOut(msgspec.Struct, frozen=True):
 
 
 class CatalogueProductOut(msgspec.Struct, frozen=True):
-    """`price_features` are of single prices, besides `features`.
+    """A product. `price_features` are features of single prices, added to `features`.
 
-    `grace_s` is how long access outlives what was paid, in seconds.
+    `grace_s` is how long access lasts after the paid period, in seconds.
     """
 
     product: str
@@ -112,9 +112,10 @@ class CatalogueProductOut(msgspec.Struct, frozen=True):
 
 
 class CatalogueOut(msgspec.Struct, frozen=True):
-    """What is sold. The version `none`: there is no catalogue.
+    """The products. Version `none` means that there is no catalogue.
 
-    Then every product is a feature of its own name, prepaid months are `prepaid`.
+    Then every product is a feature with the product's name; prepaid months are
+    `prepaid`.
     """
 
     version: str

@@ -1,4 +1,4 @@
-"""What a delivery endpoint is sent of a change: as the feed shows it, with its type."""
+"""The body that a delivery endpoint receives: a change as in the feed, with a type."""
 
 from datetime import datetime
 from typing import Final
@@ -13,7 +13,7 @@ TYPE: Final = "access.changed"
 
 
 class ChangeWebhook(msgspec.Struct, frozen=True):
-    """The body of a webhook: its type, when it became known, and the change."""
+    """The body of a webhook: its type, when the change became known, and the change."""
 
     type: str
     timestamp: datetime
@@ -21,6 +21,6 @@ class ChangeWebhook(msgspec.Struct, frozen=True):
 
 
 def change_body(policy: Policy, change: FeedChange) -> bytes:
-    """Return the body: by the same policy and catalogue always the same bytes."""
+    """Return the body: the same bytes each time for the same policy and catalogue."""
     data = ChangeOut.of(change, policy)
     return msgspec.json.encode(ChangeWebhook(TYPE, data.at, data))

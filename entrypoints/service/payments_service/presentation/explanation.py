@@ -1,4 +1,4 @@
-"""An explanation as it is shown, in JSON and as text: the one place with its sentences.
+"""An explanation as it is shown, in JSON and as text; all its sentences are here.
 
 The codes are stable; the sentences are for people, and may change.
 """
@@ -30,32 +30,33 @@ from payments_service.presentation.schemas import MoneyOut, PaymentStatusOut
 _C = CauseCode
 CAUSES: Final[Mapping[CauseCode, str]] = MappingProxyType(
     {
-        _C.PAID_PERIOD: "a paid invoice of the subscription reaches to the date",
-        _C.PREPAID_MONTH: "payments bought months that reach to the date",
+        _C.PAID_PERIOD: "a paid invoice of the subscription covers the time until the"
+        " date",
+        _C.PREPAID_MONTH: "payments bought months until the date",
         _C.TRIAL: "a trial is running",
         _C.PAYMENT_DECLINED: "the bank declined the last payment",
-        _C.AUTHENTICATION_REQUIRED: "the bank wants the payer to confirm the payment"
-        " (3-D Secure)",
+        _C.AUTHENTICATION_REQUIRED: "the bank requires the payer to confirm the"
+        " payment (3-D Secure)",
         _C.PAYMENT_OVERDUE: "an invoice of the subscription is not paid",
-        _C.FIRST_PAYMENT_AWAITED: "the first payment is not made yet: the payer may"
+        _C.FIRST_PAYMENT_AWAITED: "the first payment is not complete: the payer may"
         " have to confirm it (3-D Secure)",
         _C.FIRST_PAYMENT_EXPIRED: "the first payment was not made in time, and Stripe"
-        " gave the subscription up",
+        " expired the subscription",
         _C.PAYMENT_PENDING: "the payment is not settled yet",
         _C.PAYMENT_CONTRADICTED: "two reports of the payment contradict each other,"
-        " and Stripe is asked",
-        _C.INVOICE_UNKNOWN: "money was taken, and it is not known yet for what",
+        " and it is fetched from Stripe",
+        _C.INVOICE_UNKNOWN: "a payment was made, but its invoice is not known yet",
         _C.REFUNDED: "the payment was refunded in full",
         _C.DISPUTED: "the payer disputes the payment at the bank",
-        _C.DISPUTE_LOST: "a dispute was lost, and the money went back to the payer",
-        _C.PERIOD_OVER: "what was paid for is over, and nothing was paid since",
+        _C.DISPUTE_LOST: "a dispute was lost, and the money was returned to the payer",
+        _C.PERIOD_OVER: "the paid period has ended, and nothing was paid since",
         _C.SUBSCRIPTION_ENDED: "the subscription has ended",
         _C.SUBSCRIPTION_PAUSED: "the subscription is paused",
         _C.TRIAL_ENDED: "the trial has ended, and nothing was paid",
         _C.PERIOD_NOT_PAID: "no invoice of the subscription is known to be paid",
-        _C.UNLINKED: "something was paid under a key of this user, and is not linked",
+        _C.UNLINKED: "a payment or subscription with a key of this user is not linked",
         _C.QUARANTINED: "an event about this user is quarantined",
-        _C.SYNC_PENDING: "something was heard that counts once Stripe was asked",
+        _C.SYNC_PENDING: "a report is known that counts after a fetch from Stripe",
         _C.NOTHING_KNOWN: "no payment and no subscription of this user is known",
     }
 )
@@ -64,10 +65,10 @@ ACCESS: Final[Mapping[AccessCode, str]] = MappingProxyType(
     {
         _A.PAID: "access, because it is paid for until the date",
         _A.FREE: "access, because a trial is free until the date",
-        _A.GRACE: "access, by the grace after the date",
+        _A.GRACE: "access, because of the grace after the date",
         _A.GRACE_OVER: "no access: the date and the grace after it have passed",
         _A.DATE_PASSED: "no access: the date has passed, and no grace follows",
-        _A.NOTHING_PAID: "no access: nothing is paid for, or free",
+        _A.NOTHING_PAID: "no access: no period is paid for or free",
     }
 )
 _F = FactKind
@@ -98,30 +99,30 @@ STEPS: Final[Mapping[StepKind, str]] = MappingProxyType(
     {
         _S.RENEWAL: "Stripe collects the next period",
         _S.FIRST_PAYMENT: "the trial ends, and Stripe collects the first payment",
-        _S.PAYMENT_RETRIED: "Stripe tries the payment again, by its own schedule",
-        _S.FIRST_PAYMENT_EXPIRES: "Stripe gives the subscription up about 23 hours"
+        _S.PAYMENT_RETRIED: "Stripe retries the payment, on its own schedule",
+        _S.FIRST_PAYMENT_EXPIRES: "Stripe expires the subscription about 23 hours"
         " after it began, if it is not paid",
-        _S.SUBSCRIPTION_ENDS: "the subscription ends, as it was planned",
-        _S.CHANGE_EXPIRES: "the change of plan is given up, if it is not paid",
+        _S.SUBSCRIPTION_ENDS: "the subscription ends, as planned",
+        _S.CHANGE_EXPIRES: "the change of plan expires, if it is not paid",
         _S.ACCESS_ENDS: "access ends, if nothing is paid until then",
-        _S.SYNC: "Stripe is asked",
-        _S.OPERATION_RESUMED: "an operation under way is tried again",
-        _S.CARDS_TRIED_AGAIN: "too many cards were declined within an hour: one"
-        " is tried again from then on, and none before",
+        _S.SYNC: "the object is fetched from Stripe",
+        _S.OPERATION_RESUMED: "an open operation is retried",
+        _S.CARDS_TRIED_AGAIN: "too many cards were declined within an hour: no card"
+        " is tried before this time",
     }
 )
-# Who can do it, what, and with what.
+# Who can do it, what it is, and by which route or command.
 _K = ActionKind
 ACTIONS: Final[Mapping[ActionKind, tuple[str, str, str]]] = MappingProxyType(
     {
         _K.UPDATE_CARD: (
             "user",
-            "give another card; what is overdue is paid with it",
+            "add another card; overdue invoices are paid with it",
             "PUT /users/{user}/card",
         ),
         _K.AUTHENTICATE: (
             "user",
-            "confirm the payment in the browser, with this answer's client_secret",
+            "confirm the payment in the browser, with the client_secret of the answer",
             "PUT /users/{user}/card",
         ),
         _K.SUBSCRIBE: ("user", "subscribe", "POST /users/{user}/subscriptions"),
@@ -144,22 +145,22 @@ ACTIONS: Final[Mapping[ActionKind, tuple[str, str, str]]] = MappingProxyType(
         ),
         _K.RETRY_JOB: (
             "operator",
-            "ask Stripe at once",
+            "fetch from Stripe now",
             "payments jobs retry {object}",
         ),
         _K.CALL_OFF: (
             "operator",
-            "call the operation off, if it is not to be done any more",
+            "call off the operation, if it is no longer wanted",
             "DELETE /intents/{object}",
         ),
         _K.FIND_PAYMENT: (
             "operator",
-            "look the payment up at Stripe, by the charge's id, and link it",
+            "find the payment at Stripe, by the charge's id, and link it",
             "payments payment link CHARGE --user {user} --reason …",
         ),
         _K.TRY_DESPITE_DECLINES: (
             "operator",
-            "let a card be tried despite the declines",
+            "allow another card despite the declines",
             "PUT /users/{user}/card?despite_declines=true",
         ),
     }
@@ -167,9 +168,9 @@ ACTIONS: Final[Mapping[ActionKind, tuple[str, str, str]]] = MappingProxyType(
 
 
 class CauseOut(msgspec.Struct, frozen=True):
-    """Why it is so, first of all: a stable code, and a sentence for people.
+    """The first cause: a stable code, and a sentence for people.
 
-    `objects` are the gateway's ids, `failure_code` is the bank's word.
+    `objects` are Stripe's ids, `failure_code` is the bank's reason.
     """
 
     code: CauseCode
@@ -190,7 +191,7 @@ class CauseOut(msgspec.Struct, frozen=True):
 
 
 class AccessOut(msgspec.Struct, frozen=True):
-    """Why there is access or none."""
+    """Why the user has access or not."""
 
     code: AccessCode
     text: str
@@ -201,9 +202,9 @@ class AccessOut(msgspec.Struct, frozen=True):
 
 
 class FactOut(msgspec.Struct, frozen=True):
-    """A fact that the status or the date rests on, or that is not applied.
+    """A fact that decides the status or the date, or that is not applied.
 
-    `events` are the ids of the events that told it, the first first.
+    `events` are the ids of the events that reported it, in the order of arrival.
     """
 
     at: datetime | None
@@ -233,7 +234,7 @@ class FactOut(msgspec.Struct, frozen=True):
 
 
 class StepOut(msgspec.Struct, frozen=True):
-    """What happens by itself; `at` is null where Stripe's own schedule says when."""
+    """What happens without any action; `at` is null if Stripe's schedule decides it."""
 
     at: datetime | None
     kind: StepKind
@@ -248,7 +249,7 @@ class StepOut(msgspec.Struct, frozen=True):
 class ActionOut(msgspec.Struct, frozen=True):
     """What a person can do: `who` is the user or an operator, `how` a route or command.
 
-    `how` is empty where it is done at Stripe.
+    `how` is empty if it is done at Stripe.
     """
 
     kind: ActionKind
@@ -266,10 +267,10 @@ class ActionOut(msgspec.Struct, frozen=True):
 
 
 class RecordedOut(msgspec.Struct, frozen=True):
-    """The row of the log that held at a past moment.
+    """The row of the account log that was valid at a past time.
 
-    `changed_by` says what the account was changed by, `sources` which events, jobs or
-    operations told it; `status_by` and `date_by` name what the two rest on.
+    `changed_by` says what changed the account, `sources` which events, jobs or
+    operations reported it; `status_by` and `date_by` name what the two are based on.
     """
 
     at: datetime
@@ -284,8 +285,8 @@ class RecordedOut(msgspec.Struct, frozen=True):
 class ExplanationOut(msgspec.Struct, frozen=True):
     """Why a user has paid or not.
 
-    Now: `cause`, `access`, the chain of facts (the oldest first), what happens by
-    itself and what a person can do. At a past moment: `recorded`, and none of these.
+    Now: `cause`, `access`, the chain of facts (the oldest first), what happens without
+    any action, and what a person can do. At a past time: only `recorded`.
     """
 
     user_id: str
@@ -348,13 +349,13 @@ class ExplanationOut(msgspec.Struct, frozen=True):
 
 
 def why_entitled(status: PaymentStatusOut, now: datetime) -> str:
-    """Say how `entitled` follows from the date and the time that it is.
+    """Say how `entitled` follows from the expire date and the present time.
 
-    `now` is the moment, by the service's `Clock`, for which `status` was derived.
+    `now` is the time, by the service's `Clock`, for which `status` was derived.
     """
     until = status.payment_expire_date
     if until is None:
-        return "no period is paid for, or free"
+        return "no period is paid for or free"
     at, ends = (moment_text(it.replace(microsecond=0)) for it in (now, until))
     trials = {it.trial_end for it in status.subscriptions if it.status == "trialing"}
     reason = "in a trial" if until in trials else "paid or free"

@@ -1,4 +1,4 @@
-"""The feed, as it is asked for and shown."""
+"""The feed as it is shown."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ from payments_service.presentation.schemas import BecauseOut
 
 
 class GrantOut(msgspec.Struct, frozen=True):
-    """A product that a user has until a moment, its days after the end included."""
+    """A product that a user has access to until a time, including its grace."""
 
     product: str
     price: str | None
@@ -29,10 +29,10 @@ class GrantOut(msgspec.Struct, frozen=True):
 
 
 class ChangeOut(msgspec.Struct, frozen=True):
-    """What became known of a user at a moment; `position` is its place in the feed.
+    """What became known about a user at a time; `position` is its place in the feed.
 
-    `entitled_until` is when access ends, by what was known then and the catalogue of
-    now, and so are the ends of `grants`; null: there is none.
+    `entitled_until` is when access ends; null: there is no access. It and the ends of
+    `grants` follow from what was known then, with the catalogue of now.
     """
 
     position: int
@@ -55,7 +55,7 @@ class ChangeOut(msgspec.Struct, frozen=True):
             at=change.at,
             payment_status=change.payment_status,
             payment_expire_date=change.payment_expire_date,
-            # As its grants have it. Rows that name none say it themselves.
+            # The latest end of its grants; a row without grants has its own end.
             entitled_until=max(ends, default=change.entitled_until),
             grants=[GrantOut.of(it, policy) for it in change.grants],
             cause=change.cause,
@@ -63,9 +63,9 @@ class ChangeOut(msgspec.Struct, frozen=True):
 
 
 class FeedOut(msgspec.Struct, frozen=True):
-    """A page: the next one begins after `next`, which is there without changes, too.
+    """A page: the next page begins after `next`, which is set even without changes.
 
-    `catalogue` is the version of the catalogue by which grants are shown.
+    `catalogue` is the version of the catalogue that was used for the grants.
     """
 
     changes: Sequence[ChangeOut]

@@ -1,4 +1,4 @@
-"""Lists of users, of a user's payments, and of what happened: asked for, and shown."""
+"""Lists of users, of a user's payments, and timelines: their filters and output."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -46,10 +46,10 @@ def users_wanted(
     email: str | None = None,
     text: str | None = None,
 ) -> UserFilter:
-    """Read the filters of a list of users; None: it is not given.
+    """Read the filters of a list of users; None means that a filter is not given.
 
     Raises:
-        InvalidValue: one of them is none; by its name.
+        InvalidValue: a filter is not valid; it is named.
     """
     if status is not None and status not in STATUSES:
         raise InvalidValue("status", f"not one of {', '.join(STATUSES)}")
@@ -70,7 +70,7 @@ def _customer(text: str) -> CustomerId:
 
 
 class UserOut(msgspec.Struct, frozen=True):
-    """`products` are those of subscriptions that are not over, each once."""
+    """A user; `products` are those of subscriptions that have not ended, each once."""
 
     user_id: str
     email: str
@@ -96,7 +96,7 @@ class UserOut(msgspec.Struct, frozen=True):
 
 
 class UsersOut(msgspec.Struct, frozen=True):
-    """A page; `next_cursor` is null at the end. A page may have none, and a next."""
+    """A page; `next_cursor` is null at the end. A page before the end can be empty."""
 
     items: Sequence[UserOut]
     next_cursor: str | None
@@ -111,9 +111,9 @@ def _cursor(place: attrs.AttrsInstance | None) -> str | None:
 
 
 class PaymentOut(msgspec.Struct, frozen=True):
-    """A payment as we know it: `amount` and `created_at` are null until we do.
+    """A payment; `amount` and `created_at` are null until they are known.
 
-    `id` and `invoice` are Stripe's, `subscription` is ours (`sub-…`).
+    `id` and `invoice` are Stripe's ids, `subscription` is ours (`sub-…`).
     """
 
     id: str
@@ -155,13 +155,13 @@ class PaymentsOut(msgspec.Struct, frozen=True):
 
 
 class _ItemOut(msgspec.Struct, frozen=True, tag_field="kind"):
-    """Something that happened; `kind` says what."""
+    """Something that happened; `kind` is its type."""
 
     at: datetime
 
 
 class EventItemOut(_ItemOut, frozen=True, tag="event"):
-    """An event of Stripe's, received `at`; `reason` is for who reads all users."""
+    """A Stripe event, received `at`; only callers that read all users see `reason`."""
 
     id: str
     type: str
@@ -184,13 +184,13 @@ class EventItemOut(_ItemOut, frozen=True, tag="event"):
 
 
 class PaymentItemOut(_ItemOut, frozen=True, tag="payment"):
-    """A payment, made `at`, as it is known now."""
+    """A payment that was made `at`, as it is known now."""
 
     payment: PaymentOut
 
 
 class StatusItemOut(_ItemOut, frozen=True, tag="status"):
-    """The status or the date changed; `sources` are the ids of what it came of."""
+    """The status or the date changed; `sources` are the ids of what caused it."""
 
     payment_status: PaymentStatus
     payment_expire_date: datetime | None
@@ -209,7 +209,7 @@ class StatusItemOut(_ItemOut, frozen=True, tag="status"):
 
 
 class ByHandItemOut(_ItemOut, frozen=True, tag="by_hand"):
-    """Something was done by hand; `by` and `reason` are for who reads all users."""
+    """A change by hand; only callers that read all users see `by` and `reason`."""
 
     action: ActionByHand
     subject: str
@@ -231,7 +231,7 @@ class ByHandItemOut(_ItemOut, frozen=True, tag="by_hand"):
 
 
 class _LifeItemOut(_ItemOut, frozen=True):
-    """`id` is ours (`sub-…`); `status` is that of now."""
+    """A subscription began or ended; `id` is ours (`sub-…`), `status` is as of now."""
 
     id: str
     status: SubscriptionStatus

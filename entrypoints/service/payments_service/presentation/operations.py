@@ -1,4 +1,4 @@
-"""What an operation came to, made of its intent's outcome alone."""
+"""The result of an operation, made from the outcome of its intent alone."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -67,5 +67,5 @@ _RESULTS: Final[Mapping[IntentKind, _Result]] = {
 
 
 def result_of(kind: IntentKind, outcome: IntentOutcome) -> msgspec.Struct | None:
-    """Return what an operation that succeeded answers with."""
+    """Return the body that answers an operation that succeeded."""
     return _RESULTS[kind](outcome)

@@ -1,4 +1,4 @@
-"""Why an operation was refused, as the error that it would have been at once."""
+"""The error for an operation that was refused, the same as for a refusal at once."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -7,9 +7,9 @@ from typing import Final
 from payments_core import errors
 from payments_core.intent import Refusal
 
-# Stripe's word for what it does not have.
+# Stripe's code for an object that it does not have.
 MISSING: Final = "resource_missing"
-# Errors that are all said with their code.
+# Errors that carry nothing but their code.
 _BARE: Final[Mapping[str, Callable[[], errors.PaymentsError]]] = MappingProxyType(
     {
         it.code: it
@@ -25,7 +25,7 @@ _BARE: Final[Mapping[str, Callable[[], errors.PaymentsError]]] = MappingProxyTyp
 
 
 def problem_of(refusal: Refusal) -> errors.PaymentsError:
-    """Return the error that a refusal is."""
+    """Return the error for a refusal."""
     if refusal.code == errors.CardDeclined.code:
         return errors.CardDeclined(refusal.reason, refusal.decline_code)
     if refusal.code == errors.AlreadySubscribed.code:

@@ -1,6 +1,6 @@
-"""What is shown of accounts, cards, subscriptions and operations, in JSON or as text.
+"""Accounts, cards, subscriptions and operations as they are shown, in JSON or as text.
 
-The same shapes answer a request and a command. All that is in them is explicit.
+Requests and commands use the same shapes. Every field is listed explicitly.
 """
 
 from collections.abc import Iterable, Sequence
@@ -42,7 +42,7 @@ class CardOut(msgspec.Struct, frozen=True):
 
 
 class PendingUpdateOut(msgspec.Struct, frozen=True):
-    """A change that is made once it is paid for, or given up at `expires_at`."""
+    """A change that applies once it is paid for, and expires at `expires_at`."""
 
     price: str | None
     quantity: int | None
@@ -92,7 +92,7 @@ class SubscriptionOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KnownSubscriptionOut(SubscriptionOut, frozen=True, kw_only=True):
-    """As we know it: until when it is paid for as well."""
+    """A subscription as it is stored here, with the end of its paid period."""
 
     paid_through: datetime | None
 
@@ -126,7 +126,7 @@ class PaymentStatusOut(msgspec.Struct, frozen=True):
 
 
 class DecidedOut(msgspec.Struct, frozen=True):
-    """That an administrator decided whose a payment is."""
+    """A decision by hand about the owner of a payment or subscription."""
 
     at: datetime
     action: ActionByHand
@@ -147,7 +147,7 @@ class DecidedOut(msgspec.Struct, frozen=True):
 
 
 class PaymentLinkOut(msgspec.Struct, frozen=True):
-    """Whose a payment is, and all that was decided of that by hand, the first first."""
+    """The owner of a payment, and all decisions by hand about it, the oldest first."""
 
     payment_id: str
     user_id: str | None
@@ -166,9 +166,9 @@ class PaymentLinkOut(msgspec.Struct, frozen=True):
 
 
 class SubscriptionLinkOut(msgspec.Struct, frozen=True):
-    """Whose a subscription is, and what was decided of that by hand, the first first.
+    """The owner of a subscription, and all decisions by hand, the oldest first.
 
-    It is named by the gateway's id.
+    The subscription is identified by Stripe's id.
     """
 
     subscription_id: str
@@ -196,14 +196,14 @@ class SubscriptionsOut(msgspec.Struct, frozen=True):
 
 
 class CardSetUpOut(msgspec.Struct, frozen=True):
-    """What the gateway's own form in the browser needs."""
+    """The secret that Stripe's form in the browser needs."""
 
     client_secret: str | None
 
 
 class CardOutcome(StrEnum):
     UPDATED = "updated"
-    # The payer has to act in the browser, with `client_secret`.
+    # The payer must act in the browser, with `client_secret`.
     REQUIRES_ACTION = "requires_action"
 
 
@@ -214,7 +214,7 @@ class CardUpdatedOut(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class SubscribedOut(SubscriptionOut, frozen=True, kw_only=True, omit_defaults=True):
-    """What an operation came to; `client_secret` is for a step in the browser."""
+    """The result of an operation; `client_secret` is for a step in the browser."""
 
     client_secret: str | msgspec.UnsetType = msgspec.UNSET
 
@@ -230,7 +230,7 @@ class PreviewLineOut(msgspec.Struct, frozen=True):
 
 
 class PreviewOut(msgspec.Struct, frozen=True):
-    """What a change costs at once, made with this very `proration_date`."""
+    """What a change costs at once, if it is made with this `proration_date`."""
 
     due: MoneyOut
     proration_date: datetime
@@ -265,13 +265,13 @@ _RESULTS: Final = [
 
 
 class IntentOut(msgspec.Struct, frozen=True):
-    """An operation: `result` is what its own answer would be, `refusal` why not."""
+    """An operation: `result` is what its request answers, `refusal` why it failed."""
 
     id: str
     kind: IntentKind
     state: IntentState
     created_at: datetime
-    # A union of Structs without tags, which msgspec does not know.
+    # A union of Structs without tags, which msgspec does not support.
     result: Annotated[
         msgspec.Struct | None,
         msgspec.Meta(extra_json_schema={"extra": {"one_of": None, "any_of": _RESULTS}}),
@@ -282,8 +282,8 @@ class IntentOut(msgspec.Struct, frozen=True):
 class BecauseOut(msgspec.Struct, frozen=True):
     """What gives access.
 
-    `id` is the invoice of a paid period, or the subscription at Stripe whose trial it
-    is; prepaid months have none.
+    `id` is the invoice of a paid period, or Stripe's id of the subscription in trial;
+    prepaid months have none.
     """
 
     kind: GrantKind
