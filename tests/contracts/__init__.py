@@ -1,9 +1,9 @@
 """What every adapter of a port promises, found here and run for each adapter.
 
-A contract is a class called `…Contract`; its tests ask for a fixture that gives an
-adapter over nothing: `stores`, `world` for a gateway, `token_store`, `ledger`. A test
-class runs all that ask for one fixture by `@every_contract_of("stores")`, or a single
-one as a subclass. `tests/architecture` checks that none is left out.
+A contract is a class called `…Contract`. Its tests use a fixture that provides an empty
+adapter: `stores`, `world` for a gateway, `token_store`, `ledger`. A test class runs all
+contracts of one fixture by `@every_contract_of("stores")`, or a single one as a
+subclass. `tests/architecture` checks that none is left out.
 """
 
 import functools
@@ -16,7 +16,8 @@ from typing import Final, TypeVar
 import pytest
 
 NAMES: Final = tuple(f"contracts.{it.name}" for it in pkgutil.iter_modules(__path__))
-# Contracts are imported, not collected: without this their asserts say nothing.
+# Contracts are imported, not collected: without this, pytest does not explain their
+# failed asserts.
 pytest.register_assert_rewrite(*NAMES)
 
 _T = TypeVar("_T")
@@ -36,12 +37,12 @@ def contracts() -> Sequence[type]:
 
 
 def contracts_of(fixture: str) -> Sequence[type]:
-    """Return the contracts whose tests ask for this fixture."""
+    """Return the contracts whose tests use this fixture."""
     return [it for it in contracts() if fixture in asked_for(it)]
 
 
 def asked_for(contract: type) -> frozenset[str]:
-    """Return the names of the fixtures and parameters that its tests have."""
+    """Return the names of the fixtures and parameters that its tests use."""
     return frozenset(
         parameter
         for name, test in vars(contract).items()
@@ -51,7 +52,7 @@ def asked_for(contract: type) -> frozenset[str]:
 
 
 def every_contract_of(fixture: str) -> Callable[[type[_T]], type[_T]]:
-    """Let a test class run every contract whose tests ask for this fixture."""
+    """Make a test class run every contract whose tests use this fixture."""
 
     def decorate(cls: type[_T]) -> type[_T]:
         bases = (cls, *contracts_of(fixture))

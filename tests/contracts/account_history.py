@@ -1,4 +1,4 @@
-"""What every account history promises: what is kept about an account, and its log."""
+"""What every account history promises: what is stored about an account, and its log."""
 
 from datetime import timedelta
 from typing import Final
@@ -45,7 +45,7 @@ async def facts_of(stores: Stores) -> AccountFacts:
 class AccountHistoryContract:
     async def test_of_a_new_account_nothing_is_kept(self, stores: Stores) -> None:
         """
-        What others have is not theirs.
+        What other accounts have is not returned.
         """
         await stores.keep(
             an_account(ADA),
@@ -108,7 +108,8 @@ class AccountHistoryContract:
 
     async def test_what_is_unlinked_is_found_by_each_key(self, stores: Stores) -> None:
         """
-        The customer, the user that it names, the e-mail; each once.
+        By the customer, by the user that it names and by the e-mail; each is returned
+        once.
         """
         other = CustomerId("cus_9")
         await stores.keep(
@@ -134,7 +135,8 @@ class AccountHistoryContract:
         self, stores: Stores
     ) -> None:
         """
-        The user's or the customer's, whole; one that was applied is not looked through.
+        By the user or the customer, compared as a whole. The body of an applied event
+        is not searched.
         """
         bodies = {
             "evt_1": (b'{"customer": "cus_1"}', HELD),
@@ -159,7 +161,8 @@ class AccountHistoryContract:
         self, stores: Stores
     ) -> None:
         """
-        Of a long history: so many payments, and besides the one that gives the status.
+        Of a long history, the newest payments up to a limit, and the one that gives the
+        status.
         """
         first = a_payment("ch_0", at=NOON - DAY)
         effect = PaymentEffect.of(first)
@@ -182,7 +185,8 @@ class AccountHistoryContract:
         self, stores: Stores
     ) -> None:
         """
-        Nothing before the first row, each row from its own moment on, all of it.
+        There is nothing before the first row; each row applies from its own time on;
+        the whole log is returned.
         """
         policy = Policy(grace=timedelta(days=2))
         await stores.keep(an_account(ADA), an_account(BOB))

@@ -31,14 +31,14 @@ async def logged(stores: Stores, *changes: ChangeByHand, seconds: int = 0) -> No
 class AuditLogContract:
     async def test_an_empty_log_has_no_change(self, stores: Stores) -> None:
         """
-        Nothing was done, nothing is told, no error.
+        Nothing was done, so nothing is returned; that is no error.
         """
         page = await stores.audit.page()
         assert (list(page.changes), page.after) == ([], None)
 
     async def test_a_change_comes_back_as_it_was_saved(self, stores: Stores) -> None:
         """
-        Every field, also of what is nobody's.
+        Every field, also of a change that concerns no user.
         """
         await logged(stores, REPLAYED, RETRIED, seconds=5)
 
@@ -49,7 +49,8 @@ class AuditLogContract:
 
     async def test_a_log_goes_on_where_its_page_ended(self, stores: Stores) -> None:
         """
-        The latest first; of one moment each once, the last that was saved first.
+        The latest change comes first. Each change comes once; of those at one time, the
+        last saved comes first.
         """
         for number in range(5):
             await logged(stores, RETRIED, REPLAYED, seconds=number // 2)
@@ -72,7 +73,8 @@ class AuditLogContract:
         self, stores: Stores
     ) -> None:
         """
-        Each filter by itself, and all at once; the second of `since` belongs to it.
+        Each filter works alone and with all the others; `since` includes its own
+        second.
         """
         await logged(stores, REPLAYED, RETRIED)
         await logged(stores, REPLAYED, seconds=2)

@@ -56,7 +56,7 @@ async def read(stores: Stores, *, due_by: datetime = NOON, limit: int = ALL) -> 
 class BacklogContract:
     async def test_in_an_empty_store_nothing_waits(self, stores: Stores) -> None:
         """
-        Each state of an open intent is told all the same.
+        Each state of an open intent is reported all the same.
         """
         assert await read(stores) == EMPTY
 
@@ -64,7 +64,7 @@ class BacklogContract:
         self, stores: Stores
     ) -> None:
         """
-        By when it was received; not what is applied.
+        The oldest by time of receipt; applied events do not count.
         """
         await stores.keep(events=[(an_event("evt_1"), APPLIED)])
         assert (await read(stores)).pending_since is None
@@ -77,7 +77,7 @@ class BacklogContract:
         self, stores: Stores
     ) -> None:
         """
-        Neither what is due later, nor what is claimed, nor what is done.
+        A job that is due later, claimed or done does not count.
         """
         jobs = [
             a_job(f"sub_{number}", due_at=NOON + number * HOUR) for number in (1, 2, 9)
@@ -98,7 +98,7 @@ class BacklogContract:
 
     async def test_payments_are_counted_that_are_nobodys(self, stores: Stores) -> None:
         """
-        Not what is somebody's, nor what a person took from somebody.
+        A payment that has an owner, or that a person unlinked, does not count.
         """
         records = [
             a_record(attrs.evolve(a_payment(), id=PaymentId(f"ch_{number}")))
@@ -113,7 +113,8 @@ class BacklogContract:
 
     async def test_open_intents_are_told_by_their_state(self, stores: Stores) -> None:
         """
-        Since the oldest of each began; not what has ended.
+        Each state with the time at which its oldest intent began; ended intents do not
+        count.
         """
         states = {
             "int_1": IntentState.SENT,
@@ -140,7 +141,7 @@ class BacklogContract:
 
     async def test_a_change_waits_until_it_has_a_position(self, stores: Stores) -> None:
         """
-        The feed tells it only then.
+        The feed does not show the change before.
         """
         await logged(stores, ADA, BOB, seconds=3)
         assert (await read(stores)).unnumbered_since == NOON + 3 * SECOND
@@ -151,15 +152,16 @@ class BacklogContract:
         self, stores: Stores
     ) -> None:
         """
-        Whether it was taken over into a delivery or not yet; one that is dead does not
-        wait, and is counted.
+        It waits whether or not it was taken over into a delivery. A dead delivery does
+        not wait, but is counted.
         """
         await begun(stores, ADA, BOB)
         await logged(stores, ADA, seconds=7)
         await numbered(stores)
         expected = EndpointWaiting(since=NOON, dead=0)
         assert (await read(stores)).endpoints == {CRM: expected}
-        # The cursor of what is configured no more stays, and costs nothing.
+        # The cursor of an endpoint that is no longer configured remains, and counts for
+        # nothing.
         others = await stores.backlog.read(due_by=NOON, endpoints=["new"], limit=ALL)
         assert others.endpoints == {}
 

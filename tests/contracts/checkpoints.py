@@ -31,7 +31,7 @@ def released(held: LoopCheckpoint, due: timedelta) -> LoopCheckpoint:
 class CheckpointsContract:
     async def test_a_loop_is_new_until_it_is_claimed(self, stores: Stores) -> None:
         """
-        Then it is due at once, from nowhere, with the first fence.
+        It is then due at once, without a place, with the first fence.
         """
         assert await stores.loops.find("events") is None
 
@@ -43,7 +43,7 @@ class CheckpointsContract:
 
     async def test_what_is_saved_comes_back_as_it_was(self, stores: Stores) -> None:
         """
-        Any text, every moment in UTC; another loop has a row of its own.
+        Any text, and every time in UTC; another loop has a row of its own.
         """
         other = await claimed(stores, "sweep")
         held = attrs.evolve(
@@ -65,8 +65,8 @@ class CheckpointsContract:
         self, stores: Stores
     ) -> None:
         """
-        From its very end on another process has it, with the next fence; the one
-        before saves nothing any more.
+        From the end of the lease on, another process can claim it, with the next fence.
+        The process before can no longer save.
         """
         first = await claimed(stores)
         for later in (timedelta(0), LEASE - MOMENT):
@@ -87,7 +87,7 @@ class CheckpointsContract:
         self, stores: Stores
     ) -> None:
         """
-        Nobody else has gone on: what was read is not read again.
+        No other process has continued, so what was read is not read again.
         """
         held = attrs.evolve(await claimed(stores), position="far")
 
@@ -96,7 +96,7 @@ class CheckpointsContract:
 
     async def test_a_loop_is_due_from_its_very_moment_on(self, stores: Stores) -> None:
         """
-        Given back before its lease has run out, and not a moment earlier.
+        After it is given back before its lease ends: not a moment earlier.
         """
         held = released(await claimed(stores), MINUTE / 2)
         assert await stores.loops.save(held)
@@ -109,7 +109,7 @@ class CheckpointsContract:
 
     async def test_f48_of_many_at_once_one_gets_it(self, stores: Stores) -> None:
         """
-        Of a loop that is new, and of one that is known.
+        Both for a new loop and for a known one.
         """
         for later in (timedelta(0), LEASE):
             found = await asyncio.gather(

@@ -33,7 +33,7 @@ NOT_NOW: Final = SendResult(is_delivered=False, reason="503")
 
 
 async def logged(stores: Stores, *users: str, seconds: float = 0) -> None:
-    """Log a change of each of the users, one after the other."""
+    """Log a change for each of the users, one after the other."""
     for number, user in enumerate(users):
         at = seconds + number
         account = await stores.accounts.find(UserId(user))
@@ -46,7 +46,7 @@ async def logged(stores: Stores, *users: str, seconds: float = 0) -> None:
 
 
 async def begun(stores: Stores, *users: str, endpoint: str = CRM) -> None:
-    """Have changes of these users be deliveries to an endpoint."""
+    """Turn the changes of these users into deliveries to an endpoint."""
     await stores.deliveries.begin(endpoint, from_start=True)
     await logged(stores, *users)
     await numbered(stores)
@@ -75,7 +75,7 @@ async def claim(
 async def claimed(
     stores: Stores, *, later: timedelta = timedelta(0), endpoint: str = CRM
 ) -> list[int]:
-    """Claim all that is due, and return the positions."""
+    """Claim all deliveries that are due, and return their positions."""
     found = await claim(stores, later=later, endpoint=endpoint)
     return [it.key.position for it in found]
 
@@ -102,7 +102,8 @@ class DeliveriesContract:
         self, stores: Stores
     ) -> None:
         """
-        Also behind what is there and has no position yet; or at the very beginning.
+        Also behind changes that have no position yet. On request it begins at the very
+        first change.
         """
         await logged(stores, ADA, BOB)
         await numbered(stores)
@@ -133,7 +134,7 @@ class DeliveriesContract:
         self, stores: Stores
     ) -> None:
         """
-        It gets one after its commit, and is taken over then.
+        It gets a position after its commit, and is taken over then.
         """
         await begun(stores, ADA)
         await logged(stores, ADA, seconds=1)
@@ -148,7 +149,7 @@ class DeliveriesContract:
         self, stores: Stores
     ) -> None:
         """
-        In parts, and by many at once.
+        Also in parts, and by many processes at once.
         """
         await stores.deliveries.begin(CRM, from_start=True)
         await logged(stores, *[ADA, BOB] * 5)
@@ -170,7 +171,8 @@ class DeliveriesContract:
         self, stores: Stores
     ) -> None:
         """
-        What is dead takes no room. Nothing is left out: it goes on where it was.
+        A dead delivery does not count against the limit. Nothing is skipped: the
+        endpoint continues where it stopped.
         """
         queue = stores.deliveries_of(2)
         await queue.begin(CRM, from_start=True)
@@ -188,7 +190,7 @@ class DeliveriesContract:
 
     async def test_a_delivery_comes_back_as_it_was(self, stores: Stores) -> None:
         """
-        With every value, every moment in UTC.
+        With every value, and every time in UTC.
         """
         await begun(stores, ADA)
         [it] = await claim(stores)
@@ -211,7 +213,8 @@ class DeliveriesContract:
         self, stores: Stores
     ) -> None:
         """
-        While it is claimed, and until it is tried again; another user's does not wait.
+        While the earlier one is claimed, and until its retry. Another user's delivery
+        does not wait.
         """
         await begun(stores, ADA, ADA, BOB, BOB)
         ada, bob = await claim(stores)
@@ -229,7 +232,7 @@ class DeliveriesContract:
 
     async def test_a_dead_one_lets_the_next_one_go(self, stores: Stores) -> None:
         """
-        It is not claimed any more, however late it is.
+        The dead delivery is never claimed again, however much time passes.
         """
         await begun(stores, ADA, ADA)
         [it] = await claim(stores)
@@ -241,7 +244,7 @@ class DeliveriesContract:
 
     async def test_one_endpoint_does_not_wait_for_another(self, stores: Stores) -> None:
         """
-        Each has deliveries of its own.
+        Each endpoint has its own deliveries.
         """
         await begun(stores, ADA, ADA)
         await stores.deliveries.begin("shop", from_start=True)
@@ -254,7 +257,8 @@ class DeliveriesContract:
         self, stores: Stores
     ) -> None:
         """
-        Then another process has it; the one before neither ends it nor gives it back.
+        Then another process can claim it. The process before can neither end it nor
+        give it back.
         """
         await begun(stores, ADA, ADA)
         [first] = await claim(stores)
@@ -273,7 +277,7 @@ class DeliveriesContract:
         self, stores: Stores
     ) -> None:
         """
-        Made anew, a delivery has a fence that was never there before.
+        A delivery that is created again has a fence that was never used before.
         """
         await begun(stores, ADA)
         [late] = await claim(stores)
@@ -289,7 +293,7 @@ class DeliveriesContract:
 
     async def test_of_many_at_once_one_gets_each(self, stores: Stores) -> None:
         """
-        Of each user one delivery, by one process.
+        One delivery for each user, each by one process.
         """
         await begun(stores, *[ADA, BOB, "c"] * 3)
 
@@ -300,7 +304,7 @@ class DeliveriesContract:
 
     async def test_the_first_due_are_claimed_first(self, stores: Stores) -> None:
         """
-        And no more than are wanted.
+        And no more than were requested.
         """
         await begun(stores, ADA, BOB, "c")
         ada, *_ = await claim(stores, 1)
@@ -316,7 +320,7 @@ class DeliveriesContract:
         self, stores: Stores
     ) -> None:
         """
-        Two of one user are never on their way at once.
+        Two deliveries of one user are never in flight at once.
         """
         await begun(stores, ADA, ADA)
         [first] = await claim(stores)
@@ -335,7 +339,7 @@ class DeliveriesContract:
         self, stores: Stores
     ) -> None:
         """
-        It is due at once, and its three days begin anew.
+        It is due at once, and its three days start again.
         """
         await begun(stores, ADA, ADA)
         [it] = await claim(stores)
@@ -357,8 +361,8 @@ class DeliveriesContract:
 
     async def test_what_was_delivered_is_replayed_as_well(self, stores: Stores) -> None:
         """
-        Not what is claimed, what the endpoint has not come to, nor what is not there;
-        twice named is once replayed.
+        A delivery that is claimed, that the endpoint has not reached, or that does not
+        exist is not replayed. A position named twice is replayed once.
         """
         await begun(stores, ADA, BOB)
         [ada, bob] = await claim(stores)
@@ -384,8 +388,8 @@ class DeliveriesContract:
         self, stores: Stores
     ) -> None:
         """
-        In their order, up to the first one without room. What is open takes none; what
-        is dead does.
+        In their order, up to the first one that exceeds the limit. An open delivery
+        needs no room; a dead one does.
         """
         await begun(stores, *"abcde")
         first, second, third, *others = await claim(stores)
@@ -413,7 +417,7 @@ class DeliveriesContract:
         self, stores: Stores
     ) -> None:
         """
-        However many fill an endpoint at this moment.
+        However many replays fill an endpoint at the same time.
         """
         await begun(stores, *"abcdefgh")
         for it in await claim(stores):
@@ -429,7 +433,7 @@ class DeliveriesContract:
 
     async def test_deliveries_are_listed_page_by_page(self, stores: Stores) -> None:
         """
-        Of one endpoint or of all, in the order of endpoint and position.
+        Of one endpoint or of all, ordered by endpoint and position.
         """
         await begun(stores, ADA, BOB, ADA)
         await stores.deliveries.begin("shop", from_start=True)
@@ -450,7 +454,7 @@ class DeliveriesContract:
         self, stores: Stores
     ) -> None:
         """
-        From the first moment on and before the last, and never ahead of the cursor.
+        From the first time on and before the last, and never ahead of the cursor.
         """
         await begun(stores, *"abcd")
         await logged(stores, "a", seconds=4)
@@ -478,7 +482,7 @@ class DeliveriesContract:
         self, stores: Stores
     ) -> None:
         """
-        What is open and what is dead, and since when it fails.
+        Open and dead deliveries, and since when the endpoint fails.
         """
         await begun(stores, ADA, BOB, "c")
         await stores.deliveries.begin("shop", from_start=False)
@@ -498,8 +502,8 @@ class DeliveriesContract:
         self, stores: Stores
     ) -> None:
         """
-        What is on its way is deleted; what comes later is not taken over, and nothing
-        of it is replayed or found.
+        Open deliveries are deleted; later changes are not taken over; none of them is
+        replayed or found.
         """
         await begun(stores, ADA, BOB)
         await logged(stores, ADA, seconds=5)

@@ -22,7 +22,7 @@ from payments_core.account_version import AccountVersion
 from payments_core.identity import Email, UserId
 from payments_core.intent import IntentId, IntentOutcome, IntentState, Refusal
 
-# As the reason may say it, too: a text of the gateway's is no code of ours.
+# A reason may say it, too: a text of the gateway is not one of our codes.
 DECLINED = Refusal(code="card_declined", reason="the bank declined")
 GONE = Refusal(code="resource_missing", reason='no "code":"card_declined" here')
 
@@ -30,7 +30,7 @@ GONE = Refusal(code="resource_missing", reason='no "code":"card_declined" here')
 class DirectoriesContract:
     async def test_nobody_is_found_in_an_empty_store(self, stores: Stores) -> None:
         """
-        Neither by id, nor by e-mail, nor by customer; that is no error.
+        By id, by e-mail or by customer; that is no error.
         """
         assert await stores.accounts.find(ADA) is None
         assert await stores.accounts.find(email_of(ADA)) is None
@@ -41,7 +41,7 @@ class DirectoriesContract:
         self, stores: Stores
     ) -> None:
         """
-        All of it, its version included; another's id finds nothing.
+        With all fields, its version included. Another's id finds nothing.
         """
         await stores.keep(FULL_ACCOUNT)
         account = await stores.accounts.find(ADA)
@@ -55,7 +55,8 @@ class DirectoriesContract:
         self, stores: Stores
     ) -> None:
         """
-        By id and by e-mail, as `find` has it; there is none of who is not there.
+        By id and by e-mail, the version that `find` returns; None for a user who does
+        not exist.
         """
         await stores.keep(FULL_ACCOUNT, an_account(BOB))
         ada = await stores.account(ADA)
@@ -86,7 +87,7 @@ class DirectoriesContract:
         self, stores: Stores
     ) -> None:
         """
-        The old e-mail is nobody's; the id stays.
+        The old e-mail finds no account; the id stays.
         """
         await stores.keep(an_account(customer=CUS_1))
         ada = await stores.account(ADA)
@@ -102,7 +103,7 @@ class DirectoriesContract:
 
     async def test_the_holder_of_a_customer_is_found(self, stores: Stores) -> None:
         """
-        The user to whom it is bound; nobody for another one.
+        The user to whom the customer is bound; None for another customer.
         """
         await stores.keep(an_account(customer=CUS_1), an_account(BOB))
 
@@ -111,7 +112,7 @@ class DirectoriesContract:
 
     async def test_an_intent_is_found_as_saved_last(self, stores: Stores) -> None:
         """
-        As the ledger finds it, also after it was claimed.
+        As the ledger returns it, also after it was claimed.
         """
         await stores.keep(an_account(), intents=[an_intent()])
         for version in (1, 2):
@@ -126,8 +127,9 @@ class DirectoriesContract:
         self, stores: Stores
     ) -> None:
         """
-        The newest first, so many at most, after a moment, whatever they came to; no
-        other refusal, nobody else's, and nothing that is open.
+        The newest first, up to a limit, after a given time, whatever the operations
+        came to. Other refusals, other users' declines and open operations are not
+        returned.
         """
         moments = {f"int_{n}": NOON + timedelta(minutes=n) for n in range(4)}
         declined = [

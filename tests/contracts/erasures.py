@@ -1,4 +1,4 @@
-"""What every store of erasures promises: one moment, and nothing comes back."""
+"""What every store of erasures promises: it is atomic, and nothing returns."""
 
 from collections import Counter
 from datetime import timedelta
@@ -47,7 +47,7 @@ AT: Final = NOON + timedelta(days=1)
 KEYS: Final = LinkKeys(
     frozenset({ADA}), frozenset({CUS_1}), frozenset({email_of(ADA).key})
 )
-# The key is as an adapter reads it: with the domain in ASCII.
+# The key as an adapter reads it: with the domain in ASCII.
 JUERGEN: Final = Email("j\u00fcrgen@ex\u00e4mple.org", "j\u00fcrgen@xn--exmple-cua.org")
 SPELLED: Final = (
     '"j\u00fcrgen@ex\u00e4mple.org"',
@@ -57,7 +57,8 @@ SPELLED: Final = (
     r'"J\u00DCRGEN@XN--EXMPLE-CUA.ORG"',
     r'"ju\u0308rgen@exa\u0308mple.org"',
 )
-# Of an open thing: its owner, its customer, whom it names, and whether it is ADA's.
+# Of an open thing: its owner, its customer, the user that it names, and whether it is
+# ADA's.
 HELD: Final[dict[str, tuple[UserId | None, CustomerId, UserId | None, bool]]] = {
     "owned": (ADA, CUS_1, ADA, True),
     "of their customer": (None, CUS_1, None, True),
@@ -91,7 +92,7 @@ def paid(id_: str = CH_1, user: str | None = ADA) -> PaymentRecord:
 
 
 async def kept(stores: Stores) -> PaymentAccount:
-    """Keep a user with something of each kind; return the account."""
+    """Save a user with something of each kind; return the account."""
     account = an_account(ADA, customer=CUS_1)
     report = a_report(SUB_1, SubscriptionStatus.CANCELED, ended_at=NOON, user=ADA)
     over = a_subscription(report, owner=ADA)
@@ -117,7 +118,7 @@ async def kept(stores: Stores) -> PaymentAccount:
 class ErasuresContract:
     async def test_nobody_was_erased_at_first(self, stores: Stores) -> None:
         """
-        And none is being erased.
+        And no erasure is in progress.
         """
         for user in (ADA, email_of(ADA)):
             assert not await stores.erasures.is_erased(user)
@@ -128,7 +129,7 @@ class ErasuresContract:
 
     async def test_all_becomes_a_pseudonyms_in_one_moment(self, stores: Stores) -> None:
         """
-        Money stays, and no name does.
+        The money stays, and no name does.
         """
         account = await kept(stores)
         assert await stores.erasures.begin(account, an_erasure())
@@ -155,7 +156,8 @@ class ErasuresContract:
         self, stores: Stores
     ) -> None:
         """
-        By a load that asks for them, with the moment; other names are not.
+        A load that asks for them returns them with the time of the erasure; other names
+        are not returned.
         """
         assert await stores.erasures.begin(await kept(stores), an_erasure())
 
@@ -172,7 +174,8 @@ class ErasuresContract:
         self, stores: Stores
     ) -> None:
         """
-        Of those that are about them, or mention them; what waited is settled.
+        Both events about the user and events that mention the user; those that waited
+        are settled.
         """
         assert await stores.erasures.begin(await kept(stores), an_erasure())
         assert await stores.erasures.unfinished(ADA) == GONE
@@ -198,7 +201,8 @@ class ErasuresContract:
 
     async def test_an_e_mail_is_theirs_until_it_is_begun(self, stores: Stores) -> None:
         """
-        In what came when all had settled it is somebody else's, and a customer is not.
+        What arrives with the e-mail after the settling time is another user's; what
+        arrives with the customer is not.
         """
         assert await stores.erasures.begin(await kept(stores), an_erasure())
         mailed = f'{{"receipt_email": "{email_of(ADA).text}"}}'.encode()
@@ -222,7 +226,7 @@ class ErasuresContract:
         self, stores: Stores, spelled: str
     ) -> None:
         """
-        Beyond ASCII: as bytes, as an escape, composed or not, in capitals.
+        Beyond ASCII too: as bytes, as an escape, composed or decomposed, in capitals.
         """
         body = f'{{"receipt_email": {spelled}}}'.encode()
         await stores.keep(
@@ -237,7 +241,8 @@ class ErasuresContract:
         self, stores: Stores
     ) -> None:
         """
-        On the account, and on what was to stay unlinked under one of its keys.
+        Both what was decided about the account and what was to stay unlinked under one
+        of its keys.
         """
         account = await kept(stores)
         keys = await stores.load(link_keys=KEYS)
@@ -267,7 +272,7 @@ class ErasuresContract:
         self, stores: Stores
     ) -> None:
         """
-        The account is another by now, or an operation has begun.
+        The account is another by then, or an operation has begun.
         """
         account = await kept(stores)
         older = attrs.evolve(account, version=account.version - 1)
@@ -283,8 +288,9 @@ class ErasuresContract:
         self, stores: Stores
     ) -> None:
         """
-        It may say who they were: of a customer, a payment, a subscription, an event, or
-        the job of one. That it was done stays, and of what, unless that names them.
+        The reason may identify the user: of a customer, a payment, a subscription, an
+        event, or its job. That it was done stays, and on what, unless that names the
+        user.
         """
         account, type_ = await kept(stores), "charge.succeeded"
         theirs = [
@@ -333,7 +339,7 @@ class ErasuresContract:
         self, stores: Stores, what: str, how: str
     ) -> None:
         """
-        Of all that would be the pseudonym's, whether it has an owner or not.
+        Of everything that would become the pseudonym's, with or without an owner.
         """
         owner, customer, named, is_theirs = HELD[how]
         names: Any = {"customer": customer, "user": named}
@@ -372,7 +378,7 @@ class ErasuresContract:
         self, stores: Stores
     ) -> None:
         """
-        A job under the same key has a greater fence.
+        A later job under the same key has a greater fence.
         """
         account = await kept(stores)
         before = await claimed(stores)
@@ -385,7 +391,7 @@ class ErasuresContract:
         self, stores: Stores
     ) -> None:
         """
-        It is the erased user's until they let it go; what mentions it stays.
+        It is the erased user's until the user gives it up; what mentions it stays.
         """
         await changed_hands(stores)
         key = email_of(ADA).key
@@ -428,7 +434,7 @@ class ErasuresContract:
         self, stores: Stores
     ) -> None:
         """
-        Its present holder is erased; what the one before had of it stays known.
+        Its present holder is erased; what the holder before had under it stays known.
         """
         await changed_hands(stores)
         await stores.keep(
@@ -441,7 +447,8 @@ class ErasuresContract:
         assert loaded.erased == {f"email {email_of(ADA).key}": AT}
         assert ADAS_FORMER in loaded.former_keys
 
-        # Who had it before is erased later; a third has it: the later moment stays.
+        # The holder before is erased later, and a third user has it: the later time
+        # stays.
         await stores.keep(attrs.evolve(an_account("back"), email=email_of(ADA)))
         again = attrs.evolve(an_erasure(pseudonym("2")), at=AT + HOUR)
         assert await stores.erasures.begin(await stores.account(ADA), again)
@@ -463,7 +470,8 @@ class ErasuresContract:
         self, stores: Stores
     ) -> None:
         """
-        What was linked is a pseudonym's; the rest of the customer's is as before.
+        The linked payment becomes the pseudonym's; everything else of the customer
+        stays.
         """
         by_hand: Any = {"linked_by_hand": True}
         bought = a_payment(CH_2, customer=CUS_2)
@@ -500,8 +508,9 @@ class ErasuresContract:
         self, stores: Stores, *, by_hand: bool
     ) -> None:
         """
-        By their customer, else by their id, else by their e-mail: nobody may link it to
-        another. Also what a person unlinked. Another's customer goes before all that.
+        By their customer, else by their id, else by their e-mail, so that nobody can
+        link it to another user. Also what a person unlinked. A customer of another user
+        takes precedence over all that.
         """
         linked: Any = {"linked_by_hand": by_hand}
         bob = email_of(BOB)
@@ -547,7 +556,7 @@ class ErasuresContract:
         self, stores: Stores, *, finished: bool
     ) -> None:
         """
-        By somebody new; the later time counts from then on.
+        A new user may have it; the later time applies from then on.
         """
         assert await stores.erasures.begin(await kept(stores), an_erasure())
         if finished:
@@ -565,7 +574,8 @@ class ErasuresContract:
         self, stores: Stores
     ) -> None:
         """
-        It was replaced before anything was sold to it: its events name it all the same.
+        The customer was replaced before anything was sold to it; its events name it all
+        the same.
         """
         await changed_hands(stores, bobs=False)
         bodies = {"evt_1": b'{"customer": "cus_1"}', "evt_2": b'{"customer": "cus_2"}'}
@@ -585,7 +595,7 @@ class ErasuresContract:
         self, stores: Stores
     ) -> None:
         """
-        What comes of it is that user's, and so is what came.
+        What it leads to is the present user's, and so is what arrived.
         """
         await changed_hands(stores, bobs=False)
         await stores.keep(

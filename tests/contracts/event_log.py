@@ -1,4 +1,4 @@
-"""What every event log promises: what was saved of events is told, bodies and all."""
+"""What every event log promises: events are returned as they were saved."""
 
 from datetime import timedelta
 from typing import Final
@@ -44,7 +44,7 @@ async def received(
 
 
 async def received_in_turn(stores: Stores, *states: str) -> None:
-    """Keep `evt_0`, `evt_1`, … a second apart, in these states."""
+    """Save `evt_0`, `evt_1`, … a second apart, in these states."""
     for number, state in enumerate(states):
         outcome = Outcome(EventState(state))
         await received(stores, (an_event(f"evt_{number}"), outcome), seconds=number)
@@ -53,14 +53,14 @@ async def received_in_turn(stores: Stores, *states: str) -> None:
 class EventLogContract:
     async def test_an_empty_log_has_nothing(self, stores: Stores) -> None:
         """
-        Nothing kept, nothing found, no error.
+        Nothing is stored and nothing is found; that is no error.
         """
         assert not await first_page(stores.events)
         assert not await stores.events.find("evt_1")
 
     async def test_an_event_comes_back_as_it_was_kept(self, stores: Stores) -> None:
         """
-        Every field, its own time and the time of its receipt apart.
+        Every field; its own time is separate from the time of its receipt.
         """
         event = attrs.evolve(
             an_event("evt_ü", body=b"{ }"), livemode=True, object_id=CH_1
@@ -115,7 +115,7 @@ class EventLogContract:
 
     async def test_the_latest_received_comes_first(self, stores: Stores) -> None:
         """
-        By the time of receipt, whatever the order of keeping.
+        By the time of receipt, whatever the order in which they were saved.
         """
         for number, seconds in enumerate((5, 60, 1)):
             event = (an_event(f"evt_{number}"), APPLIED)
@@ -126,7 +126,7 @@ class EventLogContract:
 
     async def test_a_limit_keeps_the_latest(self, stores: Stores) -> None:
         """
-        Of four two are asked for: the last two received.
+        Of four events two are requested: the last two received are returned.
         """
         await received_in_turn(stores, *["applied"] * 4)
 
@@ -150,7 +150,7 @@ class EventLogContract:
         self, stores: Stores, state: EventState | None, size: int, *, unlinked: bool
     ) -> None:
         """
-        Whatever is wanted, and although many were received in one moment.
+        Whatever the filters, and although many events were received at one time.
         """
         adas, nobodys = a_payment(CH_1), a_payment(CH_2)
         await stores.keep(
@@ -184,7 +184,7 @@ class EventLogContract:
 
     async def test_the_last_page_says_that_it_is(self, stores: Stores) -> None:
         """
-        Also one that is full: nobody is sent to an empty page.
+        Also a full page: nobody requests an empty page after it.
         """
         await received_in_turn(stores, *["applied"] * 4)
 
@@ -198,7 +198,7 @@ class EventLogContract:
         self, stores: Stores, state: EventState
     ) -> None:
         """
-        Only events in that state, and the limit counts only them.
+        Only events in that state are returned, and only they count against the limit.
         """
         await received_in_turn(stores, *EventState, *EventState)
 
@@ -207,7 +207,7 @@ class EventLogContract:
 
     async def test_whose_payment_an_event_reports_is_told(self, stores: Stores) -> None:
         """
-        As linked now, not as linked when the event came.
+        The present owner, not the one at the time of receipt.
         """
         report = a_payment(CH_1)
         await stores.keep(an_account(), payments=[a_record(report)])
@@ -223,7 +223,7 @@ class EventLogContract:
         self, stores: Stores
     ) -> None:
         """
-        Not those of linked payments, nor those that report none.
+        Events of linked payments, and events that report no payment, are not returned.
         """
         nobodys, adas = a_payment(CH_1), a_payment(CH_2)
         pending = Outcome(EventState.PENDING)
@@ -251,7 +251,8 @@ class EventLogContract:
         self, stores: Stores
     ) -> None:
         """
-        As linked now; what is nobody's is found among the unlinked.
+        The present owner; an event whose subscription has no owner is among the
+        unlinked.
         """
         await stores.keep(
             an_account(),
@@ -274,7 +275,7 @@ class EventLogContract:
 
     async def test_a_settled_event_keeps_its_body(self, stores: Stores) -> None:
         """
-        And the moment at which it was received.
+        And its time of receipt.
         """
         pending = Outcome(EventState.PENDING, "not known yet")
         await received(stores, (an_event(body=b"a body"), pending))
@@ -288,7 +289,7 @@ class EventLogContract:
 
     async def test_f42_what_is_kept_is_known_by_its_id(self, stores: Stores) -> None:
         """
-        Of whatever type and in whatever state: a list may name it otherwise.
+        Whatever its type and state, because a list may give it another type.
         """
         for number, state in enumerate(EventState):
             event = an_event(f"evt_{number}", type_=f"type.{number}")
@@ -303,7 +304,7 @@ class EventLogContract:
 
     async def test_what_is_open_is_found_by_its_object(self, stores: Stores) -> None:
         """
-        Pending and quarantined, the latest first; what is applied says nothing.
+        Pending and quarantined events, the latest first; applied ones are not returned.
         """
         for number, state in enumerate(
             ("pending", "applied", "quarantined", "ignored")
@@ -320,7 +321,7 @@ class EventLogContract:
 
     async def test_it_says_whether_anything_was_received(self, stores: Stores) -> None:
         """
-        From one moment on, and before another.
+        From one time on, and before another.
         """
         await received(stores, (an_event("evt_0"), APPLIED), seconds=10)
         second = timedelta(seconds=1)
@@ -334,7 +335,7 @@ class EventLogContract:
         self, stores: Stores
     ) -> None:
         """
-        In each state; what was received at that moment belongs to it.
+        In each state; an event received at exactly that time is included.
         """
         for number, state in enumerate(EventState):
             one = an_event(f"evt_{number}", type_="a.a")
@@ -359,7 +360,7 @@ class EventLogContract:
         self, stores: Stores
     ) -> None:
         """
-        None twice, none left out.
+        No event comes twice, and none is left out.
         """
         for number in range(5):
             outcome = Outcome(EventState.PENDING)
@@ -379,7 +380,7 @@ class EventLogContract:
 
     async def test_it_says_which_bodies_are_kept(self, stores: Stores) -> None:
         """
-        Of the events that are named; what is not known has none.
+        Of the events that are named; an unknown event has no body.
         """
         await received(
             stores, (an_event("evt_1"), APPLIED), (an_event("evt_2"), APPLIED)
@@ -394,7 +395,7 @@ class EventLogContract:
         self, stores: Stores, state: EventState
     ) -> None:
         """
-        By its state, up to a limit.
+        By state, up to a limit.
         """
         assert await stores.events.count(state, limit=9) == 0
         await received_in_turn(stores, *[state.value] * 3, *EventState)
@@ -404,7 +405,7 @@ class EventLogContract:
 
     async def test_what_was_closed_is_known_by_its_object(self, stores: Stores) -> None:
         """
-        What is in any other state says nothing.
+        Events in any other state do not count.
         """
         for number, state in enumerate(EventState):
             event = attrs.evolve(an_event(f"evt_{number}"), object_id=f"ch_{state}")

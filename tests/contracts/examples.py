@@ -1,4 +1,4 @@
-"""The people, payments and events that the tests tell their stories about."""
+"""The people, payments and events of the tests' examples."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -29,7 +29,7 @@ from payments_core.subscription import (
 )
 from payments_core.tokens import Token
 
-# Not a whole second: a store that rounds is caught.
+# Not a whole second, so that a store that rounds is caught.
 NOON = datetime(2026, 1, 31, 12, 0, 0, 123_456, tzinfo=UTC)
 # By both clocks.
 NOW = Now(at=NOON, system=NOON)
@@ -81,7 +81,7 @@ def a_payment(  # noqa: PLR0913  # each a column of the story
 def of_invoice(
     payment: Payment, invoice: str = "in_1", subscription: str = SUB_1
 ) -> Payment:
-    """Return the payment as it is known to have paid a subscription's invoice."""
+    """Return the payment as one that paid a subscription's invoice."""
     return attrs.evolve(
         payment,
         invoice_id=invoice,
@@ -136,7 +136,7 @@ def a_report(  # noqa: PLR0913  # each a column of the story
     user: str | None = None,
     customer: CustomerId = CUS_1,
 ) -> SubscriptionReport:
-    """Return a report of a subscription that began `at`, a month at a time."""
+    """Return a report of a subscription that began `at`, with monthly periods."""
     return SubscriptionReport(
         gateway_id=id_,
         customer_id=customer,
@@ -193,7 +193,7 @@ def in_trial(
     *,
     ended_at: datetime | None = None,
 ) -> Subscription:
-    """Return one whose first period is a trial of two weeks; its invoice is paid."""
+    """Return a subscription that begins with a trial of two weeks, its invoice paid."""
     end = NOON + timedelta(days=14)
     report = a_report(status=status, ended_at=ended_at)
     return a_subscription(
@@ -285,12 +285,12 @@ def a_token(
 def unversioned(
     value: PaymentAccount | PaymentRecord | Subscription | Intent,
 ) -> object:
-    """Return what was kept, without how often."""
+    """Return what was saved, without its version."""
     return attrs.evolve(value, version=0)
 
 
 def moments_in(value: object) -> list[datetime]:
-    """Return every moment that a value holds, however deep."""
+    """Return every time that a value holds, however deeply nested."""
     if isinstance(value, datetime):
         return [value]
     inner: list[object] = list(value) if isinstance(value, tuple) else []

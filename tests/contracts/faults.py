@@ -1,4 +1,4 @@
-"""A ledger that fails where it is told to and can be held up; and poisoned facts."""
+"""A ledger that fails or blocks on request, and facts that always fail."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -18,11 +18,11 @@ _T = TypeVar("_T", Payment, SubscriptionReport)
 
 
 def no_fault(_: Sequence[Changes]) -> None:
-    """Let everything through."""
+    """Raise nothing."""
 
 
 def unheard_of(report: _T) -> _T:
-    """Return a report on which nothing can be decided, as if by a bug of ours."""
+    """Return a report on which no decision is possible, as if by a bug of ours."""
     fields = attrs.fields_dict(type(report))
     field = "state" if "state" in fields else "status"
     return attrs.evolve(report, **{field: "lost"})  # type: ignore[arg-type]  # on purpose
@@ -33,10 +33,10 @@ class FaultyLedger:
     """Raises what `fault` raises, given the groups of a save, and saves nothing.
 
     What `reply` raises is raised after the save. A save with one of the `slow` groups
-    times out once `may_time_out` is set; `most_slow` says how many waited for that at
-    once. `saves` are the keys of the groups of each save, `batches` the counts of the
-    events that each load looks for. While `may_run` is clear, loads stand still;
-    `running` says that one got there.
+    times out once `may_time_out` is set; `most_slow` is the highest number of such
+    saves at once. `saves` are the keys of the groups of each save, `batches` the
+    numbers of events in each load. While `may_run` is clear, loads block; `running` is
+    set when a load begins.
     """
 
     ledger: Ledger

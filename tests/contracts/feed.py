@@ -1,4 +1,4 @@
-"""What every feed promises: positions that skip nothing, and when access ends next."""
+"""What every feed promises: positions without gaps, and the next end of access."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -67,7 +67,7 @@ def named(changes: Sequence[FeedChange]) -> list[Named]:
 class FeedContract:
     async def test_of_nothing_there_is_nothing(self, stores: Stores) -> None:
         """
-        Nothing has a position that was not given.
+        Only changes that were given a position are returned.
         """
         assert await stores.sequencer.give(ALL) == 0
         assert await stores.feed.last() == BEGINNING
@@ -77,7 +77,7 @@ class FeedContract:
 
     async def test_a_change_is_read_as_it_was_saved(self, stores: Stores) -> None:
         """
-        With what it says of access by the grace of then.
+        With the access that it gives, by the grace in force when it was saved.
         """
         await stores.keep(an_account())
         await change(stores, ADA, 1, at=1)
@@ -114,7 +114,7 @@ class FeedContract:
         self, stores: Stores
     ) -> None:
         """
-        A little at a time, until none is left; what comes later comes after.
+        In batches until none is left; later changes get later positions.
         """
         for number, user in enumerate(("c", "b", "a")):
             await stores.keep(an_account(user), seconds=number)
@@ -125,7 +125,7 @@ class FeedContract:
         before = await read(stores)
         assert named(before) == [("c", 1), ("b", 1), ("a", 1)]
 
-        # It was saved by a clock that is behind.
+        # It was saved by a process whose clock is behind.
         await stores.keep(an_account("d"), seconds=-60)
         assert await stores.sequencer.give(2) == 1
         assert named(await read(stores)) == [*named(before), ("d", 1)]
@@ -135,8 +135,8 @@ class FeedContract:
         self, stores: Stores
     ) -> None:
         """
-        Also where each was saved by a clock that was behind the one before, and where
-        only one of them is asked for.
+        Also where each change was saved by a clock behind the one before, and where
+        only one position is requested at a time.
         """
         await stores.keep(an_account(ADA), an_account(BOB))
         for number in range(1, 5):
@@ -151,7 +151,7 @@ class FeedContract:
 
     async def test_pages_follow_each_other(self, stores: Stores) -> None:
         """
-        Each has as many as asked for, and says whether there is more.
+        Each has as many changes as requested, and says whether there are more.
         """
         await stores.keep(*(an_account(f"u{number}") for number in range(5)))
         await stores.sequencer.give(ALL)
@@ -169,7 +169,8 @@ class FeedContract:
         self, stores: Stores
     ) -> None:
         """
-        One change a user, however many there were; what has no position is none.
+        One change for each user, however many there were; a change without a position
+        is not returned.
         """
         await stores.keep(an_account(ADA), an_account(BOB))
         for number in range(1, 4):
@@ -186,7 +187,7 @@ class FeedContract:
         self, stores: Stores
     ) -> None:
         """
-        Though the account is as it was; after it nothing ends any more.
+        Although the account did not change; after it, no end of access is known.
         """
         await stores.keep(an_account())
         await change(stores, ADA, 1)
@@ -211,7 +212,7 @@ class FeedContract:
 
     async def test_who_was_erased_is_left_out(self, stores: Stores) -> None:
         """
-        Their positions stay: a reader goes on after them.
+        Their positions stay used: a reader continues after them.
         """
         await stores.keep(an_account(ADA), an_account(BOB))
         await change(stores, ADA, 1)
@@ -236,7 +237,8 @@ class FeedContract:
         self, stores: Stores
     ) -> None:
         """
-        By the last change of a user: not before it was given, nor what it takes back.
+        By the last change of a user: not before that change has a position, and not by
+        a change that it replaced.
         """
         await stores.keep(an_account(ADA), an_account(BOB))
         await change(stores, ADA, 1)
@@ -258,7 +260,7 @@ class FeedContract:
 
     async def test_access_to_one_product_may_end_first(self, stores: Stores) -> None:
         """
-        With its own grace, as it was when that was saved.
+        With its own grace, as in force when the change was saved.
         """
         term = a_term("sub_1")
         plan = a_subscription(a_report("sub_1"), owner=ADA, term=term)
@@ -277,7 +279,8 @@ class FeedContract:
         self, stores: Stores
     ) -> None:
         """
-        An old payment that is heard of late: the change says itself that it is over.
+        An old payment that is learned of late: the change itself says that access is
+        over.
         """
         late = (end_of(1) - NOON).total_seconds()
         account = attrs.evolve(an_account(), summary=prepaid(1))

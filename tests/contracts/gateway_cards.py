@@ -80,14 +80,14 @@ _in_each_way = pytest.mark.parametrize(
     [_by_attaching, _by_default, _by_pinning, _by_paying, _by_starting],
     ids=lambda using: using.__name__.strip("_"),
 )
-# What is read, by its name.
+# The reads, by name.
 Reading = Callable[[PaymentGateway], Awaitable[Any]]
 
 
 class CardsContract:
     async def test_a_new_customer_has_nothing(self, world: GatewayWorld) -> None:
         """
-        No card, no subscription; whose it is stands in its metadata.
+        No card and no subscription; its metadata names the user that owns it.
         """
         customer = await a_customer(world)
         known = await world.gateway.customer(customer)
@@ -99,7 +99,7 @@ class CardsContract:
 
     async def test_an_attached_card_says_what_it_is(self, world: GatewayWorld) -> None:
         """
-        Brand, last four and expiry come with the answer: no more, and no less.
+        The answer has brand, last four and expiry: no more, and no less.
         """
         customer, card = await a_customer(world), world.new_card(GOOD)
         answer = await ask(world, AttachCard(customer_id=customer, payment_method=card))
@@ -115,7 +115,7 @@ class CardsContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        Its customer has it already, and keeps it.
+        It is the customer's already, and stays so.
         """
         customer = await a_customer(world)
         card = await a_card(world, customer)
@@ -126,7 +126,7 @@ class CardsContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        The old one does, until the new one is made the default.
+        The old card pays until the new one is made the default.
         """
         customer = await a_customer(world)
         old = await a_default(world, customer)
@@ -145,7 +145,8 @@ class CardsContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        Whether it pays by default or not; another's, or nobody's, is not theirs.
+        Whether or not it pays by default. A card of another customer, or of none, is
+        not found.
         """
         customer, other = await a_customer(world), await a_customer(world)
         card = await a_card(world, customer)
@@ -161,7 +162,8 @@ class CardsContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        The bank's word comes along; the old card stays, the new one is nobody's.
+        The error has the bank's code; the old card stays, and the new one has no
+        customer.
         """
         customer = await a_customer(world)
         old = await a_default(world, customer)
@@ -183,7 +185,8 @@ class CardsContract:
         self, world: GatewayWorld, using: Using
     ) -> None:
         """
-        Whatever it is to be used for: it is no decline, and the field is named.
+        Whatever it is to be used for; it is not a decline, and the error names the
+        field.
         """
         customer, other = await a_payer(world), await a_customer(world)
         request = await using(world, customer, await a_card(world, other))
@@ -201,7 +204,7 @@ class CardsContract:
         self, world: GatewayWorld, using: Using
     ) -> None:
         """
-        It is the caller's mistake, and the field is named.
+        It is the caller's mistake, and the error names the field.
         """
         customer = await a_payer(world)
         request = await using(world, customer, "pm_nothing")
@@ -211,7 +214,8 @@ class CardsContract:
 
     async def test_a_card_is_set_up_away_from_us(self, world: GatewayWorld) -> None:
         """
-        The browser gets a secret, and ends it; then the card is the customer's.
+        The browser gets a secret and completes the set-up; then the card is the
+        customer's.
         """
         customer, card = await a_customer(world), world.new_card(GOOD)
         answer = await ask(
@@ -228,14 +232,14 @@ class CardsContract:
         assert (after.payment_method, after.succeeded) == (card, True)
         attaching = AttachCard(customer_id=customer, payment_method=card)
         assert await world.gateway.find(attaching) is not None
-        # Whether it pays is for somebody else to say.
+        # Whether the card pays is decided elsewhere.
         assert await world.gateway.card_of(customer) is None
 
     async def test_the_newest_set_up_of_a_customer_is_found(
         self, world: GatewayWorld
     ) -> None:
         """
-        Of those that were begun since, and of nobody else's.
+        Among those that were begun since the given time, and only of this customer.
         """
         customer, other = await a_customer(world), await a_customer(world)
         made = list[Answer]()
@@ -255,7 +259,7 @@ class CardsContract:
 
     async def test_a_price_says_what_it_is(self, world: GatewayWorld) -> None:
         """
-        Of which product, how much, and that it recurs.
+        Its product, its amount, and that it recurs.
         """
         price = Price(
             id=world.price,
@@ -272,7 +276,7 @@ class CardsContract:
 
     async def test_a_payment_says_what_became_of_it(self, world: GatewayWorld) -> None:
         """
-        Taken or failed, how much, and whose it was.
+        Whether it succeeded or failed, its amount, and its customer.
         """
         payer, other = await a_payer(world), await a_payer(world, FAILING)
         await started(world, payer)
@@ -293,8 +297,8 @@ class CardsContract:
 
     async def test_a_payment_says_what_it_bought(self, world: GatewayWorld) -> None:
         """
-        Of which subscription, and which period; what it was for if it failed, too, and
-        that this is still owed.
+        The subscription and the period. A failed payment has them too, and that the
+        invoice is still owed.
         """
         payer, other = await a_payer(world), await a_payer(world, FAILING)
         first = await started(world, payer)
@@ -337,7 +341,7 @@ class CardsContract:
         self, world: GatewayWorld, reading: Reading
     ) -> None:
         """
-        It is told apart from silence: asking again would not help.
+        That is distinct from an unknown outcome: a retry would not help.
         """
         with pytest.raises(GatewayObjectMissing):
             await reading(world.gateway)

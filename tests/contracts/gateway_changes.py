@@ -1,4 +1,4 @@
-"""What a payment gateway promises of a change: what it costs, and until it is paid."""
+"""What a payment gateway promises of a change: its cost, and its wait for payment."""
 
 from datetime import timedelta
 from typing import Any
@@ -52,7 +52,7 @@ async def _previewed(
 
 
 async def _held(world: GatewayWorld, card: str = FAILING) -> SubscriptionReport:
-    """Return a subscription whose dearer price waits for its payment."""
+    """Return a subscription whose higher price waits for its payment."""
     customer = await a_payer(world)
     report = await started(world, customer)
     await other_card(world, report, card)
@@ -70,7 +70,7 @@ class ChangesContract:
         self, world: GatewayWorld, wanted: dict[str, Any]
     ) -> None:
         """
-        To the cent, at once, and the lines add up; then the period goes on.
+        To the cent, at once, and the lines add up; then the period continues.
         """
         if "price" in wanted:
             wanted = {**wanted, "price": world.dearer}
@@ -92,13 +92,14 @@ class ChangesContract:
         assert after.quantity == wanted.get("quantity", 1)
         assert (after.status, after.pending) == (SubscriptionStatus.ACTIVE, None)
         assert after.period_end == report.period_end
-        # What was prorated is the rest of a term that is paid already.
+        # What was prorated is the rest of a period that is already paid.
         term = (report.period_start, report.period_end)
         assert await paid_until(world, report) == term
 
     async def test_a_preview_holds_for_its_date(self, world: GatewayWorld) -> None:
         """
-        Who takes his time pays what he was told, not what the time would have saved.
+        A user who takes time pays what the preview said, whatever less the time would
+        have cost.
         """
         customer = await a_payer(world)
         report = await started(world, customer)
@@ -110,7 +111,7 @@ class ChangesContract:
 
     async def test_a_preview_changes_nothing(self, world: GatewayWorld) -> None:
         """
-        It is asked as often as one likes.
+        It can be requested any number of times.
         """
         customer = await a_payer(world)
         report = await started(world, customer)
@@ -125,7 +126,7 @@ class ChangesContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        The change was paid for the rest of the period, not for more.
+        The change was paid for the rest of the period only.
         """
         customer = await a_payer(world)
         report = await started(world, customer)
@@ -139,7 +140,7 @@ class ChangesContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        Nothing is due and nothing is taken; what is left over pays the next month.
+        Nothing is due and nothing is charged; the remaining credit pays the next month.
         """
         customer = await a_payer(world)
         report = await started(world, customer, price=world.dearer)
@@ -160,7 +161,7 @@ class ChangesContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        The price and quantity that it has already: no invoice, no money.
+        The price and quantity are the same as before: no invoice, no charge.
         """
         customer = await a_payer(world)
         report = await started(world, customer)
@@ -172,7 +173,7 @@ class ChangesContract:
 
     async def test_in_a_trial_a_change_costs_nothing(self, world: GatewayWorld) -> None:
         """
-        It is given at once; the first month costs more.
+        It is applied at once; the first month costs more.
         """
         customer = await a_payer(world)
         report = await started(world, customer, trial_days=14)
@@ -193,7 +194,8 @@ class ChangesContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        The old price goes on, what is wanted is told, and until when it waits.
+        The old price remains; the answer has the requested price, and until when it
+        waits for payment.
         """
         customer = await a_payer(world)
         report = await started(world, customer)
@@ -212,7 +214,7 @@ class ChangesContract:
 
     async def test_a_held_change_is_found(self, world: GatewayWorld) -> None:
         """
-        It was made: who looks for it must not ask for it, and bill it, anew.
+        It was made: a caller that looks for it must not send it, and bill it, again.
         """
         held = await _held(world)
         change = change_wanted(held, price=world.dearer)
@@ -224,7 +226,7 @@ class ChangesContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        By whatever card pays its invoice.
+        Whichever card pays its invoice.
         """
         held = await _held(world)
         await paid(world, held, await a_card(world, held.customer_id))
@@ -237,7 +239,7 @@ class ChangesContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        3-D Secure for what a change costs.
+        3-D Secure for the cost of a change.
         """
         held = await _held(world, ASKING)
         assert held.price == world.price
@@ -253,7 +255,7 @@ class ChangesContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        The old price goes on, and nobody can pay for the new one any more.
+        The old price remains, and nobody can pay for the new one any longer.
         """
         held = await _held(world)
         world.pass_time(GIVEN_UP)
@@ -268,7 +270,7 @@ class ChangesContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        Only the last one is paid for.
+        Only the last change is paid for.
         """
         held = await _held(world)
         await other_card(world, held, GOOD)
@@ -289,7 +291,7 @@ class ChangesContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        By the change and by its preview; the field is named.
+        By the change and by its preview; the error names the field.
         """
         report = await started(world, await a_payer(world))
         change = change_wanted(
@@ -307,7 +309,7 @@ class ChangesContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        Nobody pays for time that is over, or not sold yet; the field is named.
+        Nobody pays for time that is over or not sold yet; the error names the field.
         """
         report = await started(world, await a_payer(world))
         for date in (report.period_start - HOUR, report.period_end + HOUR):
@@ -323,7 +325,7 @@ class ChangesContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        Neither in earnest nor in a preview.
+        Neither the change nor its preview is possible.
         """
         customer = await a_payer(world)
         ended = await started(world, customer)
@@ -342,7 +344,7 @@ class ChangesContract:
 
     async def test_anothers_change_is_not_previewed(self, world: GatewayWorld) -> None:
         """
-        A preview is the customer's own.
+        A preview is for the subscription's own customer only.
         """
         report = await started(world, await a_payer(world))
         change = change_wanted(
@@ -355,7 +357,7 @@ class ChangesContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        Two names that do not belong together are a mistake.
+        An item and a subscription that do not belong together are a mistake.
         """
         customer = await a_payer(world)
         one, other = await started(world, customer), await started(world, customer)

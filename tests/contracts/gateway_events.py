@@ -29,7 +29,7 @@ class EventsContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        And says whether there are older ones.
+        And says whether there are older events.
         """
         ids = list(world.happen(3))
 
@@ -43,7 +43,8 @@ class EventsContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        On either side of it, however many events a second has. It is not on the page.
+        On either side of it, however many events a second has. The event itself is not
+        on the page.
         """
         ids = list(world.happen(6))
 
@@ -59,7 +60,8 @@ class EventsContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        A walk to the newer end finds each event once, also what came while it walked.
+        Paging towards the newer end finds each event once, those that arrive meanwhile
+        included.
         """
         ids = list(world.happen(5))
         found, after = list[str](), ids[0]
@@ -78,7 +80,7 @@ class EventsContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        From the first second on, and without the one that ends it.
+        From the first second on, excluding the second that ends it.
         """
         ids, seconds = list[str](), list[datetime]()
         for _ in range(3):
@@ -97,7 +99,7 @@ class EventsContract:
 
     async def test_a_page_has_a_hundred_events(self, world: GatewayWorld) -> None:
         """
-        That is the most that Stripe gives; the next page has the rest.
+        That is Stripe's maximum; the next page has the rest.
         """
         first, *ids = world.happen(PAGE_EVENTS_MAX + 5)
 
@@ -112,7 +114,7 @@ class EventsContract:
         self, world: GatewayWorld, side: str
     ) -> None:
         """
-        It left the list, or never was on it: that is told, and no empty page.
+        It has left the list, or was never on it: that is reported, not an empty page.
         """
         world.happen(1)
         with pytest.raises(GatewayObjectMissing):
@@ -122,7 +124,8 @@ class EventsContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        In pages, next to an event that was delivered, too; without it all are listed.
+        In pages, also next to an event that was delivered; without the filter all are
+        listed.
         """
         ids = list(world.happen(5))
         for lost in (ids[0], ids[2], ids[4]):

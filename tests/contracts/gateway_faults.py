@@ -1,4 +1,4 @@
-"""What a payment gateway promises when something goes wrong on the way."""
+"""What a payment gateway promises when a request or its answer is lost or fails."""
 
 from contextlib import suppress
 from typing import Final
@@ -25,7 +25,7 @@ _ignore = pytest.mark.parametrize(
 async def _asked_again(
     world: GatewayWorld, request: GatewayRequest, key: str
 ) -> Answer:
-    """Send once more, until nobody is in the way: the first may be there still."""
+    """Send again while the key is busy: the first request may still be in progress."""
     for _ in range(BUSY_TIMES_MAX):
         with suppress(GatewayNotAttempted):
             return await ask(world, request, key)
@@ -39,7 +39,8 @@ class FaultsContract:
         self, world: GatewayWorld, asking: Asking, fault: GatewayFault
     ) -> None:
         """
-        A lost answer is silence. What was made is found; the same key tells it.
+        A lost answer is an unknown outcome. What was made is found; the same key
+        returns it.
         """
         request, key = await asking(world), new_key()
         world.plan(fault, request)
@@ -57,7 +58,7 @@ class FaultsContract:
         self, world: GatewayWorld, asking: Asking
     ) -> None:
         """
-        Of every kind of request: its intent, or the thing itself, tells.
+        Of every kind of request, by its intent or by the object itself.
         """
         request = await asking(world)
         world.plan(GatewayFault.REPLY_LOST, request)
@@ -88,7 +89,7 @@ class FaultsContract:
         self, world: GatewayWorld, asking: Asking
     ) -> None:
         """
-        A 500 is kept under its key: the key will never say that it was done.
+        A 500 is stored under its key: the key will never say that it was done.
         """
         request, key = await asking(world), new_key()
         world.plan(GatewayFault.ERROR_MADE, request)
@@ -106,7 +107,7 @@ class FaultsContract:
         self, world: GatewayWorld, asking: Asking
     ) -> None:
         """
-        The key is of no more use; another one makes it.
+        The key is of no further use; another key makes it.
         """
         request, key = await asking(world), new_key()
         world.plan(GatewayFault.ERROR_NOT_MADE, request)
@@ -124,7 +125,8 @@ class FaultsContract:
         self, world: GatewayWorld, asking: Asking
     ) -> None:
         """
-        It is no silence: nothing is found, nothing is kept, the same key does it.
+        The outcome is known: nothing is found, nothing is stored, and the same key does
+        it.
         """
         request, key = await asking(world), new_key()
         world.plan(GatewayFault.RATE_LIMITED, request)

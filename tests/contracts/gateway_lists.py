@@ -36,20 +36,20 @@ each_list: Final = pytest.mark.parametrize("list_", ObjectList)
 
 
 class ListsWorld(Protocol):
-    """The gateway's lists, and what gets into them."""
+    """The gateway's lists, and what adds to them."""
 
     @property
     def lists(self) -> GatewayLists: ...
 
     @property
     def now(self) -> datetime:
-        """The gateway's time, which stands still: a whole second."""
+        """The gateway's time, which does not move: a whole second."""
 
     def make(self, list_: ObjectList, count: int = 1) -> Sequence[str]:
         """Make objects that are in a list; return their ids, the newest first."""
 
     def spoil(self, list_: ObjectList, id_: str) -> None:
-        """Let an object say what cannot be read."""
+        """Make an object unreadable."""
 
     def delete_customer(self, id_: str) -> None: ...
 
@@ -90,7 +90,7 @@ class GatewayListsContract:
         self, lists_world: ListsWorld, list_: ObjectList
     ) -> None:
         """
-        A hundred a page; many of one second come each once, in both pages.
+        A hundred a page; objects of one second come once each, across two pages.
         """
         made = lists_world.make(list_, 2 * PAGE + 5)
 
@@ -109,7 +109,7 @@ class GatewayListsContract:
         self, lists_world: ListsWorld, list_: ObjectList
     ) -> None:
         """
-        No call is made for a page of nothing.
+        No request is made for an empty page.
         """
         lists_world.make(list_, PAGE)
         [page] = [page async for page in pages(lists_world, list_)]
@@ -120,7 +120,7 @@ class GatewayListsContract:
         self, lists_world: ListsWorld, list_: ObjectList
     ) -> None:
         """
-        It is true for a second as well.
+        It has its second, too.
         """
         [page] = [page async for page in pages(lists_world, list_)]
         assert page == ObjectPage(objects=page.objects, at=lists_world.now, after=None)
@@ -131,7 +131,7 @@ class GatewayListsContract:
         self, lists_world: ListsWorld, list_: ObjectList
     ) -> None:
         """
-        So windows that meet have each object once, also of many made in one second.
+        So adjacent windows have each object once, even if many were made in one second.
         """
         begin, made = lists_world.now, list[Sequence[str]]()
         for _ in range(3):
@@ -154,7 +154,8 @@ class GatewayListsContract:
         self, lists_world: ListsWorld
     ) -> None:
         """
-        What was made in that second was made before; at its end it is the reverse.
+        What was made in the second of its beginning was made before it; at its end it
+        is the reverse.
         """
         [made] = lists_world.make(ObjectList.CUSTOMERS)
         moment = lists_world.now + SECOND / 2
@@ -167,7 +168,7 @@ class GatewayListsContract:
         self, lists_world: ListsWorld, list_: ObjectList
     ) -> None:
         """
-        Nothing comes twice, and nothing that was there is missing.
+        No object comes twice, and no object that existed before is missing.
         """
         made, found = lists_world.make(list_, PAGE + 2), list[str]()
         async for page in pages(lists_world, list_):
@@ -180,7 +181,7 @@ class GatewayListsContract:
         self, lists_world: ListsWorld, list_: ObjectList
     ) -> None:
         """
-        Its page is read all the same.
+        The rest of its page is read.
         """
         made = lists_world.make(list_, 3)
         before = await listed(lists_world, list_)
@@ -197,7 +198,7 @@ class GatewayListsContract:
         self, lists_world: ListsWorld
     ) -> None:
         """
-        The others are.
+        Other customers are.
         """
         newest, gone, oldest = lists_world.make(ObjectList.CUSTOMERS, 3)
         lists_world.delete_customer(gone)
@@ -206,7 +207,7 @@ class GatewayListsContract:
 
     async def test_a_place_that_is_gone_says_so(self, lists_world: ListsWorld) -> None:
         """
-        The reader begins the list again at an earlier object.
+        The reader restarts the list at an earlier object.
         """
         created = until(lists_world.now + SECOND)
         lists_world.make(ObjectList.CUSTOMERS, PAGE + 1)

@@ -51,7 +51,7 @@ _START: Final = CreateSubscription(
     intent_id="intent-1",
 )
 _CHANGE: Final = UpdateSubscription(subscription="sub_1", item_id="si_1", quantity=2)
-# No two of them ask for the same.
+# No two of them request the same.
 REQUESTS: Final[tuple[GatewayRequest, ...]] = (
     customer_wanted("intent-1"),
     customer_wanted("intent-2"),
@@ -78,7 +78,7 @@ REQUESTS: Final[tuple[GatewayRequest, ...]] = (
 )
 
 AT_ONCE: Final = 20
-# As many as the longest page that a list of Stripe's has.
+# As many as Stripe's longest page of a list.
 PAGE: Final = 100
 
 # Each prepares a world, and returns a request that was not sent yet.
@@ -171,7 +171,7 @@ class SendingContract:
         self, world: GatewayWorld, request_: GatewayRequest
     ) -> None:
         """
-        Byte for byte, also an equal one that was made anew.
+        Byte for byte, also of an equal request that was built again.
         """
         frozen = world.gateway.freeze(request_)
         assert world.gateway.freeze(request_) == frozen
@@ -179,7 +179,7 @@ class SendingContract:
 
     async def test_two_requests_are_not_frozen_alike(self, world: GatewayWorld) -> None:
         """
-        Whatever differs in what is wanted differs in what is sent.
+        If the parameters differ, the frozen bytes differ.
         """
         frozen = {world.gateway.freeze(request) for request in REQUESTS}
         assert len(frozen) == len(REQUESTS)
@@ -189,7 +189,8 @@ class SendingContract:
         self, world: GatewayWorld, asking: Asking
     ) -> None:
         """
-        `find` returns None, then what `send` returned: the same thing, as it is now.
+        `find` returns None, then what `send` returned: the same thing, in its present
+        state.
         """
         request = await asking(world)
         assert await world.gateway.find(request) is None
@@ -208,7 +209,7 @@ class SendingContract:
         self, world: GatewayWorld, asking: Asking
     ) -> None:
         """
-        `at` is the gateway's own second, in UTC: not ours, and no fraction of it.
+        `at` is the gateway's own second, in UTC: not our time, and without a fraction.
         """
         answer = await ask(world, await asking(world))
         assert answer.at.tzinfo is UTC
@@ -217,7 +218,7 @@ class SendingContract:
     @of_each_that_makes
     async def test_a_key_makes_once(self, world: GatewayWorld, asking: Asking) -> None:
         """
-        The same key and bytes again get the same answer, and nothing is made anew.
+        The same key and bytes again get the same answer, and nothing is made twice.
         """
         request, key = await asking(world), new_key()
         answer = await ask(world, request, key)
@@ -232,7 +233,7 @@ class SendingContract:
         self, world: GatewayWorld, asking: Asking
     ) -> None:
         """
-        The others get the same answer, or are told that the gateway is busy.
+        The others get the same answer, or learn that the gateway is busy.
         """
         request, key = await asking(world), new_key()
         sendings = (ask(world, request, key) for _ in range(AT_ONCE))
@@ -245,7 +246,7 @@ class SendingContract:
 
     async def test_a_key_tells_the_first_answer(self, world: GatewayWorld) -> None:
         """
-        Whatever happened since: a replay is as old as what it repeats.
+        Whatever happened since: a replayed answer is as old as the first.
         """
         request, key = start_wanted(world, await a_payer(world)), new_key()
         first = reported(await ask(world, request, key))
@@ -258,7 +259,8 @@ class SendingContract:
         self, world: GatewayWorld, asking: Asking
     ) -> None:
         """
-        It is silence, and an alarm: what the key stands for cannot be told any more.
+        The outcome is unknown, and it is an alarm: what the key stands for cannot be
+        found out.
         """
         request, key = await asking(world), new_key()
         answer = await ask(world, request, key)
@@ -271,7 +273,7 @@ class SendingContract:
 
     async def test_what_was_frozen_is_what_is_sent(self, world: GatewayWorld) -> None:
         """
-        Who sends again asks for what he asked for then, whatever he would ask for now.
+        A retry sends what was requested then, whatever would be requested now.
         """
         request = start_wanted(world, await a_payer(world), has_card=True)
         frozen = world.gateway.freeze(request)
@@ -285,7 +287,8 @@ class SendingContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        The same user, customer and price: only the intent tells one from the other.
+        With the same user, customer and price, only the intent tells one from the
+        other.
         """
         customer = await a_payer(world)
         set_up = CreateSetupIntent(
@@ -304,7 +307,7 @@ class SendingContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        The first and the last of many: what is listed in pages is read to its end.
+        The first and the last of many: a list in pages is read to its end.
         """
         customer = await a_customer(world)
         requests = [
@@ -322,7 +325,7 @@ class SendingContract:
 
     async def test_what_has_ended_is_found_too(self, world: GatewayWorld) -> None:
         """
-        A subscription that was made and has ended was made.
+        A subscription that was made and has ended counts as made.
         """
         request = start_wanted(world, await a_payer(world))
         report = reported(await ask(world, request))

@@ -46,7 +46,8 @@ TRIAL = timedelta(days=TRIAL_DAYS)
 class SubscriptionsContract:
     async def test_a_subscription_begins_paid(self, world: GatewayWorld) -> None:
         """
-        A card pays the first month at once; what we wrote onto it is on it.
+        A card pays the first month at once; the subscription has the metadata that we
+        wrote.
         """
         customer = await a_payer(world)
         answer = await ask(world, start_wanted(world, customer))
@@ -68,7 +69,8 @@ class SubscriptionsContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        The default may change: what was subscribed to with a card stays with it.
+        The default may change: the card that the subscription began with stays its
+        card.
         """
         customer = await a_customer(world)
         card = await a_default(world, customer)
@@ -83,7 +85,7 @@ class SubscriptionsContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        What the first invoice covers, in the answer and in a look afterwards.
+        What the first invoice covers, both in the answer and in a later fetch.
         """
         answer = await ask(world, start_wanted(world, await a_payer(world)))
         report, looked = reported(answer), await world.gateway.subscription(answer.id)
@@ -108,7 +110,7 @@ class SubscriptionsContract:
 
     async def test_an_unknown_price_is_refused(self, world: GatewayWorld) -> None:
         """
-        The field is named, and nothing is begun.
+        The error names the field, and nothing is begun.
         """
         request = start_wanted(world, await a_payer(world), price="price_nothing")
         with pytest.raises(GatewayRefused) as refusal:
@@ -122,7 +124,7 @@ class SubscriptionsContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        A definite no, not a silence.
+        A definite refusal, not an unknown outcome.
         """
         request = start_wanted(world, CustomerId("cus_nothing"))
         with pytest.raises(GatewayRefused):
@@ -132,7 +134,7 @@ class SubscriptionsContract:
 
     async def test_a_trial_is_free_until_it_ends(self, world: GatewayWorld) -> None:
         """
-        Then the first month is paid, and its anchor is the trial's end.
+        Then the first month is paid, and its anchor is the end of the trial.
         """
         customer = await a_payer(world)
         answer = await ask(world, start_wanted(world, customer, trial_days=TRIAL_DAYS))
@@ -163,7 +165,8 @@ class SubscriptionsContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        Nothing is tried; the browser has a secret to pay with, and then it is active.
+        No payment is tried; the browser gets a secret to pay with, and then the
+        subscription is active.
         """
         customer = await a_customer(world)
         report = await started(world, customer, has_card=False)
@@ -188,7 +191,7 @@ class SubscriptionsContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        After a day nobody can pay it any more.
+        After a day nobody can pay it any longer.
         """
         report = await started(world, await a_customer(world), has_card=False)
         world.pass_time(GIVEN_UP)
@@ -201,7 +204,7 @@ class SubscriptionsContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        It was begun all the same; the bank's word is with its invoice.
+        It was begun all the same; the bank's code is with its invoice.
         """
         customer = await a_payer(world, FAILING)
         report = await started(world, customer)
@@ -216,7 +219,8 @@ class SubscriptionsContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        3-D Secure: the browser has a secret; confirmed, it is active and paid once.
+        3-D Secure: the browser gets a secret; once confirmed, the subscription is
+        active and paid once.
         """
         customer = await a_payer(world, ASKING)
         report = await started(world, customer)
@@ -236,7 +240,7 @@ class SubscriptionsContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        It is as a decline; another card may still pay.
+        It is like a decline; another card may still pay.
         """
         customer = await a_payer(world, ASKING)
         report = await started(world, customer)
@@ -252,7 +256,7 @@ class SubscriptionsContract:
 
     async def test_an_invoice_is_paid_once(self, world: GatewayWorld) -> None:
         """
-        Paid again, by whatever card, it stays paid, and no money is taken.
+        Paid again, with whatever card, it stays paid, and nothing is charged.
         """
         customer = await a_customer(world)
         report = await started(world, customer, has_card=False)
@@ -265,7 +269,7 @@ class SubscriptionsContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        A definite no of the bank's, with its word; the invoice stays unpaid.
+        A definite refusal by the bank, with its code; the invoice stays unpaid.
         """
         customer = await a_customer(world)
         report = await started(world, customer, has_card=False)
@@ -281,7 +285,7 @@ class SubscriptionsContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        It counts as a decline; the invoice says that the bank asks.
+        It counts as a decline; the invoice says that the bank requires confirmation.
         """
         customer = await a_customer(world)
         report = await started(world, customer, has_card=False)
@@ -301,7 +305,7 @@ class SubscriptionsContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        The period moves on, and so does the term that was paid for.
+        The period moves forward, and so does the paid period.
         """
         customer = await a_payer(world)
         report = await started(world, customer)
@@ -317,7 +321,7 @@ class SubscriptionsContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        Its period has moved on, its paid term has not; a good card mends it.
+        Its period has moved forward, its paid period has not; a good card repairs it.
         """
         customer = await a_payer(world)
         report = await started(world, customer)
@@ -339,7 +343,7 @@ class SubscriptionsContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        From the start, or from when it was pinned.
+        From the start of the subscription, or from when the card was set for it.
         """
         customer = await a_payer(world, FAILING)
         first, second = await a_card(world, customer), await a_card(world, customer)
@@ -358,7 +362,8 @@ class SubscriptionsContract:
 
     async def test_an_end_is_planned_and_taken_back(self, world: GatewayWorld) -> None:
         """
-        It stays active meanwhile; taken back, it goes on.
+        The subscription stays active meanwhile; after the end is taken back, it
+        continues.
         """
         report = await started(world, await a_payer(world))
         planning = SetCancelAtPeriodEnd(
@@ -377,7 +382,7 @@ class SubscriptionsContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        It ends by itself, and nothing more is taken.
+        It ends by itself, and nothing more is charged.
         """
         customer = await a_payer(world)
         report = await started(world, customer)
@@ -396,7 +401,7 @@ class SubscriptionsContract:
 
     async def test_what_has_ended_stays_ended(self, world: GatewayWorld) -> None:
         """
-        Ended again, it says the same; its paid term is still told.
+        Ended again, it gives the same answer, with its paid period.
         """
         report = await started(world, await a_payer(world))
         ending = CancelSubscription(subscription=report.gateway_id)
@@ -413,7 +418,7 @@ class SubscriptionsContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        Nobody may pay for it by accident.
+        Nobody can pay for it by accident.
         """
         customer = await a_customer(world)
         report = await started(world, customer, has_card=False)
@@ -426,7 +431,7 @@ class SubscriptionsContract:
 
     async def test_what_has_ended_cannot_be_changed(self, world: GatewayWorld) -> None:
         """
-        A definite no.
+        A definite refusal.
         """
         customer = await a_payer(world)
         report = await started(world, customer)
@@ -454,7 +459,7 @@ class SubscriptionsContract:
         self, world: GatewayWorld
     ) -> None:
         """
-        Ended and unpaid ones too, and nobody else's.
+        Ended and unpaid ones too, and none of another customer.
         """
         customer, other = await a_payer(world), await a_payer(world)
         ended = await started(world, customer)

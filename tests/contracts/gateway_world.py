@@ -1,4 +1,4 @@
-"""What a payment gateway's contract needs of the world around it, and its stories.
+"""What a payment gateway's contract needs of its surroundings, and common steps.
 
 Each world sells one product at two prices, 9 and 19 euros a month; 9 is the default.
 """
@@ -36,31 +36,31 @@ UNATTACHABLE: Final = "pm_card_chargeDeclined"
 FAILING: Final = "pm_card_chargeCustomerFail"
 ASKING: Final = "pm_card_authenticationRequired"
 HOUR: Final = timedelta(hours=1)
-# A renewal is collected an hour after it was drafted.
+# A renewal is charged an hour after its invoice was drafted.
 COLLECTED: Final = 2 * HOUR
-# What waits for a payment is given up after 23 hours.
+# What waits for a payment expires after 23 hours.
 GIVEN_UP: Final = timedelta(hours=24)
-# The same key would be another request's: every sending has one of its own.
+# Each sending has a key of its own: the same key would be another request's.
 _KEYS: Final = itertools.count(1)
 
 
 class GatewayFault(StrEnum):
-    """How a sending may go wrong; what matters is what was done, and what is kept."""
+    """How a sending may fail; what matters is what was done, and what is stored."""
 
-    # Done, but the answer got lost: the same key tells it again.
+    # Done, but the answer was lost: the same key returns it again.
     REPLY_LOST = "reply_lost"
-    # A 500, which is kept under the key: after it was done, or before.
+    # A 500, which is stored under the key: after it was done, or before.
     ERROR_MADE = "error_made"
     ERROR_NOT_MADE = "error_not_made"
-    # Nothing was done, nothing is kept.
+    # Nothing was done, nothing is stored.
     RATE_LIMITED = "rate_limited"
-    # No answer in time: it never arrived, or it was done all the same.
+    # No answer in time: the request never arrived, or was done all the same.
     TIMEOUT_BEFORE = "timeout_before"
     TIMEOUT_AFTER = "timeout_after"
 
 
 class GatewayWorld(Protocol):
-    """A gateway, and what happens to it from elsewhere."""
+    """A gateway, and what other parties do to it."""
 
     @property
     def gateway(self) -> PaymentGateway: ...
@@ -75,34 +75,34 @@ class GatewayWorld(Protocol):
     def dearer(self) -> str: ...
 
     def plan(self, fault: GatewayFault, request: GatewayRequest) -> None:
-        """Let a fault meet the next sending of this request."""
+        """Make the next sending of this request fail in this way."""
 
     def new_card(self, name: str) -> str:
         """Return a payment method as a browser makes one: without a customer."""
 
     def complete_set_up(self, set_up_id: str, payment_method: str) -> None:
-        """End a card set-up as a browser does."""
+        """Complete a card set-up as a browser does."""
 
     def authenticate(self, invoice_id: str, *, accept: bool) -> None:
         """Confirm the payment of an invoice as its payer does, or fail to."""
 
     def happen(self, count: int) -> Sequence[str]:
-        """Let so much happen in this second; return the events, the oldest first."""
+        """Make so many events happen in this second; return them, the oldest first."""
 
     def lose(self, event_id: str) -> None:
-        """Let no endpoint have taken an event."""
+        """Mark an event as one that no endpoint took."""
 
     def pass_time(self, by: timedelta) -> None:
-        """Let time pass, and all that falls due be done."""
+        """Let time pass, and do all that falls due."""
 
     def pass_month(self) -> None:
-        """Let a calendar month pass, and the renewal be collected."""
+        """Let a calendar month pass, and charge the renewal."""
 
     def made_by(self, intent_id: str) -> Sequence[str]:
-        """Return the ids of all that carries an intent, ended subscriptions too."""
+        """Return the ids of all objects with an intent, ended subscriptions too."""
 
     def taken_from(self, customer_id: CustomerId) -> Sequence[int]:
-        """Return the amounts that were taken, in minor units, the first one first."""
+        """Return the amounts that were charged, in minor units, the first one first."""
 
     def attempts_at(self, customer_id: CustomerId) -> Sequence[PaymentId]:
         """Return all attempts to take money, declined ones too, the first one first."""
@@ -120,7 +120,7 @@ async def ask(world: GatewayWorld, request: GatewayRequest, key: str = "") -> An
     )
 
 
-# Stories begin with these
+# Common first steps
 
 
 def customer_wanted(intent: str = "intent-customer") -> CreateCustomer:
@@ -147,7 +147,7 @@ async def a_default(world: GatewayWorld, customer: CustomerId, name: str = GOOD)
 
 
 async def other_card(world: GatewayWorld, report: SubscriptionReport, name: str) -> str:
-    """Let another card pay for a subscription from now on, whoever pinned what."""
+    """Make another card pay for a subscription from now on, whatever card was set."""
     card = await a_default(world, report.customer_id, name)
     await ask(
         world, SetSubscriptionCard(subscription=report.gateway_id, payment_method=card)
@@ -165,7 +165,7 @@ async def a_payer(world: GatewayWorld, card: str = GOOD) -> CustomerId:
 def start_wanted(
     world: GatewayWorld, customer: CustomerId, **wanted: Any
 ) -> CreateSubscription:
-    """Ask for one of the cheap price, paid by the default card; or as is said."""
+    """Return a request, by default at the cheap price and with the default card."""
     cheap: dict[str, Any] = {
         "price": world.price,
         "quantity": 1,
@@ -178,7 +178,7 @@ def start_wanted(
 async def started(
     world: GatewayWorld, customer: CustomerId, **wanted: Any
 ) -> SubscriptionReport:
-    """Begin a subscription, whatever its payment comes to."""
+    """Begin a subscription, whatever the result of its payment."""
     return reported(await ask(world, start_wanted(world, customer, **wanted)))
 
 
@@ -195,7 +195,7 @@ async def paid(world: GatewayWorld, report: SubscriptionReport, card: str) -> An
     )
 
 
-# And look at these
+# And what they led to
 
 
 def reported(answer: Answer) -> SubscriptionReport:
@@ -214,7 +214,7 @@ async def seen(world: GatewayWorld, report: SubscriptionReport) -> SubscriptionR
 
 
 async def collected(world: GatewayWorld, report: SubscriptionReport) -> InvoicePayment:
-    """Return how far the payment of a subscription's latest invoice is now."""
+    """Return the status of the payment of a subscription's latest invoice."""
     invoice_id = invoice_of(await seen(world, report))
     return await world.gateway.invoice_payment(invoice_id)
 
@@ -222,12 +222,12 @@ async def collected(world: GatewayWorld, report: SubscriptionReport) -> InvoiceP
 async def paid_until(
     world: GatewayWorld, report: SubscriptionReport
 ) -> tuple[Any, Any]:
-    """Return from when until when a subscription was paid for last."""
+    """Return the last period that was paid for."""
     [term] = (await world.gateway.subscription(report.gateway_id)).paid_periods
     assert term.gateway_id == report.gateway_id
     return term.starts_at, term.ends_at
 
 
 def without_payment(report: SubscriptionReport) -> SubscriptionReport:
-    """Return what was agreed on, whatever its payment."""
+    """Return the agreed terms, without the payment."""
     return attrs.evolve(report, latest_invoice_id=None, pending=None)

@@ -1,4 +1,4 @@
-"""What every list of jobs promises: what is open, the first due first, in pages."""
+"""What every list of jobs promises: open jobs, the first due first, in pages."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ class JobDirectoryContract:
 
     async def test_a_list_goes_on_where_its_page_ended(self, stores: Stores) -> None:
         """
-        By when they are due; of one moment, by kind and subject; none twice.
+        By due time; at one time, by kind and subject; none comes twice.
         """
         wanted = [
             a_job("sub_2", JobKind.CUSTOMER),
@@ -55,7 +55,7 @@ class JobDirectoryContract:
 
     async def test_what_fails_is_listed_and_counted_apart(self, stores: Stores) -> None:
         """
-        Until it is asked for again.
+        Until it is requested again.
         """
         await asked(stores, a_job())
         await failed_often(stores, await claimed(stores))
@@ -73,7 +73,7 @@ class JobDirectoryContract:
         self, stores: Stores
     ) -> None:
         """
-        Open or failing; what is due at that moment belongs to it.
+        Open or failing; a job due at exactly that time is included.
         """
         customer = a_job("cus_1", JobKind.CUSTOMER, due_at=NOON + HOUR)
         await asked(stores, a_job(), customer)

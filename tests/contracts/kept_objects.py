@@ -1,4 +1,4 @@
-"""What every store promises of what it keeps: it is found by when it was made."""
+"""What every store promises of its objects: they are found by when they were made."""
 
 from datetime import timedelta
 
@@ -27,7 +27,7 @@ class KeptObjectsContract:
         self, stores: Stores
     ) -> None:
         """
-        The first second is part of it, the last is not; linked or not.
+        The first second is included, the last is not; linked or not.
         """
         await stores.keep(
             an_account(),
@@ -77,7 +77,7 @@ class KeptObjectsContract:
         self, stores: Stores
     ) -> None:
         """
-        By what its own pages had, each noted once or twice.
+        By what the sweep's own pages had, each noted once or twice.
         """
         await stores.keep(an_account(customer=CustomerId("cus_ada")))
         await stores.keep(an_account(BOB, customer=CustomerId("cus_bob")))
@@ -94,7 +94,8 @@ class KeptObjectsContract:
         self, stores: Stores
     ) -> None:
         """
-        Another one that is under way keeps its own; one that was given up does not.
+        Another sweep in progress keeps its own notes; those of an abandoned sweep are
+        deleted.
         """
         await stores.keep(an_account(customer=CustomerId("cus_ada")))
         kept, ada = stores.kept, [CustomerId("cus_ada")]

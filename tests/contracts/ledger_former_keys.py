@@ -1,4 +1,4 @@
-"""What a ledger and a queue promise of keys that somebody had before."""
+"""What a ledger and a queue promise of keys that another user had before."""
 
 from datetime import timedelta
 from typing import Any, Final
@@ -43,7 +43,7 @@ BY_CUSTOMER: Final = LinkKeys(customer_ids=frozenset({CUS_1}))
 
 
 async def changed_hands(stores: Stores, *, bobs: bool = True) -> None:
-    """Let Ada have had an e-mail, and a customer."""
+    """Give Ada a former e-mail and a former customer."""
     await stores.keep(an_account(ADA))
     ada = await stores.account(ADA)
     renamed = ada.renamed(email_of("countess"), at=NOON)
@@ -67,7 +67,7 @@ class LedgerFormerKeysContract:
         self, stores: Stores, keys: LinkKeys, former: FormerKey
     ) -> None:
         """
-        With the account as it is now.
+        With the account in its present state.
         """
         await changed_hands(stores, bobs=False)
 
@@ -81,7 +81,7 @@ class LedgerFormerKeysContract:
         self, stores: Stores
     ) -> None:
         """
-        By its id; and by nobody else's.
+        By the user's id, and not by another's.
         """
         await changed_hands(stores)
 
@@ -93,7 +93,7 @@ class LedgerFormerKeysContract:
 
     async def test_a_key_that_is_noted_twice_is_one(self, stores: Stores) -> None:
         """
-        A save whose reply was lost is done again.
+        A save whose reply was lost is repeated.
         """
         await changed_hands(stores)
         ada = await stores.account(ADA)
@@ -113,7 +113,7 @@ class LedgerFormerKeysContract:
         self, stores: Stores, hours: float, owner: str | None
     ) -> None:
         """
-        Of all others nobody is told of it over and over, nor is it in their way.
+        No other user is offered it again and again, and it does not block their own.
         """
         await changed_hands(stores)
         at = NOON + hours * HOUR
@@ -131,7 +131,7 @@ class LedgerFormerKeysContract:
         self, stores: Stores, at: Any
     ) -> None:
         """
-        Before anybody had it, and whenever that was.
+        Also what came before anybody had the key, however long before.
         """
         payment = attrs.evolve(a_payment(CH_1, email=ADAS_EMAIL), created_at=at)
         await stores.keep(payments=[a_record(payment)])
@@ -149,7 +149,7 @@ class LedgerFormerKeysContract:
         self, stores: Stores
     ) -> None:
         """
-        Of two nobody can say which: it is nobody's.
+        With two possible holders nobody can say which: it has no owner.
         """
         await changed_hands(stores)
         payment = attrs.evolve(a_payment(CH_1, email=ADAS_EMAIL), created_at=None)
@@ -161,7 +161,7 @@ class LedgerFormerKeysContract:
         self, stores: Stores
     ) -> None:
         """
-        Without a payment beside it.
+        Also if there is no payment.
         """
         await changed_hands(stores)
         subscription = a_subscription(a_report("sub_1", customer=CUS_1))
@@ -173,7 +173,7 @@ class LedgerFormerKeysContract:
         self, stores: Stores
     ) -> None:
         """
-        Payments and subscriptions; they are not another's by the e-mail.
+        Payments and subscriptions; the e-mail does not make them another user's.
         """
         await changed_hands(stores)
         await stores.keep(

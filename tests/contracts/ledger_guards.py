@@ -1,4 +1,4 @@
-"""What a ledger promises of groups: one is saved whole or not, whatever others are."""
+"""What a ledger promises of groups: each one is saved whole or not at all."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -46,12 +46,12 @@ EVE, NOBODY = UserId("eve"), UserId("nobody")
 CUS_9: Final = CustomerId("cus_9")
 WAITING: Final = Outcome(EventState.PENDING, "not known yet", a_job().key)
 
-# What is there: each saved twice, so that each has version 2.
+# What exists: each saved twice, so that each has version 2.
 ADAS: Final = attrs.evolve(an_account(customer=CUS_1), version=2)
 BOBS: Final = attrs.evolve(an_account(BOB), version=2)
 LINKS: Final = LinkKeys(customer_ids=frozenset({CUS_2, CUS_9}))
 
-# Things that were not there before, and must not be there after.
+# What did not exist before, and must not exist after.
 RIDER: Final = Changes(
     key="a rider",
     payments=(a_record(a_payment("ch_rider")),),
@@ -64,7 +64,7 @@ RIDER: Final = Changes(
 
 
 def ridden(**more: Any) -> Changes:
-    """Return a group that holds the rider as well, and rests on something."""
+    """Return a group that holds the rider as well, and depends on something."""
     both = {
         name: (*getattr(RIDER, name), *value)
         for name, value in more.items()
@@ -178,7 +178,7 @@ BROKEN: Final[Mapping[str, tuple[Changes, SaveResult]]] = {
 
 
 async def filled(stores: Stores) -> None:
-    """Save what `BROKEN` speaks of."""
+    """Save what `BROKEN` refers to."""
     ended = an_intent("int_ended", IntentState.REFUSED, key="an old key")
     await stores.keep(
         an_account(customer=CUS_1),
@@ -224,7 +224,7 @@ EVERYTHING: Final = Lookup(
 
 
 def _sorted(snapshot: Snapshot) -> Snapshot:
-    """Return a snapshot without its number, in an order of its own."""
+    """Return a snapshot without its number, in a fixed order."""
     return attrs.evolve(
         snapshot,
         sequence=0,
@@ -236,7 +236,7 @@ def _sorted(snapshot: Snapshot) -> Snapshot:
 
 
 async def all_of(stores: Stores) -> tuple[object, ...]:
-    """Return all that `BROKEN` could have changed."""
+    """Return everything that `BROKEN` could have changed."""
     return (
         _sorted(await stores.ledger.load(EVERYTHING)),
         {
@@ -250,7 +250,7 @@ async def all_of(stores: Stores) -> tuple[object, ...]:
 
 
 class Neighbours:
-    """Sixty-three accounts, each with something to save, time after time."""
+    """Sixty-three accounts, each with something to save, again and again."""
 
     def __init__(self) -> None:
         self.accounts = [an_account(f"n-{it}") for it in range(NEIGHBOURS_COUNT)]
@@ -278,7 +278,7 @@ class Neighbours:
         )
 
     async def went_on(self, stores: Stores, words: Sequence[SaveResult]) -> bool:
-        """Say whether these and nothing but these words were said, and are true."""
+        """Check that exactly these results were returned, and that they are true."""
         if list(words).count(SAVED) != NEIGHBOURS_COUNT:
             return False
         self.accounts = [
@@ -309,7 +309,7 @@ def words_around(word: SaveResult, place: int = 31) -> list[SaveResult]:
 class LedgerGuardsContract:
     async def test_a_group_that_holds_is_saved(self, stores: Stores) -> None:
         """
-        The groups of the next test, resting on what is there.
+        The groups of the next test, when what they depend on is unchanged.
         """
         await filled(stores)
         right: dict[str, Callable[[], Changes]] = {
@@ -334,8 +334,7 @@ class LedgerGuardsContract:
         self, stores: Stores
     ) -> None:
         """
-        Whatever it is that does not hold: nothing of its group is there, and all of
-        the 63 others; each is told the right word.
+        Whatever guard fails, nothing of its group is stored, and all of the 63 others are; each group gets the right result.
         """
         await filled(stores)
         neighbours = Neighbours()
@@ -344,7 +343,7 @@ class LedgerGuardsContract:
 
         wrong = {}
         for name, (group, word) in BROKEN.items():
-            # Days later: a body's partition does not stand in for an event's key.
+            # Days later: a body's partition does not replace an event's key.
             groups = neighbours.around(group)
             words = await stores.save(*groups, seconds=3 * 86_400)
             good = await neighbours.went_on(stores, words)
@@ -360,7 +359,8 @@ class LedgerGuardsContract:
         self, stores: Stores
     ) -> None:
         """
-        Nobody waits for it; once it is free it is saved as it was decided.
+        The save does not wait for it; once it is unlocked it is saved as it was
+        decided.
         """
         await filled(stores)
         neighbours = Neighbours()
@@ -381,7 +381,7 @@ class LedgerGuardsContract:
         self, stores: Stores
     ) -> None:
         """
-        The second rests on what was there before; it is told that it changed.
+        The second depends on the state before; its result is that it changed.
         """
         await filled(stores)
         neighbours = Neighbours()
@@ -439,7 +439,7 @@ class LedgerGuardsContract:
 
     async def test_an_email_that_was_given_up_is_free(self, stores: Stores) -> None:
         """
-        Renaming frees the old e-mail for another, within one save as well.
+        Renaming frees the old e-mail for another account, within one save as well.
         """
         await stores.keep(an_account(), an_account(BOB))
         ada = await stores.account(ADA)
@@ -457,7 +457,7 @@ class LedgerGuardsContract:
         self, stores: Stores
     ) -> None:
         """
-        Written in another way it is still its own.
+        In another spelling it is still its own.
         """
         await filled(stores)
         again = ADAS.renamed(Email.of("ADA@exämple.org"), at=NOON)
@@ -467,7 +467,7 @@ class LedgerGuardsContract:
 
     async def test_a_settled_event_gets_its_outcome(self, stores: Stores) -> None:
         """
-        By its id and its type; its twin waits on.
+        By its id and its type; the event of another type waits on.
         """
         twin = an_event("evt_2", type_="charge.failed")
         await stores.keep(events=[(an_event("evt_2"), WAITING), (twin, WAITING)])
@@ -480,7 +480,8 @@ class LedgerGuardsContract:
 
     async def test_what_has_ended_stands_in_nobodys_way(self, stores: Stores) -> None:
         """
-        An ended intent is not open: the next one of its user, kind and subject is.
+        An ended intent is not open: the next one of its user, kind and subject is
+        accepted.
         """
         await stores.keep(an_account(), an_account(BOB))
         for state in IntentState:
@@ -495,7 +496,8 @@ class LedgerGuardsContract:
         self, stores: Stores
     ) -> None:
         """
-        Its group still compares the account's version: what it was decided on holds.
+        Its group still compares the account's version: the basis of the decision is
+        unchanged.
         """
         await filled(stores)
         event = ((an_event("evt_3"), APPLIED),)

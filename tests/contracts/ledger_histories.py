@@ -1,4 +1,4 @@
-"""What a ledger promises of histories: long ones in sums, as the core says."""
+"""What a ledger promises of histories: long ones in sums, as the core defines them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -41,7 +41,7 @@ from payments_core.subscription import PaidPeriod, Subscription, SubscriptionSta
 
 S: Final = SubscriptionStatus
 DAY: Final = timedelta(days=1)
-# The beginning of a bucket: a second before it is another one.
+# The beginning of a bucket: a second before it is another bucket.
 EDGE: Final = datetime(2026, 1, 5, tzinfo=UTC)
 SECOND: Final = timedelta(seconds=1)
 # Before, at and after the edges of buckets and of lives.
@@ -60,7 +60,7 @@ KEPT: Final = (PaymentState.SUCCEEDED, PaymentState.PARTIALLY_REFUNDED)
 
 
 def every_kind() -> Sequence[Payment]:
-    """Return payments that differ in all that decides on whether they are summed."""
+    """Return payments that differ in all that decides whether they are summed."""
     made = [
         a_payment(state=state, dispute=dispute, at=EDGE, customer=CUS_1)
         for state, dispute in product(PaymentState, DisputeState)
@@ -122,13 +122,13 @@ LIVES: Final[Mapping[str, Sequence[Subscription]]] = {
         a_life("sub_3", 11 * DAY, customer=CUS_2),
     ),
 }
-# Whose money is returned, of any: more of the others are asked about then.
+# Whose money is returned, of any: more of the others are fetched then.
 RETURNS: Final[Mapping[str, Callable[[Payment], bool]]] = {
     "none": lambda _: False,
     "refunded": lambda it: it.dispute is not DisputeState.LOST,
     "lost": lambda it: it.state is not PaymentState.REFUNDED,
 }
-# Of each subscription: an amount is known, is not known, or is not of both.
+# Of each subscription: an amount is known, is unknown, or is not of both.
 TERMS: Final = (("in_known", 1_000), ("in_bare", None))
 
 
@@ -151,7 +151,7 @@ async def filled(
     lives: Sequence[Subscription] = (),
     returns: str = "lost",
 ) -> tuple[Sequence[PaymentRecord], PlainPayments]:
-    """Keep an account with payments of every kind; return them, and which are plain."""
+    """Save an account with payments of every kind; return them, and which are plain."""
     records = [
         a_record(attrs.evolve(it, id=PaymentId(f"ch_{user}_{number:03}")), owner=user)
         for number, it in enumerate(every_kind())
@@ -192,8 +192,8 @@ class LedgerHistoriesContract:
         self, stores: Stores, lives: str, returns: str, *, names: bool
     ) -> None:
         """
-        The very sums, and the very payments beside them, that the core makes of them:
-        whatever lived meanwhile, and whatever the lookup names.
+        Exactly the sums, and exactly the payments beside them, that the core makes of
+        them: whatever lives overlap, and whatever the lookup names.
         """
         records, plain = await filled(stores, ADA, LIVES[lives], returns)
         assert len(records) > WHOLE_HISTORY_MAX
@@ -208,8 +208,8 @@ class LedgerHistoriesContract:
 
     async def test_each_account_has_its_own_sums(self, stores: Stores) -> None:
         """
-        Its own lives decide, and its own periods; of somebody whose whole history is
-        wanted, nothing is summed.
+        Its own lives and its own periods decide; if the whole history of a user is
+        requested, nothing is summed.
         """
         wanted = {
             "ada": ("none", "lost"),
@@ -238,7 +238,7 @@ class LedgerHistoriesContract:
         self, stores: Stores
     ) -> None:
         """
-        It is answered as it is; the others are one sum, of unknown invoices.
+        It is returned as it is; the others are one sum, of unknown invoices.
         """
         records = [
             a_record(
@@ -264,7 +264,8 @@ class LedgerHistoriesContract:
 
     async def test_a_short_history_is_whole(self, stores: Stores) -> None:
         """
-        Up to so many payments, of all the accounts together; one more, and it is not.
+        Up to a number of payments of all the accounts together; with one more, it is
+        not.
         """
         first, last = WHOLE_HISTORY_MAX // 2, WHOLE_HISTORY_MAX
         records = [

@@ -1,4 +1,4 @@
-"""What a ledger promises of jobs: asked for, finished, and what waits for them."""
+"""What a ledger promises of jobs: requested, finished, and what waits for them."""
 
 from datetime import timedelta
 from typing import Final
@@ -58,7 +58,7 @@ async def finished(
 
 
 async def failed_often(stores: Stores, job: Job) -> None:
-    """Let the last quick attempt at a job fail."""
+    """Fail the last quick attempt at a job."""
     attempts = attrs.evolve(job.lease, attempts=QUICK_ATTEMPTS - 1)
     failing = attrs.evolve(job, lease=attempts).failed(NOON, "it failed")
     assert failing.is_failing
@@ -66,7 +66,7 @@ async def failed_often(stores: Stores, job: Job) -> None:
 
 
 async def waited(stores: Stores, **waiting: Outcome) -> dict[EventKey, Outcome]:
-    """Keep an event of each of these ids and outcomes."""
+    """Save an event of each of these ids and outcomes."""
     events = [(an_event(id_), outcome) for id_, outcome in waiting.items()]
     await stores.keep(events=events)
     return {event.key: outcome for event, outcome in events}
@@ -79,7 +79,8 @@ async def outcomes(stores: Stores) -> dict[EventKey, Outcome]:
 class LedgerJobsContract:
     async def test_f10_a_job_asked_for_again_is_one_job(self, stores: Stores) -> None:
         """
-        At the earlier moment, for the later reason, counted; whose it is is learnt.
+        At the earlier time, for the later reason, counted; its user is filled in once
+        known.
         """
         first = a_job(due_at=NOON + HOUR)
         await asked(stores, first)
@@ -98,7 +99,7 @@ class LedgerJobsContract:
         self, stores: Stores
     ) -> None:
         """
-        Its lease and its failures stay: nobody else does it at the same time.
+        Its lease and its failures stay: no other process does it at the same time.
         """
         failed = a_job().failed(NOON - HOUR, "it failed")
         await asked(stores, failed)
@@ -113,8 +114,8 @@ class LedgerJobsContract:
         self, stores: Stores
     ) -> None:
         """
-        Several kinds of one subject are several; one of two groups is one, asked for
-        twice, at the earlier of two moments.
+        Several kinds of one subject are several jobs; one job of two groups is one,
+        requested twice, at the earlier of two times.
         """
         jobs = [a_job(kind=kind) for kind in JobKind]
         later = attrs.evolve(jobs[0], lease=Lease(due_at=NOON + HOUR))
@@ -133,8 +134,8 @@ class LedgerJobsContract:
         self, stores: Stores
     ) -> None:
         """
-        Due when it was asked for, though that is later, with all its tries before
-        it; until then nobody claims it. Its fence goes on.
+        It is due at the time it was requested for, though that is later, with all its
+        attempts again; until then nobody claims it. Its fence continues.
         """
         await asked(stores, a_job())
         job = await claimed(stores)
@@ -153,7 +154,7 @@ class LedgerJobsContract:
 
     async def test_a_finished_jobs_fence_never_restarts(self, stores: Stores) -> None:
         """
-        Its row stays: who had it once does not pass for who has it now.
+        Its row stays: a former holder is not taken for the present one.
         """
         fences = []
         for hours in range(3):
@@ -165,7 +166,7 @@ class LedgerJobsContract:
 
     async def test_a_finished_job_is_done(self, stores: Stores) -> None:
         """
-        Alone, with no lease and no failures; what it was stays to be seen.
+        Only this job, without lease and failures; its other values remain visible.
         """
         failed = a_job().failed(NOON - HOUR, "it failed")
         await asked(stores, failed, a_job(SUB_2, due_at=NOON + HOUR))
@@ -177,7 +178,8 @@ class LedgerJobsContract:
 
     async def test_a_job_may_be_kept_for_another_day(self, stores: Stores) -> None:
         """
-        It is given back open, and what waits for it gets its outcome all the same.
+        It is given back open, and the events that wait for it get their outcome all the
+        same.
         """
         before = await waited(stores, evt_1=WAITING)
         await asked(stores, a_job())
@@ -206,7 +208,7 @@ class LedgerJobsContract:
         self, stores: Stores
     ) -> None:
         """
-        Whoever asked may know of something newer. What was found is recorded.
+        The requester may know of something newer. What was found is recorded.
         """
         before = await waited(stores, evt_1=WAITING)
         await asked(stores, a_job().failed(NOON - HOUR, "it failed"))
@@ -223,7 +225,8 @@ class LedgerJobsContract:
         self, stores: Stores
     ) -> None:
         """
-        The facts are recorded; the job is whose it is now, and settles nothing.
+        The facts are recorded; the job stays with its present holder, and settles
+        nothing.
         """
         before = await waited(stores, evt_1=WAITING)
         await stores.keep(an_account(), jobs=[a_job()])
@@ -247,8 +250,9 @@ class LedgerJobsContract:
         self, stores: Stores
     ) -> None:
         """
-        One that is five minutes ahead takes a job over while another one has it, whose
-        end then counts for nothing. One that was set back by two hours waits.
+        A process whose clock is five minutes fast takes over a job that another process
+        holds; the finish of that process then does not count. A process whose clock was
+        set back by two hours waits.
         """
         before = await waited(stores, evt_1=WAITING)
         await stores.keep(an_account(), jobs=[a_job()])
@@ -269,7 +273,7 @@ class LedgerJobsContract:
         self, stores: Stores
     ) -> None:
         """
-        That is a lost lease like another.
+        It is a lost lease like any other.
         """
         before = await waited(stores, evt_1=WAITING)
         await finished(stores, a_job().claimed(NOON))
@@ -281,7 +285,7 @@ class LedgerJobsContract:
         self, stores: Stores
     ) -> None:
         """
-        One group finishes the job, another of the same save asks for it: it is open.
+        One group finishes the job, another of the same save requests it: it is open.
         """
         await asked(stores, a_job())
         job = await claimed(stores)
@@ -301,7 +305,8 @@ class LedgerJobsContract:
         self, stores: Stores, outcome: Outcome
     ) -> None:
         """
-        Its reason and what it waits for next too; what waits for others waits on.
+        So do their reason and the job they wait for next; an event that waits for
+        another job waits on.
         """
         before = await waited(
             stores,
@@ -325,7 +330,7 @@ class LedgerJobsContract:
         self, stores: Stores
     ) -> None:
         """
-        What the facts say counts before what the job says.
+        The outcome in the facts takes precedence over the job's.
         """
         job = a_job("evt_1 charge.succeeded", JobKind.EVENT)
         await waited(stores, evt_1=attrs.evolve(WAITING, waits_for=job.key))
@@ -344,7 +349,7 @@ class LedgerJobsContract:
         self, stores: Stores
     ) -> None:
         """
-        As long as nobody else has claimed it: the fence decides, and no clock.
+        As long as no other process has claimed it: the fence decides, not a clock.
         """
         await asked(stores, a_job())
         job = await claimed(stores)

@@ -1,4 +1,4 @@
-"""What a ledger promises of link keys: nobody keeps and claims one at the same time."""
+"""What a ledger promises of link keys: of a keeper and a claim, one is saved."""
 
 from typing import Final
 
@@ -78,7 +78,7 @@ class LedgerLinksContract:
         self, stores: Stores, version: int
     ) -> None:
         """
-        They do not disturb each other; it is new, or was there.
+        They do not conflict; the key may be new or exist already.
         """
         for earlier in range(version):
             assert await stores.save(keeper("ch_0", earlier)) == [SAVED]
@@ -94,7 +94,7 @@ class LedgerLinksContract:
         self, stores: Stores, version: int
     ) -> None:
         """
-        Whichever is first: the other has to look again.
+        Whichever is first, the other must load and decide again.
         """
         for earlier in range(version):
             assert await stores.save(keeper("ch_0", earlier)) == [SAVED]
@@ -111,7 +111,7 @@ class LedgerLinksContract:
 
     async def test_of_two_claims_of_one_key_one_is_saved(self, stores: Stores) -> None:
         """
-        Even where neither takes anything that is unique.
+        Even if neither takes anything that is unique.
         """
         words = await stores.save(claimer(0), claimer(0, BOB))
         assert words == [SAVED, CHANGED]
@@ -129,7 +129,7 @@ class LedgerLinksContract:
 
     async def test_keys_that_are_not_named_are_not_raised(self, stores: Stores) -> None:
         """
-        A store raises what it is told, and nothing by itself.
+        A store raises the keys that it is given, and no others.
         """
         await stores.keep(
             an_account(customer=CUS_1),

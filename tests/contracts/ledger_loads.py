@@ -1,4 +1,4 @@
-"""What a ledger promises to find: all that was asked for, and no more."""
+"""What a ledger promises to find: everything that was requested, and nothing else."""
 
 from datetime import timedelta
 from typing import Final
@@ -39,7 +39,7 @@ CUS_9: Final = CustomerId("cus_9")
 ADAS_KEYS: Final = LinkKeys(
     frozenset({ADA}), frozenset({CUS_1}), frozenset({email_of(ADA).key})
 )
-# A lookup that needs more than events by themselves takes another way.
+# A lookup that needs more than events alone takes another path.
 WAYS: Final = {
     "plain": Lookup(),
     "more": Lookup(histories=frozenset({UserId("nobody")})),
@@ -53,7 +53,7 @@ def whose(found: Snapshot) -> list[str]:
 class LedgerLoadsContract:
     async def test_an_empty_store_has_nothing(self, stores: Stores) -> None:
         """
-        Neither by key, nor by id: that is no error.
+        Neither by key nor by id; that is no error.
         """
         found = await stores.load(
             keys=ADAS_KEYS,
@@ -74,7 +74,7 @@ class LedgerLoadsContract:
         self, stores: Stores, way: str
     ) -> None:
         """
-        Though it is there; the lookup comes back with what was found.
+        Though it exists; the snapshot carries the lookup with what was found.
         """
         await stores.keep(
             an_account(customer=CUS_1),
@@ -93,7 +93,7 @@ class LedgerLoadsContract:
         self, stores: Stores, way: str
     ) -> None:
         """
-        One account under three keys is one; the others stay where they are.
+        One account under three keys is one; other accounts are not found.
         """
         await stores.keep(
             an_account("c", customer=CUS_1),
@@ -114,7 +114,7 @@ class LedgerLoadsContract:
         self, stores: Stores
     ) -> None:
         """
-        A customer of a user's name is not that user.
+        A customer with the text of a user id is not that user.
         """
         await stores.keep(an_account(customer=CUS_1))
         text = email_of(ADA).key
@@ -130,8 +130,8 @@ class LedgerLoadsContract:
         self, stores: Stores, way: str
     ) -> None:
         """
-        Though nothing says whose they are; each account whole, with all that is
-        its own.
+        Though the lookup does not name the owners; each account comes whole, with
+        everything that is its own.
         """
         await stores.keep(
             an_account(),
@@ -161,8 +161,8 @@ class LedgerLoadsContract:
         self, stores: Stores, way: str
     ) -> None:
         """
-        An account that has a customer or an e-mail stays, though that of a payment is
-        found besides: the one paid with the other's card, say.
+        The account found by a customer or an e-mail stays, although that of a payment
+        is found as well: for example, one user paid with the other's card.
         """
         await stores.keep(
             an_account(),
@@ -180,7 +180,7 @@ class LedgerLoadsContract:
 
     async def test_what_is_nobodys_is_found_by_its_id(self, stores: Stores) -> None:
         """
-        Known, and without an owner.
+        It is known, and has no owner.
         """
         await stores.keep(
             an_account(), payments=[a_record()], subscriptions=[a_subscription()]
@@ -198,7 +198,7 @@ class LedgerLoadsContract:
         self, stores: Stores, way: str
     ) -> None:
         """
-        Two events that share an id but no type are two; each with its state.
+        Two events with one id and two types are two; each has its own state.
         """
         ids = {state: f"evt_{state}" for state in EventState}
         await stores.keep(
@@ -212,7 +212,7 @@ class LedgerLoadsContract:
 
     async def test_a_history_is_all_payments_of_the_users(self, stores: Stores) -> None:
         """
-        Everything that was linked to them, nothing of anybody else.
+        All payments linked to them, and none of another user.
         """
         later = a_payment(CH_2, at=NOON + timedelta(days=1))
         await stores.keep(
@@ -235,7 +235,7 @@ class LedgerLoadsContract:
         self, stores: Stores
     ) -> None:
         """
-        Found by claim, customer or e-mail; never one that is somebody's.
+        By claim, customer or e-mail; never a payment that has an owner.
         """
         await stores.keep(
             an_account(),
@@ -258,7 +258,8 @@ class LedgerLoadsContract:
         self, stores: Stores
     ) -> None:
         """
-        By metadata or customer; never by e-mail, and never one that is somebody's.
+        By metadata or customer; never by e-mail, and never a subscription that has an
+        owner.
         """
         await stores.keep(
             an_account(),
@@ -279,7 +280,7 @@ class LedgerLoadsContract:
         self, stores: Stores
     ) -> None:
         """
-        The first in the order of their ids: the others come with the next load.
+        The first in the order of their ids; the others come with the next load.
         """
         ids = [f"{number:03}" for number in range(UNLINKED_MAX + 1)]
         await stores.keep(
@@ -301,7 +302,8 @@ class LedgerLoadsContract:
         self, stores: Stores
     ) -> None:
         """
-        One that is found in several ways is found once; ended ones by id or key.
+        An intent found in several ways is returned once; ended ones are found by id or
+        key.
         """
         await stores.keep(
             an_account(),
@@ -331,7 +333,7 @@ class LedgerLoadsContract:
         self, stores: Stores
     ) -> None:
         """
-        Whatever it looks for.
+        Whatever the lookup.
         """
         drawn = [
             (await stores.ledger.load(WAYS[way])).sequence for way in (*WAYS, *WAYS)
@@ -341,7 +343,7 @@ class LedgerLoadsContract:
 
     async def test_a_load_waits_for_nobody(self, stores: Stores) -> None:
         """
-        It sees what was saved last, while somebody else holds the account.
+        It sees what was saved last while another transaction holds the account's lock.
         """
         await stores.keep(an_account())
         async with stores.hold(ADA):

@@ -1,4 +1,4 @@
-"""What many at once are promised: no lost update, no deadlock, no gap."""
+"""What concurrent writers are promised: no lost update, no deadlock, no gap."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -37,20 +37,20 @@ from payments_core.policy import Policy
 from payments_core.use_cases import RecordedState, RecordFacts, RegisterUser
 
 WORKERS_COUNT: Final = 20
-# Far beyond any honest run: only a deadlock gets there.
+# Far beyond any regular run: only a deadlock takes that long.
 DEADLOCK_S: Final = 60.0
 
 _T = TypeVar("_T")
 
 
 async def at_once(work: Callable[[int], Awaitable[_T]]) -> list[_T]:
-    """Run `work(0)` to `work(19)` together; fail if they wait for each other."""
+    """Run `work(0)` to `work(19)` together; fail on a deadlock."""
     async with asyncio.timeout(DEADLOCK_S):
         return await asyncio.gather(*(work(number) for number in range(WORKERS_COUNT)))
 
 
 def recording(stores: Stores) -> RecordFacts:
-    """Return what records facts, and never gives up: its time stands still."""
+    """Return a `RecordFacts` that never gives up: its time does not move."""
     return RecordFacts(
         stores.ledger, lambda: NOON, lambda: NOON, Policy(), monotonic=lambda: 0.0
     )
@@ -65,7 +65,7 @@ async def recorded(record: RecordFacts, *sources: SourcedFacts) -> None:
 
 
 def paying(number: int, **whose: Any) -> SourcedFacts:
-    """Return what an event says of a payment that is whose it says."""
+    """Return an event's report of a payment that names this owner."""
     return facts_of(an_event(f"evt_{number}", a_payment(f"ch_{number}", **whose)))
 
 
@@ -120,8 +120,8 @@ class LedgerRacesContract:
 
     async def test_of_twenty_who_save_the_same_one_does(self, stores: Stores) -> None:
         """
-        An event, an account, an intent, a payment or a subscription: the others are
-        told that it changed.
+        An event, an account, an intent, a payment or a subscription: the others learn
+        that it changed.
         """
         await stores.keep(an_account())
         things: dict[str, Callable[[int], Changes]] = {
@@ -143,7 +143,7 @@ class LedgerRacesContract:
         self, stores: Stores
     ) -> None:
         """
-        The others are told that it is taken.
+        The others learn that it is taken.
         """
 
         def take(number: int) -> Changes:
@@ -158,7 +158,7 @@ class LedgerRacesContract:
         self, stores: Stores
     ) -> None:
         """
-        Whoever does it sees that it was asked for meanwhile.
+        The process that does it sees that it was requested meanwhile.
         """
 
         async def ask(number: int) -> None:
@@ -177,8 +177,8 @@ class LedgerRacesContract:
         self, stores: Stores
     ) -> None:
         """
-        Twenty who change all of five accounts, their unlinked payments, link keys
-        and jobs: in two orders, until each has saved each, once.
+        Twenty change all of five accounts, their unlinked payments, link keys and jobs,
+        in two orders, until each has saved each of them once.
         """
         names = [f"user-{number}" for number in range(5)]
         await stores.keep(
@@ -216,8 +216,8 @@ class LedgerRacesContract:
         self, stores: Stores
     ) -> None:
         """
-        Twenty payments race the registrations of their owners, in both orders, by
-        user, by customer and by e-mail: all are linked.
+        Twenty payments race the registrations of their owners, in both orders, by user,
+        by customer and by e-mail: all are linked.
         """
         record = recording(stores)
         ids = [UserId(f"user-{number}") for number in range(WORKERS_COUNT)]
@@ -242,7 +242,8 @@ class LedgerRacesContract:
         self, stores: Stores
     ) -> None:
         """
-        Nineteen payments of one customer and e-mail while he registers: all are his.
+        Nineteen payments of one customer and e-mail while the user registers: all are
+        linked to that user.
         """
         record = recording(stores)
         whose = {"email": email_of(ADA), "customer": CUS_1}
@@ -269,8 +270,8 @@ class LedgerRacesContract:
         self, stores: Stores
     ) -> None:
         """
-        Twenty subscriptions begin while their first payments come: none of these
-        buys a month, and every account says what all of its facts say.
+        Twenty subscriptions begin while their first payments arrive: none of these buys
+        a month, and every account agrees with all of its facts.
         """
         ids = [UserId(f"user-{number}") for number in range(WORKERS_COUNT)]
         await stores.keep(*map(an_account, ids))
@@ -302,7 +303,7 @@ class LedgerRacesContract:
         self, stores: Stores
     ) -> None:
         """
-        Each that a load drew later is greater.
+        Each number drawn by a later load is greater.
         """
 
         async def draw(_: int) -> tuple[int, int]:
@@ -324,7 +325,7 @@ async def _saved(
 
 
 async def _groups(stores: Stores, names: Sequence[str]) -> list[Changes]:
-    """Return a group of each of these, as they are now, in this order."""
+    """Return a group of each of these, in its present state, in this order."""
     found = await stores.load(
         keys=users(*names),
         payments=frozenset(PaymentId(f"ch-{name}") for name in names),

@@ -1,4 +1,4 @@
-"""What a ledger promises of values: they come back as they were saved."""
+"""What a ledger promises of values: they are returned as they were saved."""
 
 from datetime import timedelta
 from typing import Final
@@ -64,7 +64,7 @@ KEYS_OF_ADA: Final = (
 class LedgerValuesContract:
     async def test_accounts_come_back_exactly(self, stores: Stores) -> None:
         """
-        Every field of them and of their subscriptions, there or not.
+        Every field of them and of their subscriptions, set or not.
         """
         await stores.keep(*ACCOUNTS.values(), subscriptions=THEIR_SUBSCRIPTIONS)
 
@@ -88,7 +88,7 @@ class LedgerValuesContract:
 
     async def test_every_field_of_an_account_can_change(self, stores: Stores) -> None:
         """
-        From nothing to everything and back; what is gone is not known any more.
+        From nothing to everything and back; a removed value is no longer known.
         """
         await stores.keep(an_account())
         bare = await stores.account(ADA)
@@ -101,7 +101,7 @@ class LedgerValuesContract:
 
     async def test_payments_come_back_exactly(self, stores: Stores) -> None:
         """
-        Every field of them, there or not; found by id and in the history.
+        Every field of them, set or not; found by id and in the history.
         """
         await stores.keep(an_account(), payments=list(RECORDS.values()))
 
@@ -134,7 +134,7 @@ class LedgerValuesContract:
 
     async def test_subscriptions_come_back_exactly(self, stores: Stores) -> None:
         """
-        Every field of them, there or not, and every moment in UTC.
+        Every field of them, set or not, and every time in UTC.
         """
         await stores.keep(an_account(), subscriptions=list(SUBSCRIPTIONS.values()))
 
@@ -163,7 +163,7 @@ class LedgerValuesContract:
 
     async def test_intents_come_back_exactly(self, stores: Stores) -> None:
         """
-        Every field of them and of their calls, there or not; the directory agrees.
+        Every field of them and of their calls, set or not; the directory agrees.
         """
         await stores.keep(an_account(), intents=list(INTENTS.values()))
 
@@ -178,7 +178,7 @@ class LedgerValuesContract:
 
     async def test_what_an_intent_comes_to_can_change(self, stores: Stores) -> None:
         """
-        Its state, calls, outcome, lease, writer and steps; what it is stays.
+        Its state, calls, outcome, lease, writer and steps; its identity stays.
         """
         new = attrs.evolve(
             an_intent(FULL_INTENT.id, subject=FULL_INTENT.subject),
@@ -195,7 +195,7 @@ class LedgerValuesContract:
 
     async def test_a_job_asked_for_comes_back_exactly(self, stores: Stores) -> None:
         """
-        Of every kind: why, when, for whom, and after how many failures.
+        Of every kind: reason, due time, owner, and after how many failures.
         """
         failed = attrs.evolve(
             a_job("evt_1 charge.succeeded ü 漢字", JobKind.EVENT, reason="weil: 🧾"),
@@ -213,7 +213,7 @@ class LedgerValuesContract:
 
     async def test_paid_periods_are_kept_once_an_invoice(self, stores: Stores) -> None:
         """
-        One told again is the same, or what is said of it now; known or not.
+        A period reported again is the same one, with the latest values; known or not.
         """
         first, second = a_term(), a_term("sub_none", invoice="in_2")
         changed = attrs.evolve(a_term(ends_at=NOON + DAY), amount_paid_minor=2**53)
@@ -224,9 +224,9 @@ class LedgerValuesContract:
 
         kept = await stores.periods()
         assert kept == [changed, second]
-        # What paid it is not compared there.
+        # Which payment paid it is not compared there.
         assert [it.amount_paid_minor for it in kept] == [2**53, None]
-        # Of all its subscriptions with the history of a user, and of no other's.
+        # Of all the user's subscriptions with the history, and of no other user's.
         await stores.keep(
             an_account(),
             an_account(BOB),
@@ -248,7 +248,7 @@ class LedgerValuesContract:
         self, stores: Stores
     ) -> None:
         """
-        Its own, in the order of their beginnings, however it is reached.
+        Its own, in the order of their beginnings, however the account is found.
         """
         later = a_subscription(a_report(SUB_1, at=NOON + DAY), owner=ADA)
         first = a_subscription(a_report(SUB_2), owner=ADA)
@@ -275,7 +275,7 @@ class LedgerValuesContract:
         self, stores: Stores
     ) -> None:
         """
-        They are saved by themselves: neither changed nor lost with it.
+        They are saved separately: neither changed nor lost with it.
         """
         await stores.keep(an_account(), subscriptions=[FULL_SUBSCRIPTION])
         ada = await stores.account(ADA)
@@ -292,7 +292,7 @@ class LedgerValuesContract:
         self, stores: Stores
     ) -> None:
         """
-        An e-mail and a customer name who has them now, and nobody who had them.
+        An e-mail and a customer belong to their present holder, and to no former one.
         """
         await stores.keep(an_account(customer=CUS_1))
         ada = await stores.account(ADA)
@@ -314,7 +314,7 @@ class LedgerValuesContract:
         self, stores: Stores
     ) -> None:
         """
-        The one that owns it now; none, while nobody does.
+        The present owner's; none while it has no owner.
         """
         held = a_subscription(a_report(SUB_1), owner=ADA)
         await stores.keep(an_account(), an_account(BOB), subscriptions=[held])
@@ -359,7 +359,7 @@ class LedgerValuesContract:
         self, stores: Stores
     ) -> None:
         """
-        A number alone: what was read with an earlier one is older.
+        Only by its number: what was read with an earlier number is older.
         """
         await stores.keep(an_account())
         ada = await stores.account(ADA)
@@ -370,7 +370,7 @@ class LedgerValuesContract:
         self, stores: Stores
     ) -> None:
         """
-        What is saved beside it, an event or an intent or a job, is none of its own.
+        An event, an intent or a job that is saved with it does not change the version.
         """
         await stores.keep(an_account())
         ada = await stores.account(ADA)
@@ -388,7 +388,7 @@ class LedgerValuesContract:
         self, stores: Stores
     ) -> None:
         """
-        A snapshot is one moment's.
+        A snapshot shows one point in time.
         """
         await stores.keep(an_account(), payments=[a_record(owner=ADA)])
         before = await stores.load(keys=users(ADA), payments=frozenset({CH_1}))
@@ -401,7 +401,7 @@ class LedgerValuesContract:
 
     async def test_a_group_of_nothing_is_saved(self, stores: Stores) -> None:
         """
-        Nothing to do is no failure; no groups are no words.
+        With nothing to do it does not fail; without groups there are no results.
         """
         assert await stores.save(Changes(key="nothing")) == [SAVED]
         assert await stores.save() == []
@@ -410,8 +410,8 @@ class LedgerValuesContract:
         self, stores: Stores
     ) -> None:
         """
-        A new account's first; then only where the status or the date changed, with
-        its cause and the sources as they were given.
+        A new account's first; then only where the status or the date changed, with its
+        cause and the sources as they were given.
         """
         opening = opened(FULL_ACCOUNT, sources=())
         bob = opened(an_account(BOB), sources=("a b", "c"))
@@ -478,7 +478,7 @@ class LedgerValuesContract:
         self, stores: Stores
     ) -> None:
         """
-        A second subscription that ends earlier: neither the status nor the date moves.
+        A second subscription that ends earlier moves neither the status nor the date.
         """
         long = a_subscription(owner=ADA, term=a_term(ends_at=NOON + 30 * DAY))
         await stores.keep(an_account(ADA).with_subscription(long), subscriptions=[long])

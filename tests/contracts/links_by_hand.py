@@ -47,7 +47,7 @@ class LinksByHandContract:
         self, stores: Stores
     ) -> None:
         """
-        Each as often as it was decided; of another payment nothing.
+        Every decision, also repeated ones; those on another payment are not returned.
         """
         await stores.keep(an_account())
         link = a_change(ActionByHand.LINK_PAYMENT)
@@ -71,7 +71,7 @@ class LinksByHandContract:
 
     async def test_a_payment_is_found_as_it_was_saved(self, stores: Stores) -> None:
         """
-        With how it was linked; None if there is none.
+        With how it was linked; None if it does not exist.
         """
         record = a_record(owner=ADA)
         record = attrs.evolve(record, linked_by_hand=True)
@@ -86,7 +86,7 @@ class LinksByHandContract:
         self, stores: Stores, *, by_hand: bool
     ) -> None:
         """
-        By whichever key it carries.
+        Whichever of their keys it carries.
         """
         records = [
             attrs.evolve(a_record(payment), linked_by_hand=by_hand)
@@ -124,7 +124,7 @@ class LinksByHandContract:
         self, stores: Stores, report: SubscriptionReport, *, by_hand: bool
     ) -> None:
         """
-        By its metadata, or its customer.
+        Neither by its metadata nor by its customer.
         """
         nobodys = attrs.evolve(a_subscription(report), linked_by_hand=by_hand)
         await stores.keep(an_account(customer=CUS_1), subscriptions=[nobodys])
@@ -136,7 +136,7 @@ class LinksByHandContract:
         self, stores: Stores, ended: EventState
     ) -> None:
         """
-        Whoever decided on it before has to decide anew: nothing of it is saved.
+        A writer that decided on it before must decide again: nothing of it is saved.
         """
         await stores.keep(events=[(an_event(), Outcome(EventState.QUARANTINED))])
         settled = Changes(key="it", resolved=((key_of("evt_1"), Outcome(ended)),))

@@ -1,8 +1,9 @@
-"""The life of one subscription at a model of a gateway, and what we hear of it.
+"""The life of one subscription at a model of a gateway, and what we learn of it.
 
 The gateway's clock shows whole seconds, and several changes may fall into one. Each
-change makes an event; events come late, twice and in any order. A look shows how
-things are when it is answered; its ticket was drawn before, its answer may be late.
+change makes an event; events arrive late, twice and in any order. A fetch shows the
+state at the time of its answer; its sequence number was drawn before, and its answer
+may be late.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ S: Final = SubscriptionStatus
 BIRTH: Final = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SECOND: Final = timedelta(seconds=1)
 BORN: Final = (S.INCOMPLETE, S.TRIALING, S.ACTIVE)
-# Most changes are a second apart or in the same one: that is where rules go wrong.
+# Most changes are at most a second apart: that is where rules go wrong.
 GAPS: Final = (0, 0, 0, 1, 1, 2, 3, 60)
 
 _T = TypeVar("_T")
@@ -35,7 +36,7 @@ Rule = Callable[[Subscription | None, Observation], MergeResult]
 
 @attrs.frozen
 class Change:
-    """What was so from a second on; no two changes leave the same report."""
+    """The state from a second on; no two changes leave the same report."""
 
     second: int
     report: SubscriptionReport
@@ -65,7 +66,7 @@ def walk(
     step: Callable[[Sequence[SubscriptionStatus]], SubscriptionStatus],
     gap: Callable[[Sequence[int]], int],
 ) -> list[Change]:
-    """Walk along the table, or stay where one is: a price changes, not the status."""
+    """Walk along the table, or keep the status: then a price changes."""
     second, changes = 0, [(0, status)]
     while SUBSCRIPTION_STEPS[status] and len(changes) < length:
         status = step([status, *sorted(SUBSCRIPTION_STEPS[status])])
@@ -117,13 +118,13 @@ class Story:
             self.happened += 1
 
     def tick(self) -> None:
-        """Let a second pass, unless something has to happen in it first."""
+        """Let a second pass, unless something must happen in it first."""
         ahead = self.life[self.happened :]
         if not ahead or ahead[0].second > self.second:
             self.second += 1
 
     def read(self, place: int, skew: int = 0) -> None:
-        """Answer a look that was begun; the answer's clock may be a little wrong."""
+        """Answer a fetch that was begun; the answer's clock may be slightly wrong."""
         if self.happened and self.begun:
             report = self.life[self.happened - 1].report
             sequence = self.begun.pop(place % len(self.begun))
@@ -146,7 +147,7 @@ class Story:
             )
 
     def look(self) -> None:
-        """Begin the look that was wished for: draw its ticket."""
+        """Begin the fetch that was requested: draw its sequence number."""
         if self.wished:
             self.wished = False
             self.looks_count += 1
@@ -157,9 +158,9 @@ class Story:
             self._post(self.answers.pop(place % len(self.answers)))
 
     def settle(self, order: Sequence[int] = ()) -> None:
-        """Let all happen that will, deliver what was not, and answer every look.
+        """Let everything happen, deliver every event, and answer every fetch.
 
-        The answers come backwards: what was asked for first is heard last.
+        The answers arrive in reverse: what was requested first is answered last.
         """
         while self.happened < len(self.life):
             self.happen()
@@ -195,7 +196,7 @@ steps = st.lists(
 
 
 def play(story: Story, step: Step) -> None:
-    """Take one step of a story; what cannot be done now is not done."""
+    """Take one step of a story; an impossible step is skipped."""
     name, number = step
     match name:
         case "happen":
@@ -220,10 +221,10 @@ def told(
     delay: int = 0,
     rule: Rule = merge_observation,
 ) -> Story:
-    """Deliver a life's events in an order, looking whenever the rule wants to.
+    """Deliver a life's events in an order, and fetch whenever the rule requests it.
 
-    Events come as soon as they can in that order, or `late`: when all is over. An
-    answer is read at once, and comes `delay` deliveries later.
+    Events arrive as early as they can in that order, or with `late` when all is over.
+    An answer is read at once, and arrives `delay` deliveries later.
     """
     story = Story(life, rule)
     for number in order:

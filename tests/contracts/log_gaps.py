@@ -33,7 +33,8 @@ class LogGapsContract:
         self, stores: Stores
     ) -> None:
         """
-        As is one of which it says something else; each at the version of now.
+        As is an account whose last row differs; each is returned with its present
+        version.
         """
         await stores.keep(an_account(), an_account(BOB), an_account(CID))
         await stores.lose_log(ADA, 1)

@@ -1,4 +1,4 @@
-"""What every purge promises: what is old and settled goes, and nothing else."""
+"""What every purge promises: what is old and settled is deleted, and nothing else."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -39,7 +39,7 @@ OUTCOMES: Final = {it.value: Outcome(it) for it in EventState}
 async def purged(
     stores: Stores, *kinds: PurgeKind, before: datetime = NOON + MOMENT, limit: int = 99
 ) -> list[int]:
-    """Purge each kind until nothing is left; return how much each batch was."""
+    """Purge each kind until nothing is left; return the size of each batch."""
     counts = list[int]()
     for kind in kinds:
         while count := await stores.purges.purge(kind, before, limit=limit):
@@ -62,7 +62,7 @@ async def bodies(stores: Stores) -> dict[str, bytes | None]:
 class PurgesContract:
     async def test_nothing_is_purged_of_nothing(self, stores: Stores) -> None:
         """
-        An empty database has nothing to delete, of no kind.
+        An empty database has nothing to delete, of any kind.
         """
         for kind in PurgeKind:
             assert await stores.purges.count(kind, NOON, limit=9) == 0
@@ -72,7 +72,7 @@ class PurgesContract:
         self, stores: Stores
     ) -> None:
         """
-        Its event stays as it was; a young one keeps its body.
+        Its event stays as it was; a recent event keeps its body.
         """
         events = [(an_event(name, body=b"x"), it) for name, it in OUTCOMES.items()]
         await stores.keep(events=events)
@@ -101,7 +101,8 @@ class PurgesContract:
 
     async def test_old_events_go_unless_they_are_pending(self, stores: Stores) -> None:
         """
-        From the very moment on, in batches; what was known is new when it comes again.
+        From exactly that time on, in batches; a deleted event is new if it is received
+        again.
         """
         await waited(stores, **OUTCOMES)
         await purged(stores, *BODIES, before=NOON + 2 * DAY)
@@ -121,7 +122,7 @@ class PurgesContract:
         self, stores: Stores, state: IntentState
     ) -> None:
         """
-        With their keys, which are free then. One that is open stays, however old.
+        With their keys, which are free then. An open intent stays, however old.
         """
         intent = an_intent(state=state, key="key")
         await stores.keep(an_account(), intents=[intent])
@@ -139,7 +140,7 @@ class PurgesContract:
         self, stores: Stores
     ) -> None:
         """
-        It does not come back.
+        It is not created again.
         """
         intent = an_intent(state=IntentState.SUCCEEDED)
         await stores.keep(an_account(), intents=[intent])
@@ -153,7 +154,7 @@ class PurgesContract:
 
     async def test_old_jobs_go_when_they_are_done(self, stores: Stores) -> None:
         """
-        Since they were finished; an open one stays, however old.
+        By when they were finished; an open job stays, however old.
         """
         await asked(stores, a_job(), a_job(OTHER_JOB.subject, due_at=NOON + DAY))
         await finished(stores, await claimed(stores))
@@ -169,8 +170,8 @@ class PurgesContract:
         self, stores: Stores
     ) -> None:
         """
-        The fence goes on over the purge: who had the job before finishes and gives back
-        nothing.
+        The fence continues across the purge: the former holder can neither finish the
+        job nor give it back.
         """
         await asked(stores, a_job())
         late = await claimed(stores)
@@ -193,7 +194,7 @@ class PurgesContract:
 
     async def test_p33_a_fence_goes_on_over_every_purge(self, stores: Stores) -> None:
         """
-        Also over a later one, of a job that was claimed less often.
+        Also across a later purge, of a job that was claimed less often.
         """
         await asked(stores, a_job())
         await claimed(stores)
@@ -211,8 +212,8 @@ class PurgesContract:
 
     async def test_p31_expired_revocations_go(self, stores: Stores) -> None:
         """
-        Of one token when it has expired; of all of a user's when none can be valid any
-        more that was issued until then.
+        A token's when the token has expired; all of a user's when no token issued until
+        then can be valid any longer.
         """
         token = a_token()
         await stores.tokens.invalidate(revocation_of(token))
@@ -234,7 +235,8 @@ class PurgesContract:
 
     async def test_f43_no_process_that_polls_is_forgotten(self, stores: Stores) -> None:
         """
-        Whatever the clock of who purges says: a revocation has to wait for it.
+        Whatever the purging process's clock says: a revocation must wait for that
+        process.
         """
         await polled(stores)
         (position,) = await revoked(stores, "a")

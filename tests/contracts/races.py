@@ -1,4 +1,4 @@
-"""Writers that meet on one thing, 150 times over: whoever is first, nothing is lost.
+"""Writers that meet on one thing, 150 times: whichever is first, nothing is lost.
 
 Subclass, give a `ledger`, and run.
 """
@@ -42,7 +42,7 @@ from payments_core.use_cases.record_facts import RecordedState, RecordFacts
 
 RACES: Final = 150
 WRITERS: Final = 20
-# How many steps of others a writer may let pass before it begins.
+# How many steps of others a writer may wait before it begins.
 HEAD_START_MAX: Final = 6
 SEED: Final = 9
 LATER: Final = NOON + timedelta(days=1)
@@ -52,7 +52,7 @@ Writer = Callable[[], Awaitable[None]]
 
 @attrs.frozen
 class Runner:
-    """One user of one race, and what may be reported of them."""
+    """One user of one race, and what may be reported of the user."""
 
     number: int
 
@@ -95,14 +95,14 @@ _EVENT_NUMBERS: Final = itertools.count()
 
 @attrs.frozen
 class Track:
-    """Where the writers of all races run, some of them at once."""
+    """Runs the writers of all races, some of them at once."""
 
     ledger: Ledger
     record: RecordFacts
     dice: random.Random = attrs.field(factory=lambda: random.Random(SEED))  # noqa: S311  # an order that can be had again
 
     async def tell(self, *facts: Fact) -> None:
-        """Record facts that no event came with."""
+        """Record facts that no event reported."""
         await self._record(SourcedFacts(facts=facts))
 
     async def report(self, said: Payment) -> None:
@@ -115,7 +115,7 @@ class Track:
         assert recorded.state is RecordedState.SAVED, recorded
 
     async def run(self, race: Callable[[Runner], Sequence[Writer]]) -> None:
-        """Let the writers of each race go at once, turned round in every second."""
+        """Run the writers of each race at once, in reverse in every second race."""
         room = asyncio.Semaphore(WRITERS)
 
         async def write(writer: Writer, head_start: int) -> None:
@@ -132,13 +132,13 @@ class Track:
                     tasks.create_task(write(writer, late))
 
     async def all_tell(self, fact: Callable[[Runner], Fact]) -> None:
-        """Record a fact of each, before the races."""
+        """Record a fact for each runner, before the races."""
         sources = [SourcedFacts(facts=(fact(runner),)) for runner in RUNNERS]
         recorded = await self.record(sources)
         assert {it.state for it in recorded} == {RecordedState.SAVED}
 
     async def accounts(self) -> Sequence["Finish"]:
-        """Return what is kept of each, in agreement with its own payments."""
+        """Return each stored account, checked against its own payments."""
         users = frozenset(it.user for it in RUNNERS)
         lookup = Lookup(
             keys=LinkKeys(user_ids=users),
@@ -169,7 +169,7 @@ class Track:
 
 @attrs.frozen
 class Finish:
-    """What is kept after a race: the account, the one payment, and all of its own."""
+    """What is stored after a race: the account, the one payment, and all of its own."""
 
     runner: Runner
     account: PaymentAccount
@@ -186,7 +186,7 @@ class Finish:
         return self.record.payment
 
     def assert_folded(self) -> None:
-        """Assert that the account says what its payments come to."""
+        """Assert that the account agrees with the sum of its payments."""
         account = self.account
         model = standing(
             self.payments, account.subscriptions, now=LATER, policy=Policy()
@@ -213,8 +213,8 @@ class RacesContract:
         self, track: Track
     ) -> None:
         """
-        Payments by e-mail, by customer and by user id, and the user: all find each
-        other, whoever is first.
+        Payments by e-mail, by customer and by user id, and the user: they are linked,
+        whichever is first.
         """
 
         def race(runner: Runner) -> Sequence[Writer]:
@@ -240,7 +240,7 @@ class RacesContract:
 
     async def test_a_dispute_before_its_charge(self, track: Track) -> None:
         """
-        What a dispute reports does not say whose it is; the charge does. All count.
+        The dispute does not name an owner; the charge does. All count.
         """
         await track.all_tell(lambda runner: runner.registered)
 
@@ -264,8 +264,8 @@ class RacesContract:
         self, track: Track
     ) -> None:
         """
-        The payment is linked by whoever is second; one under the old e-mail that was
-        linked before stays where it is.
+        Whichever is second links the payment; a payment under the old e-mail that was
+        linked before stays linked.
         """
         await track.all_tell(lambda runner: runner.registered)
         await track.all_tell(lambda runner: PaymentReported(runner.by_email))
@@ -315,7 +315,7 @@ class RacesContract:
         self, track: Track
     ) -> None:
         """
-        The payment is the user's in the end, and refunded.
+        In the end the payment has its user, and is refunded.
         """
         await track.all_tell(lambda runner: PaymentReported(runner.by_email))
 
@@ -338,7 +338,7 @@ class RacesContract:
         self, track: Track
     ) -> None:
         """
-        Saved after the refund, or at the same time: the refund stays.
+        Saved after the refund or at the same time, it does not undo the refund.
         """
         await track.all_tell(lambda runner: runner.registered)
         await track.all_tell(lambda runner: PaymentReported(runner.by_email))

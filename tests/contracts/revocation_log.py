@@ -20,7 +20,7 @@ LONG_AGO: Final = NOON - timedelta(days=4000)
 async def polled(
     stores: Stores, after: int = 0, *, heard: int | None = None, **more: Any
 ) -> RevocationAnswer:
-    """Poll, with the mark of now unless another is given."""
+    """Poll, with the present mark unless another is given."""
     heard = after if heard is None else heard
     process_id = more.pop("process_id", "one")
     if heard and "mark" not in more:
@@ -55,7 +55,7 @@ def names(answer: RevocationAnswer) -> list[str]:
 class RevocationLogContract:
     async def test_what_is_revoked_is_told_in_its_order(self, stores: Stores) -> None:
         """
-        Tokens by issuer and id, users with their moment; each has a later position.
+        Tokens by issuer and id, users with their time; each has a later position.
         """
         nothing = await polled(stores)
         assert nothing == RevocationAnswer(
@@ -86,7 +86,7 @@ class RevocationLogContract:
         self, stores: Stores, limit: int
     ) -> None:
         """
-        Of both kinds together; the last one reaches the head.
+        Of both kinds together; the last page reaches the head.
         """
         await revoked(stores, "a", "b")
         await revoked_before(stores)
@@ -107,7 +107,7 @@ class RevocationLogContract:
         self, stores: Stores
     ) -> None:
         """
-        So who revokes it again waits until that is heard.
+        So a caller that revokes it again waits until that is heard.
         """
         (first,) = await revoked(stores, "a")
         await revoked(stores, "b")
@@ -123,7 +123,7 @@ class RevocationLogContract:
         self, stores: Stores
     ) -> None:
         """
-        The one of before may have been wrong, and left the token out of all polls.
+        The earlier end may have been wrong, and left the token out of all polls.
         """
         token = a_token()
         wrong = attrs.evolve(revocation_of(token), expires_at=NOON - 9 * SECOND)
@@ -142,7 +142,7 @@ class RevocationLogContract:
 
     async def test_a_later_moment_of_a_user_is_told_again(self, stores: Stores) -> None:
         """
-        To who has heard of the one before, too.
+        Also to a process that has heard of the earlier time.
         """
         before = await revoked_before(stores)
         after = await revoked_before(stores, seconds=1)
@@ -153,7 +153,7 @@ class RevocationLogContract:
 
     async def test_p31_what_nobody_can_use_is_left_out(self, stores: Stores) -> None:
         """
-        Tokens that expired before a moment, and users' of before another.
+        Tokens that expired before one time, and revocations of users before another.
         """
         token = a_token()
         await revoked(stores, token.jti)
@@ -172,7 +172,8 @@ class RevocationLogContract:
         self, stores: Stores
     ) -> None:
         """
-        Not what the poll brings: its answer may get lost. All have to have heard it.
+        Not what the poll returns: its answer may be lost. All processes must have heard
+        it.
         """
         (position,) = await revoked(stores, "a")
         assert await stores.revocations.is_heard(position)
@@ -190,7 +191,8 @@ class RevocationLogContract:
         self, stores: Stores
     ) -> None:
         """
-        Of a process that is known by then, too; nor does it forget what it had heard.
+        Also of a process that is known by then; it does not forget what it had heard
+        either.
         """
         (first,) = await revoked(stores, "a")
         await polled(stores, first)
@@ -204,7 +206,7 @@ class RevocationLogContract:
 
     async def test_who_left_is_not_waited_for(self, stores: Stores) -> None:
         """
-        Who leaves twice, or was never there, is no error.
+        A process may leave twice, or without having been known; that is no error.
         """
         (position,) = await revoked(stores, "a")
         await polled(stores)
@@ -216,8 +218,9 @@ class RevocationLogContract:
         self, stores: Stores
     ) -> None:
         """
-        Who comes with one that it was told is known, also where its answer was lost and
-        it comes with the one before; with none, or another's, nothing was heard.
+        A process that sends a mark it was given is known, also if its answer was lost
+        and it sends the mark before. With no mark, or another database's, nothing was
+        heard.
         """
         marks = [(await polled(stores)).mark]
         await revoked(stores, "a")

@@ -67,10 +67,10 @@ class Logged:
 
 @attrs.frozen(kw_only=True)
 class Stores:
-    """`hold` locks an account as somebody else's save would, while it is entered.
+    """`hold` locks an account, while it is entered, as another save would.
 
     What no port reads is read by `jobs`, `periods`, `account_log` and `access_ends`.
-    `deliveries_of` is a queue of another `open_max`.
+    `deliveries_of` is a queue with another `open_max`.
     """
 
     ledger: Ledger
@@ -102,7 +102,7 @@ class Stores:
     feed: FeedReader
     access_ends: Callable[[], Awaitable[dict[UserId, datetime]]]
     gaps: LogGaps
-    # As a release does that has no log: a row of a user and a version is not there.
+    # As a release without a log leaves it: a user has no row of a version.
     lose_log: Callable[[UserId, int], Awaitable[None]]
 
     async def save(self, *groups: Changes, seconds: float = 0) -> list[SaveResult]:
@@ -122,7 +122,7 @@ class Stores:
         jobs: Sequence[Job] = (),
         seconds: float = 0,
     ) -> None:
-        """Save new accounts, then all the rest in a group of its own."""
+        """Save new accounts, then everything else in a group of its own."""
         rest = Changes(
             key="the rest",
             payments=tuple(payments),
@@ -174,11 +174,11 @@ def opened(account: PaymentAccount, **more: Any) -> Changes:
 
 
 def moved(before: PaymentAccount, after: PaymentAccount, **more: Any) -> Changes:
-    """Return the group that changes an account from what was loaded."""
+    """Return the group that changes an account from the loaded state."""
     after = attrs.evolve(after, version=before.version + 1)
     return Changes(key=f"user {before.user_id}", before=before, after=after, **more)
 
 
 def beside(account: PaymentAccount, **more: Any) -> Changes:
-    """Return a group of an account that itself does not change."""
+    """Return a group of an account that does not change the account itself."""
     return Changes(key=f"user {account.user_id}", before=account, after=account, **more)

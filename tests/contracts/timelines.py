@@ -81,9 +81,9 @@ async def events(stores: Stores, user: str = ADA) -> list[str]:
 
 
 async def much_happened(stores: Stores, seed: int, saves: int = 12) -> int:
-    """Save random things of two users, many of one moment; return how many are ADA's.
+    """Save random things of two users, many at one time; return how many are ADA's.
 
-    Who opens an account has a change of the status logged, too.
+    A new account has a change of the status logged, too.
     """
     draw = random.Random(seed)  # noqa: S311  # the same things each time
     await stores.keep(an_account(ADA), an_account(BOB))
@@ -119,13 +119,13 @@ async def much_happened(stores: Stores, seed: int, saves: int = 12) -> int:
 class TimelinesContract:
     async def test_nothing_happened_to_nobody(self, stores: Stores) -> None:
         """
-        No error.
+        An unknown user has an empty timeline; that is no error.
         """
         assert await timeline(stores) == []
 
     async def test_each_thing_comes_back_as_it_was_saved(self, stores: Stores) -> None:
         """
-        One of each kind, of one moment, in the descending order of the kinds.
+        One of each kind, all at one time, in the descending order of the kinds.
         """
         event = attrs.evolve(an_event("evt_ü", a_payment()), api_version="2020-08-27")
         outcome = Outcome(EventState.IGNORED, "weil: 漢字")
@@ -168,7 +168,7 @@ class TimelinesContract:
         self, stores: Stores, seed: int, limit: int
     ) -> None:
         """
-        In its order, each thing once, of whatever kinds a moment has.
+        In its order, each thing once, whatever kinds share a time.
         """
         count = await much_happened(stores, seed)
         whole = await timeline(stores)
@@ -180,7 +180,8 @@ class TimelinesContract:
 
     async def test_what_happens_meanwhile_moves_no_page(self, stores: Stores) -> None:
         """
-        It is newer than all that was shown: neither twice nor left out is what was.
+        It is newer than everything returned so far: nothing is returned twice or left
+        out.
         """
         await much_happened(stores, 3)
         whole = await timeline(stores)
@@ -200,7 +201,7 @@ class TimelinesContract:
         self, stores: Stores
     ) -> None:
         """
-        A dispute may be heard of before its charge.
+        A dispute may be received before its charge.
         """
         untimed = attrs.evolve(a_payment(), created_at=None)
         await stores.keep(an_account(), payments=[a_record(untimed, owner=ADA)])
@@ -214,7 +215,7 @@ class TimelinesContract:
         self, stores: Stores
     ) -> None:
         """
-        At once, or once it is settled; one that nothing follows from is in none.
+        At once, or once it is settled; an event without an effect is in no timeline.
         """
         await stores.keep(an_account(), an_account(BOB))
         ada = await stores.account(ADA)
@@ -239,7 +240,7 @@ class TimelinesContract:
         self, stores: Stores
     ) -> None:
         """
-        Whether it says so itself or not.
+        Whether or not the event itself names the account.
         """
         await stores.keep(an_account(), events=[(an_event("evt_1"), WAITING)])
         await asked(stores, a_job())
@@ -255,7 +256,8 @@ class TimelinesContract:
         self, stores: Stores, thing: str
     ) -> None:
         """
-        To who appears later; to nobody if it is unlinked by hand, and on to another.
+        To a user who appears later; to no user if it is unlinked by hand, and on to
+        another.
         """
         await stores.keep(
             an_account(),
@@ -284,7 +286,7 @@ class TimelinesContract:
         self, stores: Stores
     ) -> None:
         """
-        Though its neighbours are.
+        Though its neighbours are saved.
         """
         await stores.keep(
             an_account(),
@@ -311,7 +313,8 @@ class TimelinesContract:
 
     async def test_of_who_was_erased_no_event_is_left(self, stores: Stores) -> None:
         """
-        Neither theirs nor the pseudonym's; money and the changes of its status stay.
+        Neither the user's nor the pseudonym's; money and the changes of its status
+        stay.
         """
         over = a_report(SUB_1, SubscriptionStatus.CANCELED, ended_at=NOON)
         group = opened(

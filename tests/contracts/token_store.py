@@ -38,7 +38,7 @@ class TokenStoreContract:
         self, token_store: TokenStore
     ) -> None:
         """
-        Alive before `invalidate`, dead from the moment that it returned.
+        Valid before `invalidate`, revoked from its return on.
         """
         assert not await token_store.is_revoked(a_token())
         await token_store.invalidate(revocation_of(a_token()))
@@ -66,7 +66,7 @@ class TokenStoreContract:
         self, token_store: TokenStore, other: Token
     ) -> None:
         """
-        Another `jti` lives, and so does the same `jti` of another issuer.
+        Another `jti` stays valid, and so does the same `jti` of another issuer.
         """
         await token_store.invalidate(revocation_of(a_token()))
         assert not await token_store.is_revoked(other)
@@ -75,7 +75,7 @@ class TokenStoreContract:
         self, token_store: TokenStore
     ) -> None:
         """
-        Killed by name only, it is dead whosever it is.
+        A token revoked by name only is revoked for any user.
         """
         nobodys = attrs.evolve(revocation_of(a_token()), user_id=None)
         await token_store.invalidate(nobodys)
@@ -87,7 +87,7 @@ class TokenStoreContract:
         self, token_store: TokenStore
     ) -> None:
         """
-        That very moment included; what was issued later lives.
+        Exactly that time included; a token issued later stays valid.
         """
         await token_store.revoke_issued_before(
             UserTokenRevocation(user_id=ADA, at=NOON)
@@ -101,7 +101,7 @@ class TokenStoreContract:
 
     async def test_a_cut_off_spares_other_users(self, token_store: TokenStore) -> None:
         """
-        One user's cut-off is nobody else's.
+        One user's revocation does not apply to another.
         """
         await token_store.revoke_issued_before(
             UserTokenRevocation(user_id=ADA, at=NOON)
@@ -112,7 +112,7 @@ class TokenStoreContract:
         self, token_store: TokenStore
     ) -> None:
         """
-        Dead tokens do not rise, whatever comes late.
+        Revoked tokens do not become valid, whatever arrives late.
         """
         await token_store.revoke_issued_before(
             UserTokenRevocation(user_id=ADA, at=NOON)
@@ -124,7 +124,7 @@ class TokenStoreContract:
 
     async def test_a_later_cut_off_kills_more(self, token_store: TokenStore) -> None:
         """
-        The moment moves forward.
+        The time moves forward.
         """
         await token_store.revoke_issued_before(
             UserTokenRevocation(user_id=ADA, at=NOON)
@@ -138,7 +138,7 @@ class TokenStoreContract:
         self, token_store: TokenStore
     ) -> None:
         """
-        Everybody's, that very moment included; an earlier one takes nothing back.
+        Of all users, exactly that time included; an earlier time takes nothing back.
         """
         for at in (NOON, NOON - SECOND):
             await token_store.revoke_all_issued_before(at)
@@ -151,7 +151,7 @@ class TokenStoreContract:
         self, token_store: TokenStore
     ) -> None:
         """
-        Of a user, and of everybody; none where none was given.
+        Of one user, and of all; None if none was set.
         """
         for user in (ADA, BOB, None):
             assert await token_store.revoked_until(user) is None
@@ -171,7 +171,7 @@ class TokenStoreContract:
         self, token_store: TokenStore
     ) -> None:
         """
-        Nothing, and nothing after it.
+        It has no rows, and no next page.
         """
         assert await pages_of(token_store, 10) == [[]]
 
@@ -180,7 +180,7 @@ class TokenStoreContract:
         self, token_store: TokenStore, limit: int
     ) -> None:
         """
-        Each page is full but the last, and the end is told with the last row.
+        Each page is full but the last, and the last row reports the end.
         """
         names = [(f"issuer-{i}", f"jti-{j}") for i in range(2) for j in range(3)]
         for issuer, jti in reversed(names):
@@ -193,7 +193,7 @@ class TokenStoreContract:
         self, token_store: TokenStore
     ) -> None:
         """
-        However a store sorts letters, a walk shows each token once.
+        However a store sorts letters, paging returns each token once.
         """
         names = {
             (f"{i}-issuer", j) for i in "aBÄ漢" for j in ("a", "B", "_", "é", "🧾")

@@ -1,4 +1,4 @@
-"""What every list of users promises: who passes all filters, each once, in pages."""
+"""What every list of users promises: all who pass the filters, each once, in pages."""
 
 import random
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ from payments_core.payment import DisputeState, PaymentRecord, PaymentState
 from payments_core.subscription import Subscription, SubscriptionStatus
 from payments_core.user_list import UserFilter, UserPage, UserPlace
 
-# Beside what is left of users who were erased, in capitals, and one within another.
+# Also parts of users who were erased, capitals, and one within another.
 NAMES: Final = (
     *("ada", "Ada", "ada.b", "ada.b.c", "ADA", "b", "erase", "erased", "erasedx"),
     *("f", "z~", "0", "a", "aa", "ab", "|", "x:1", "x:2", "ad"),
@@ -42,7 +42,7 @@ TEXTS: Final = (None, "a", "AD", "ada.b", "ä", "x:", "erased", "q", "b@")
 
 
 def paid_as(status: str) -> PaymentSummary:
-    """Return what a latest payment comes to, by a word."""
+    """Return the result of a latest payment, by a word."""
     dispute = DisputeState.OPEN if status == "disputed" else DisputeState.NONE
     state = "succeeded" if status in {"paid", "disputed"} else status
     payment = a_payment(state=PaymentState(state), dispute=dispute)
@@ -50,7 +50,7 @@ def paid_as(status: str) -> PaymentSummary:
 
 
 def crowd(seed: int) -> tuple[Sequence[PaymentAccount], Sequence[Subscription]]:
-    """Return users with whatever they may have, and all their subscriptions."""
+    """Return users with various values, and all their subscriptions."""
     draw = random.Random(seed)  # noqa: S311  # the same users each time
     accounts, every = list[PaymentAccount](), list[Subscription]()
     for name in NAMES:
@@ -115,7 +115,7 @@ def begins(account: PaymentAccount, text: str) -> bool:
 class UserListContract:
     async def test_nobody_is_in_an_empty_list(self, stores: Stores) -> None:
         """
-        Nor is that an error, whatever is asked for.
+        That is no error, whatever the filters.
         """
         for wanted in (UserFilter(), UserFilter(text="a", product="prod_1")):
             page = await stores.user_list.page(wanted)
@@ -123,7 +123,7 @@ class UserListContract:
 
     async def test_an_account_is_listed_as_it_was_saved(self, stores: Stores) -> None:
         """
-        All of it, with its subscriptions; by the bytes of the ids.
+        All of it, with its subscriptions; in the byte order of the ids.
         """
         await stores.keep(*ACCOUNTS.values(), subscriptions=THEIR_SUBSCRIPTIONS)
 
@@ -139,7 +139,8 @@ class UserListContract:
         self, stores: Stores, seed: int
     ) -> None:
         """
-        Each with each other; joined, the pages are the whole list, nobody twice.
+        Combined with each other too; the pages together are the whole list, nobody
+        twice.
         """
         accounts, subscriptions = crowd(seed)
         await stores.keep(*accounts, subscriptions=subscriptions)
@@ -163,7 +164,7 @@ class UserListContract:
         self, stores: Stores, limit: int
     ) -> None:
         """
-        A page that is full and the last one says that it is the last.
+        A full page that is also the last says that it is the last.
         """
         accounts, _ = crowd(0)
         await stores.keep(*accounts)
@@ -174,7 +175,7 @@ class UserListContract:
 
     async def test_a_customer_and_an_email_find_one_user(self, stores: Stores) -> None:
         """
-        Whatever spelling the e-mail has; with other filters only if these agree.
+        Whatever the spelling of the e-mail; with other filters only if these match.
         """
         await stores.keep(an_account(ADA, customer=CUS_1), an_account(BOB))
 
@@ -194,7 +195,7 @@ class UserListContract:
 
     async def test_a_page_goes_on_behind_its_place(self, stores: Stores) -> None:
         """
-        Also where that user is gone or has another e-mail, or others came.
+        Also if that user is gone or has another e-mail, or other users came.
         """
         await stores.keep(*(an_account(it) for it in ("a1", "a3", "a4")))
         first = await stores.user_list.page(limit=1)
@@ -221,7 +222,7 @@ class UserListContract:
 
     async def test_who_was_erased_is_in_no_list(self, stores: Stores) -> None:
         """
-        Nor is the pseudonym, by whatever it could be found.
+        Nor is the pseudonym, by any key.
         """
         paid = attrs.evolve(an_account(ADA, customer=CUS_1), summary=paid_as("paid"))
         await stores.keep(paid, an_account(BOB))
@@ -246,7 +247,7 @@ def a_linked(id_: str, owner: str | None) -> PaymentRecord:
 class PaymentPagesContract:
     async def test_nobody_has_paid_in_an_empty_store(self, stores: Stores) -> None:
         """
-        A user without payments, or who is not there, has an empty list.
+        A user without payments, or an unknown user, has an empty list.
         """
         page = await stores.payments.page(ADA)
         assert (list(page.payments), page.after) == ([], None)
@@ -256,8 +257,8 @@ class PaymentPagesContract:
         self, stores: Stores, limit: int
     ) -> None:
         """
-        The newest first; before them those whose time is not known; of one moment by
-        their ids. Another's, and what has no user, are not among them.
+        The newest first; payments whose time is unknown come before them; payments of
+        one time by their ids. Those of another user, or without one, are left out.
         """
         seconds = (5, 3, None, 5, 5, 4, None, 3, 1)
         records = [

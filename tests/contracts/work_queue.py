@@ -1,4 +1,4 @@
-"""What a queue promises: what is claimed by whom, and what is given back."""
+"""What a queue promises: which worker claims what, and what is given back."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -52,7 +52,7 @@ class ClaimsContract:
         self, stores: Stores
     ) -> None:
         """
-        With the next fence, until the lease runs out; every moment in UTC.
+        With the next fence, until the lease ends; every time in UTC.
         """
         job = attrs.evolve(a_job("ü 漢字", reason="weil: 🧾"), user_id=ADA)
         await asked(stores, job)
@@ -68,8 +68,8 @@ class ClaimsContract:
         self, stores: Stores
     ) -> None:
         """
-        With the next fence and version, and without the writer before: whoever has it
-        from then on is refused what he rests on the version before.
+        With the next fence and version, and without the writer before: a writer that
+        rests on the version before is refused from then on.
         """
         intent = attrs.evolve(an_intent(), writer="before")
         await stores.keep(an_account(), intents=[intent])
@@ -90,7 +90,7 @@ class ClaimsContract:
         self, stores: Stores
     ) -> None:
         """
-        From its very end on it is due again, and the fence grows.
+        From exactly its end on it is due again, and the fence grows.
         """
         await stores.keep(an_account(), intents=[an_intent()], jobs=[a_job()])
         for lease, whose in ((INTENT_LEASE, "int_1"), (LEASE, SUB_1)):
@@ -108,7 +108,7 @@ class ClaimsContract:
         self, stores: Stores
     ) -> None:
         """
-        And no more of it is claimed than was asked for.
+        And no more of it is claimed than was requested.
         """
         due = {"a": -3, "b": -1, "c": -2, "d": -1, "now": 0, "later": 1}
         await asked(
@@ -148,8 +148,8 @@ class ClaimsContract:
 
     async def test_many_accounts_come_before_much_of_one(self, stores: Stores) -> None:
         """
-        Each account's first before any account's second, however long it is due; a
-        job of nobody is its own.
+        Each account's first job before any account's second, however long it is due; a
+        job without an account counts as an account of its own.
         """
         await asked(
             stores,
@@ -169,8 +169,8 @@ class ClaimsContract:
         self, stores: Stores
     ) -> None:
         """
-        The longest due first: it may need the others. Beside jobs there is room for
-        both in one claim.
+        The longest due first, because the next may depend on it. One claim has room for
+        both jobs and intents.
         """
         await stores.keep(
             an_account(),
@@ -192,7 +192,8 @@ class ClaimsContract:
         self, stores: Stores
     ) -> None:
         """
-        By a load or by a claim, whoever drew them; each piece of work has its own.
+        By a load or by a claim, whichever process drew them; each piece of work has its
+        own.
         """
         await stores.keep(an_account(), intents=[an_intent()])
         await asked(stores, *(a_job(f"sub_{it}") for it in range(3)))
@@ -211,7 +212,8 @@ class ClaimsContract:
         self, stores: Stores
     ) -> None:
         """
-        Jobs and intents: all at once, each is claimed by one, and none is lost.
+        Jobs and intents: each is claimed by exactly one of concurrent claims, and none
+        is lost.
         """
         jobs = [f"sub_{number}" for number in range(WORKERS_COUNT)]
         ids = [f"int_{number}" for number in range(WORKERS_COUNT)]
@@ -232,7 +234,7 @@ class ReleasesContract:
         self, stores: Stores
     ) -> None:
         """
-        Untried or failed: due when it says, for its reason, and nobody's.
+        Untried or failed, it is due at the given time, for its reason, without a lease.
         """
         await asked(stores, attrs.evolve(a_job(), user_id=ADA))
         job = await claimed(stores)
@@ -251,7 +253,7 @@ class ReleasesContract:
         self, stores: Stores
     ) -> None:
         """
-        For as long as it fails, and nothing gives it up.
+        For as long as it fails; nothing gives it up.
         """
         await asked(stores, a_job())
         await failed_often(stores, await claimed(stores))
@@ -280,7 +282,7 @@ class ReleasesContract:
 
     async def test_who_lost_a_job_cannot_give_it_back(self, stores: Stores) -> None:
         """
-        It is whose it is now; and what is not there does not come to be.
+        The job stays with its present holder; a job that does not exist is not created.
         """
         await asked(stores, a_job())
         slow = await claimed(stores)
@@ -311,7 +313,7 @@ class ReleasesContract:
         self, stores: Stores
     ) -> None:
         """
-        It stays asked for: the finish after the next claim sees nothing new in it.
+        It stays requested: the finish after the next claim finds no newer request.
         """
         await asked(stores, a_job())
         job = await claimed(stores)

@@ -1,4 +1,4 @@
-"""What a queue promises: that access ends is a job, once it is due."""
+"""What a queue promises: the end of access becomes a job once it is due."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,7 +15,7 @@ from payments_core.job_key import JobKey, JobKind
 from payments_core.now import Now
 
 MOMENT: Final = timedelta(microseconds=1)
-# Not the gateway's: what is due is due by it.
+# Not the gateway's time: due times are compared with this one.
 REAL_TIME: Final = NOON + timedelta(minutes=7)
 
 
@@ -31,7 +31,7 @@ def job_of(user: UserId) -> Job:
 
 
 async def known(stores: Stores, **months: int) -> None:
-    """Save users with so many months, and give that its positions."""
+    """Save users with so many months, and give their changes positions."""
     await stores.keep(*map(an_account, months))
     for user, count in months.items():
         await change(stores, UserId(user), count)
@@ -41,7 +41,8 @@ async def known(stores: Stores, **months: int) -> None:
 class EndedContract:
     async def test_an_end_is_a_job_once_it_is_due(self, stores: Stores) -> None:
         """
-        Due at once by the real time, and known as an end no more.
+        It is due at once by the real time, and the end is no longer known as one to
+        come.
         """
         await known(stores, ada=1, bob=2)
 
@@ -67,7 +68,7 @@ class EndedContract:
         self, stores: Stores
     ) -> None:
         """
-        One that fails has its quick attempts again, one that waits for later is due.
+        A failing job has its quick attempts again; a job that waits for later is due.
         """
         waits, fails = job_of(ADA), job_of(BOB)
         later = REAL_TIME + timedelta(days=9)

@@ -1,4 +1,4 @@
-"""What a queue promises: who could own what is kept without an owner."""
+"""What a queue promises: who could own what is stored without an owner."""
 
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ CUS_9: Final = CustomerId("cus_9")
 class LinkableContract:
     async def test_linkable_are_users_that_came_late(self, stores: Stores) -> None:
         """
-        For whom something unlinked carries one of their keys; nobody else.
+        Users one of whose keys is on something unlinked; no other users.
         """
         await stores.keep(
             an_account("claimed"),
@@ -56,7 +56,7 @@ class LinkableContract:
         self, stores: Stores
     ) -> None:
         """
-        The limit counts who can be linked, however much cannot.
+        Only users who can be linked count against the limit, however much cannot be.
         """
         await stores.keep(
             an_account(customer=CUS_1),
@@ -78,7 +78,7 @@ class LinkableContract:
         self, stores: Stores
     ) -> None:
         """
-        Who is named has not come yet; until then there is nothing to be done.
+        The named user has not come yet; until then there is nothing to do.
         """
         report = a_payment(user="nobody", email=email_of(ADA))
         await stores.keep(an_account(), payments=[a_record(report)])
@@ -87,8 +87,8 @@ class LinkableContract:
 
     async def test_what_is_in_conflict_is_nobodys(self, stores: Stores) -> None:
         """
-        One user is named, the customer is another's: no account may change, so nobody
-        is told of it over and over.
+        It names one user, and the customer is another's: no account may change, so no
+        user is offered it again and again.
         """
         whose: dict[str, Any] = {"user": ADA, "customer": CUS_1}
         await stores.keep(
@@ -103,7 +103,7 @@ class LinkableContract:
 
     async def test_nobody_is_linkable_where_all_is_linked(self, stores: Stores) -> None:
         """
-        Or where nobody has come.
+        Or where no user has come.
         """
         await stores.keep(
             an_account(),

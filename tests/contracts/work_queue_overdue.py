@@ -1,4 +1,4 @@
-"""What a queue promises: what should have been heard of is asked for."""
+"""What a queue promises: a sync of what is overdue is requested."""
 
 from datetime import timedelta
 from typing import Final
@@ -32,9 +32,9 @@ from payments_core.subscription import (
 )
 
 MOMENT: Final = timedelta(microseconds=1)
-# When a subscription that was never paid is looked at first.
+# When a subscription that was never paid is synced first.
 SILENT_AT: Final = NOON + COLLECTED_AFTER
-# Not the gateway's: what is due is due by it.
+# Not the gateway's time: due times are compared with this one.
 REAL_TIME: Final = NOON + timedelta(minutes=7)
 SILENT_NOW: Final = Now(at=SILENT_AT, system=REAL_TIME)
 
@@ -59,7 +59,7 @@ class OverdueContract:
         self, stores: Stores
     ) -> None:
         """
-        From `look_at` on, linked or not: one job each, due at once.
+        From its next sync time on, linked or not: one job each, due at once.
         """
         await stores.keep(
             an_account(), subscriptions=[silent("sub_1"), silent("sub_2", owner=ADA)]
@@ -97,7 +97,7 @@ class OverdueContract:
         self, stores: Stores
     ) -> None:
         """
-        `look_at` is kept with every change of the subscription.
+        The next sync time is saved with every change of the subscription.
         """
         await kept(stores, silent(SUB_1))
         await kept(
@@ -110,7 +110,7 @@ class OverdueContract:
         self, stores: Stores
     ) -> None:
         """
-        Its job stays as it is, open or claimed; another kind's is another job.
+        Its job stays as it is, open or claimed; a job of another kind is another job.
         """
         ids = ("sub_open", "sub_claimed", "sub_failing", "sub_other")
         await kept(stores, *map(silent, ids))
@@ -131,7 +131,7 @@ class OverdueContract:
         assert after.keys() - before.keys() == {a_job_key("sub_other")}
         assert {key: after[key] for key in before} == before
         assert await silent_ones(stores) == 0
-        # The one that fails is not forgotten: it is tried every day.
+        # The failing one is not forgotten: it is tried every day.
         due = await stores.queue.claim(now=NOON + 24 * HOUR, limit=99)
         keys = [it.work.key for it in due if isinstance(it.work, Job)]
         assert a_job_key("sub_failing") in keys
@@ -140,7 +140,7 @@ class OverdueContract:
         self, stores: Stores
     ) -> None:
         """
-        A finished job is none: it is open again, at once, with its fence.
+        A finished job does not count: it is open again, at once, with its fence.
         """
         await kept(stores, silent(SUB_1))
         await asked(stores, a_job())
@@ -153,7 +153,7 @@ class OverdueContract:
 
     async def test_no_more_are_asked_for_than_the_limit(self, stores: Stores) -> None:
         """
-        The longest silent first; those that have jobs do not count.
+        The longest overdue first; those that have jobs do not count.
         """
         early = a_subscription(a_report("sub_9", at=NOON - HOUR))
         await kept(stores, *(silent(f"sub_{number}") for number in range(4)), early)
@@ -167,12 +167,13 @@ class OverdueContract:
         self, stores: Stores
     ) -> None:
         """
-        Nobody fails, and it is one job that was asked for once: new, or done before.
+        Nobody fails, and there is one job that was requested once, whether it is new or
+        was done before.
         """
         await kept(stores, silent("sub_1"), silent("sub_2"))
         await asked(stores, a_job("sub_2"))
         await finished(stores, await claimed(stores))
-        # Nothing is due yet, but twenty connections are there afterwards.
+        # Nothing is due yet, but this opens twenty connections.
         await at_once(lambda _: silent_ones(stores, at=-MOMENT))
         counts = await at_once(lambda _: silent_ones(stores))
 

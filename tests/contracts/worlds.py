@@ -1,7 +1,7 @@
 """Random histories for property tests, and a model that says what they come to.
 
-A charge has facts of its own (its time, its amount, whose it is). A report is what
-one event says of it: with the facts, or bare, as a dispute's is.
+A charge has facts of its own (its time, its amount, its owner). A report is what one
+event says of it: with the facts, or without them, as a dispute does.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ from payments_core.policy import Policy
 from payments_core.use_cases import Recorded, RecordFacts, RegisterUser
 
 _START: Final = datetime(2024, 1, 31, 12, tzinfo=UTC)
-# Same seconds, month ends, the exact end of a term, one second past it, and gaps.
+# The same second, month ends, the exact end of a term, one second past it, and gaps.
 MOMENTS: Final = [
     _START,
     _START + timedelta(seconds=1),
@@ -70,7 +70,7 @@ identities = st.one_of(_identities(ADA, CUS_1), _identities(BOB, CUS_2))
 
 @st.composite
 def charges(draw: st.DrawFn, id_: str) -> list[Payment]:
-    """Return all that is reported of one charge, in some order."""
+    """Return all reports of one charge, in some order."""
     facts = Payment(
         id=PaymentId(id_),
         amount=Money(1_000, "eur"),
@@ -154,7 +154,7 @@ class World:
         return MemoryEventLog(self.database)
 
     async def deliver(self, events: Sequence[GatewayEvent]) -> list[Receipt]:
-        """Apply events one by one, as they come when nobody else waits."""
+        """Apply events one by one, as they arrive when no others wait."""
         return [receipt for event in events for receipt in await self.apply([event])]
 
     def account(self, user: UserId = ADA) -> PaymentAccount:
@@ -179,13 +179,13 @@ async def a_world(*accounts: PaymentAccount) -> World:
     world = World()
     for account in accounts or (an_account(ADA), an_account(BOB, customer=CUS_2)):
         await world.register(account.user_id, account.email, account.customer_id)
-    # That a customer was bound is a reason to look; these worlds begin after it.
+    # A new customer requests a sync; these worlds begin after that.
     world.database.tables.jobs.clear()
     return world
 
 
 def model(reports: Sequence[Payment], accounts: Sequence[PaymentAccount]) -> Saved:
-    """Say what reports come to, from the definition: no order, no batches, no store."""
+    """Return what reports come to by definition: no order, no batches, no store."""
     merged = {r.id: Payment(id=r.id) for r in reports}
     merged = {
         id_: reduce(Payment.merge, [r for r in reports if r.id == id_], nothing)
@@ -195,7 +195,7 @@ def model(reports: Sequence[Payment], accounts: Sequence[PaymentAccount]) -> Sav
         id_: PaymentRecord(payment=payment, user_id=_owner(payment, accounts))
         for id_, payment in merged.items()
     }
-    # They have registered at noon, with the e-mail that they have.
+    # They have registered at noon, with their present e-mail.
     held = [
         attrs.evolve(it, email_since=NOON.replace(microsecond=0)) for it in accounts
     ]
