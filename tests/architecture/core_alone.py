@@ -1,4 +1,4 @@
-"""Install `payments_core` alone: attrs and nothing else, and quick to import.
+"""Install `payments_core` alone: it needs only attrs and is quick to import.
 
 A script and not a test, because it makes a virtual environment: once a check.
 """
@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-# Of what `import attrs` costs: milliseconds say how fast the machine is. As strict as
-# 50 ms were, where attrs takes 27.
+# Relative to the cost of `import attrs`, because milliseconds depend on the machine. As
+# strict as 50 ms where attrs takes 27.
 IMPORT_RATIO_MAX = 1.85
 RUNS = 100
 
@@ -57,7 +57,7 @@ def import_ms(python: Path, module: str) -> float:
 def import_ratio(python: Path) -> float:
     """Return the least CPU time of several imports, over that of `import attrs`.
 
-    The machine's noise only adds. Both are measured by turns, so it meets both.
+    Noise of the machine only adds time. Both are measured in turn, so it affects both.
     """
     core, attrs = [], []
     for _ in range(RUNS):

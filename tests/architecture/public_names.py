@@ -1,7 +1,7 @@
 """Print the public names with their signatures, as importers see them.
 
-`python tests/architecture/public_names.py > tests/architecture/public_names.txt` takes
-a change over; CHANGELOG then says what importers have to do.
+`python tests/architecture/public_names.py > tests/architecture/public_names.txt`
+accepts a change; CHANGELOG then says what importers must do.
 """
 
 import inspect
@@ -51,7 +51,7 @@ def _described(name: str, it: Any) -> Iterator[str]:
         yield f"{name}({', '.join(member.name for member in it)})"
         return
     if isinstance(it, NewType):
-        # Python 3.12 and later give it a signature.
+        # Python 3.12 and later generate a signature for it.
         yield name
         return
     if not getattr(it, "_is_protocol", False):
@@ -67,7 +67,7 @@ def _described(name: str, it: Any) -> Iterator[str]:
 def _signature(it: Any) -> str:
     """Return the parameters: by name only after `*`, `=...` for one with a default.
 
-    Without annotations, which are spelt differently from one Python to the next.
+    Without annotations, which are written differently from one Python to the next.
     """
     try:
         parameters = inspect.signature(it).parameters.values()

@@ -1,7 +1,7 @@
 """Build the distributions, install them elsewhere and run the examples from them.
 
-`make release-check` runs it before a release. It finds the members where the workspace
-lists them, so a member that is added is checked too.
+`make release-check` runs it before a release. It takes the members from the workspace's
+own list, so a new member is checked too.
 """
 
 import email.message
@@ -24,7 +24,7 @@ ROOT: Final = Path(__file__).parents[2]
 EXAMPLES: Final = ROOT / "docs" / "examples"
 UV: Final = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
 LICENCE: Final = "Apache-2.0"
-# Nothing of the checkout's Python or of a service's settings reaches what is installed.
+# Nothing of the checkout's Python or of a service's settings affects what is installed.
 ENVIRONMENT: Final = {
     name: value
     for name, value in os.environ.items()
@@ -33,7 +33,7 @@ ENVIRONMENT: Final = {
 
 
 class Surprise(Exception):  # noqa: N818, it is said to a reader
-    """What a release must not have."""
+    """A defect that a release must not have."""
 
 
 def check(condition: object, what: str) -> None:
@@ -42,7 +42,7 @@ def check(condition: object, what: str) -> None:
 
 
 def run(*command: object, cwd: Path) -> str:
-    """Return what a command printed; it runs outside of the checkout."""
+    """Return what a command printed; it runs outside the checkout."""
     done = subprocess.run(
         [str(word) for word in command],
         cwd=cwd,
@@ -89,7 +89,7 @@ class Member:
         return f"{self.package}-{self.version}.tar.gz"
 
     def sources(self) -> set[str]:
-        """Return the files of the package that git knows."""
+        """Return the package's files that git tracks."""
         listed = subprocess.run(
             ["git", "ls-files", self.package],  # noqa: S607, git is git
             cwd=self.folder,
@@ -150,7 +150,7 @@ def check_sdist(member: Member, path: Path) -> None:
 
 
 def build(found: list[Member], dist: Path) -> None:
-    """Build each sdist, and each wheel out of its sdist."""
+    """Build each sdist, and each wheel from its sdist."""
     for member in found:
         run(UV, "build", "--quiet", "--out-dir", dist, member.folder, cwd=dist)
         check_sdist(member, dist / member.sdist)
@@ -172,7 +172,7 @@ def environment(folder: Path, wheels: list[Path]) -> Path:
 
 
 def check_example(python: Path, name: str) -> None:
-    """Run an example, and check its types as an importer with `mypy --strict` does."""
+    """Run an example, and check its types as an importer does, by `mypy --strict`."""
     folder = python.parents[2]
     example = Path(shutil.copy(EXAMPLES / name, folder))
     expected = re.findall(r"(?m)^ *# prints: (.*)$", example.read_text())
@@ -200,7 +200,7 @@ def check_all(found: list[Member], dist: Path, folder: Path) -> None:
 
 
 def check_changelog(found: list[Member]) -> None:
-    """The first section is this version's; every other one has its date."""
+    """The first section is this version's; every other section has its date."""
     [version] = {member.version for member in found}
     titles = re.findall(r"(?m)^## (.*)$", (ROOT / "CHANGELOG.md").read_text())
     dated = re.compile(r"\d+\.\d+\.\d+ \(\d{4}-\d{2}-\d{2}\)")

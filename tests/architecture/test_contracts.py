@@ -12,7 +12,7 @@ from contracts import asked_for, contracts, contracts_of
 
 TESTS: Final = Path(__file__).parents[1]
 CONTRACTS: Final = TESTS / "contracts"
-# The one in memory, and the one of production.
+# The adapter in memory, and the one of production.
 ADAPTERS: Final = 2
 
 
@@ -52,14 +52,14 @@ def runners_of(contract: type, found: Sequence[str]) -> int:
 @pytest.mark.parametrize("contract", contracts(), ids=lambda it: it.__name__)
 def test_every_contract_is_run_by_each_adapter(contract: type) -> None:
     """
-    By the one in memory and by the real one: nobody lists them.
+    By the adapter in memory and by the real one; there is no list to maintain.
     """
     assert runners_of(contract, runs(TESTS)) >= ADAPTERS
 
 
 def test_a_contract_that_nobody_runs_is_seen() -> None:
     """
-    Its fixture is nobody's, and no test class is one of it.
+    A contract whose fixture no test class provides, and that none inherits.
     """
 
     class ForgottenContract:
@@ -70,7 +70,7 @@ def test_a_contract_that_nobody_runs_is_seen() -> None:
 
 def test_what_has_tests_among_the_contracts_is_called_a_contract() -> None:
     """
-    Another class, or a function, would be found by nobody.
+    Discovery would miss another class, or a function.
     """
     named = {it.__name__ for it in contracts()}
     for path in CONTRACTS.glob("*.py"):
@@ -82,7 +82,7 @@ def test_what_has_tests_among_the_contracts_is_called_a_contract() -> None:
 
 def test_no_two_contracts_of_one_fixture_have_a_test_of_one_name() -> None:
     """
-    One of them would take the other's place.
+    Otherwise one of them would replace the other.
     """
     for fixture in ("stores", "world"):
         names = [

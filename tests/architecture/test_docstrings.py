@@ -1,4 +1,4 @@
-"""The names that a docstring promises exist."""
+"""The errors that a docstring promises exist."""
 
 import ast
 import builtins
@@ -24,7 +24,7 @@ ERRORS: Final = ROOT / "core" / "payments_core" / "errors.py"
 
 @attrs.frozen
 class Module:
-    """A module of ours: where it is, and its code, which only a test has to parse."""
+    """A module of ours: its path, and its code, which only a test needs to parse."""
 
     path: Path
 
@@ -88,7 +88,7 @@ def test_each_error_that_a_docstring_promises_exists(
     member: str, module: Module
 ) -> None:
     """
-    A class of the same distribution, one of the core's errors, or what is imported.
+    Each name is a class of the same distribution, an error of the core, or imported.
     """
     known = {*vars(builtins), *module.imported(), *classes_of(member)}
 
@@ -99,7 +99,7 @@ def test_each_error_that_a_docstring_promises_exists(
 
 def test_the_names_under_raises_are_read() -> None:
     """
-    Each entry of the section, and nothing of the sentences.
+    Each entry of the section, and nothing from the sentences.
     """
     text = """Do it.
 

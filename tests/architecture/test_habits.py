@@ -26,7 +26,7 @@ PAGES: Final = sorted(
 @pytest.mark.parametrize("folder", [ROOT, *MEMBERS], ids=lambda path: path.name)
 def test_each_distribution_has_the_licence(folder: Path) -> None:
     """
-    Each says which licence it is under, and carries the same text of it.
+    Each names its licence, and has the same text of it.
     """
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
 
@@ -37,7 +37,7 @@ def test_each_distribution_has_the_licence(folder: Path) -> None:
 
 def test_the_hooks_are_the_commands_of_make_check() -> None:
     """
-    A commit is checked by the very tools and options of `make check`, in its order.
+    A commit is checked by exactly the tools and options of `make check`, in its order.
     """
     makefile = (ROOT / "Makefile").read_text()
     [recipe] = re.findall(r"(?m)^check:.*\n((?:\t.*\n)+)", makefile)
@@ -54,7 +54,7 @@ def test_the_hooks_are_the_commands_of_make_check() -> None:
 
 def test_the_workflow_runs_what_ci_runs_on_every_python() -> None:
     """
-    `.ci/run` decides; the workflow only brings the Pythons that we promise.
+    `.ci/run` decides; the workflow only installs the Pythons that we promise.
     """
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yaml").read_text())
     job = workflow["jobs"]["run"]
@@ -67,7 +67,7 @@ def test_the_workflow_runs_what_ci_runs_on_every_python() -> None:
 
 def test_t76_what_is_installed_has_a_hash_that_is_kept() -> None:
     """
-    Of each file of each package but our own; CI and the image take nothing else.
+    For each file of each package except ours; CI and the image install nothing else.
     """
     locked = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
     others = [it for it in locked if "registry" in it["source"]]
@@ -103,7 +103,7 @@ def test_t76_what_is_installed_has_a_hash_that_is_kept() -> None:
 )
 def test_what_github_reads_is_yaml(path: Path) -> None:
     """
-    A template that cannot be read is not offered to anybody.
+    GitHub does not offer a template that it cannot read.
     """
     assert yaml.safe_load(path.read_text())
 
@@ -113,7 +113,7 @@ def test_what_github_reads_is_yaml(path: Path) -> None:
 )
 def test_each_link_of_a_page_leads_somewhere(page: Path) -> None:
     """
-    A link to a file names one that is there, and its heading where it names one.
+    A link to a file names an existing file, and an existing heading if it names one.
     """
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if re.match(r"[a-z]+:", target):
@@ -139,7 +139,7 @@ def _anchors(page: Path) -> set[str]:
 )
 def test_each_decision_has_its_status_and_date(page: Path) -> None:
     """
-    At its top, and the same in the index.
+    At the top of the decision, and the same in the index.
     """
     title, status = page.read_text().split("\n\n", 2)[:2]
     number, _, name = title.removeprefix("# ").partition(". ")

@@ -18,7 +18,7 @@ def test_each_id_that_a_test_names_has_a_line(
     files: Mapping[str, list[str]], letter: str
 ) -> None:
     """
-    Whoever meets an id in a test can look up what it means.
+    A reader who finds an id in a test can look up what it means.
     """
     of_tests = sorted(name for name in files if name.startswith(letter))
 
@@ -29,7 +29,7 @@ def test_each_id_that_a_test_names_has_a_line(
 @pytest.mark.parametrize("letter", PAGES)
 def test_each_id_has_a_line(letter: str) -> None:
     """
-    In order, each once: what is left out is said to be.
+    In order, each once: the page says so where a number is left out.
     """
     numbers = range(1, LAST[letter] + 1)
 
@@ -41,8 +41,8 @@ def test_each_line_has_a_test_or_says_why_not(
     files: Mapping[str, list[str]], letter: str
 ) -> None:
     """
-    A page claims nothing that no test names, but what another layer does, in a file
-    that is there, and what is not taken.
+    A page claims only what a test names, what another layer does in an existing file,
+    and what is not taken.
     """
     page = PAGES[letter].read_text()
     said = {*files, *answered(page)}
@@ -55,7 +55,7 @@ def test_each_line_names_the_files_that_prove_it(
     files: Mapping[str, list[str]], letter: str
 ) -> None:
     """
-    `python tests/support/proven.py` mends it.
+    `python tests/support/proven.py` updates them.
     """
     page = PAGES[letter].read_text()
 
@@ -64,7 +64,7 @@ def test_each_line_names_the_files_that_prove_it(
 
 def test_ids_are_found_where_tests_name_them(tmp_path: Path) -> None:
     """
-    In the name of a function, or in a docstring; not in other code or words.
+    In the name of a function, or in a docstring; not in other code or text.
     """
     (tmp_path / "test_some.py").write_text(
         '"""A module about T90."""\n'
@@ -78,7 +78,7 @@ def test_ids_are_found_where_tests_name_them(tmp_path: Path) -> None:
 
 def test_a_line_without_a_test_names_its_layer_or_a_reason() -> None:
     """
-    "Not taken" alone is no reason, and a layer is a file that is there.
+    "Not taken" needs a reason, and a layer is an existing file.
     """
     page = (
         "| T01 | Layer: `deploy/base` keeps it. | |\n| T02 | It is not. |  |\n"

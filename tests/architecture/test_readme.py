@@ -24,14 +24,14 @@ SANDBOX = (ROOT / "docs" / "sandbox.md").read_text()
 
 def test_the_diagram_is_printed_from_the_tables() -> None:
     """
-    The page of the domain cannot drift from the state machine.
+    The page of the domain agrees with the state machine.
     """
     assert f"```mermaid\n{diagram()}\n```" in (DOCS / "domain.md").read_text()
 
 
 def test_every_make_target_that_it_names_exists() -> None:
     """
-    A command of the README, or of who contributes, is a target of the Makefile.
+    A command of the README or of CONTRIBUTING is a target of the Makefile.
     """
     targets = set(
         re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
@@ -61,7 +61,7 @@ def test_its_exit_codes_are_all_there_are() -> None:
 
 def test_each_command_of_a_page_exists() -> None:
     """
-    What a page tells to type is a command, or a group of commands, of `payments`.
+    A command that a page shows is a command, or a group of commands, of `payments`.
     """
     pages = [ROOT / "README.md", *DOCS.glob("*.md"), ROOT / "deploy" / "README.md"]
     text = "\n".join(page.read_text() for page in pages)
@@ -74,7 +74,7 @@ def test_each_command_of_a_page_exists() -> None:
 def test_the_example_runs_from_the_built_wheels(tmp_path: Path) -> None:
     """
     Another service installs core and adapters from their wheels, in an empty project,
-    and gets attrs and an answer.
+    and gets only attrs as a dependency, and an answer.
     """
     uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
     wheels, python = tmp_path / "wheels", tmp_path / "venv/bin/python"
@@ -98,7 +98,7 @@ def test_the_example_runs_from_the_built_wheels(tmp_path: Path) -> None:
 
 def test_the_sandboxs_example_runs() -> None:
     """
-    The page's example for tests is pasted as it is, and does what it says.
+    The page's example for tests works as it is.
     """
     example, _ = re.findall(r"```python\n(.*?)```", SANDBOX, re.DOTALL)
 
@@ -111,7 +111,8 @@ def test_the_sandboxs_example_runs() -> None:
 
 def test_the_sandboxs_test_passes(tmp_path: Path) -> None:
     """
-    The page's example for pytest, in a folder of its own, by the plugin that it names.
+    The page's example for pytest, in a folder of its own, with the plugin that it
+    names.
     """
     _, example = re.findall(r"```python\n(.*?)```", SANDBOX, re.DOTALL)
     [plugin] = re.findall(r"`-p (\S+)`", SANDBOX)
@@ -133,7 +134,7 @@ def test_the_sandboxs_test_passes(tmp_path: Path) -> None:
 
 def test_the_sandboxs_lines_for_a_shell_work() -> None:
     """
-    The page's calls by curl, pasted, reach a sandbox that the command serves.
+    The page's calls by curl, pasted as they are, reach a served sandbox.
     """
     [lines] = re.findall(r"## With curl\n.*?```sh\n(.*?)```", SANDBOX, re.DOTALL)
     command = (sys.executable, "-m", "payments_sandbox", "serve", "--port", "0")
@@ -164,7 +165,8 @@ def test_the_sandboxs_lines_for_a_shell_work() -> None:
 
 def test_the_sandboxs_page_names_every_fault() -> None:
     """
-    Chaos that nobody hears of helps nobody; a command that does not exist neither.
+    A reader must find the sandbox's chaos options; a command that does not exist is
+    useless.
     """
     named = set(re.findall(r"payments[ -]sandbox ([a-z][a-z-]+)", SANDBOX))
 

@@ -45,7 +45,7 @@ def lint_imports(tree: Path) -> subprocess.CompletedProcess[str]:
         cwd=tree,
         env={
             "PYTHONPATH": ":".join(str(tree / member) for member in MEMBERS),
-            # No line of what it says is wrapped.
+            # The linter does not wrap its lines.
             "COLUMNS": "500",
         },
         capture_output=True,
@@ -56,7 +56,7 @@ def lint_imports(tree: Path) -> subprocess.CompletedProcess[str]:
 
 def test_the_tree_as_it_is_keeps_every_rule(tree: Path) -> None:
     """
-    The copy passes before anything is broken: what fails below fails for its reason.
+    The copy passes before anything is broken, so a failure below has its own reason.
     """
     done = lint_imports(tree)
 
@@ -83,7 +83,7 @@ CLIENT: Final = "adapters/client/payments_client"
 SERVICE: Final = "entrypoints/service/payments_service"
 SANDBOX: Final = "entrypoints/sandbox/payments_sandbox"
 
-# An import in the wrong direction each: where it stands, and the rule that it breaks.
+# One import in the wrong direction each: its place, and the rule that it breaks.
 WRONG: Final = [
     (
         f"{CORE}/money.py",
@@ -382,14 +382,14 @@ WRONG: Final = [
 
 
 def broken_in(done: subprocess.CompletedProcess[str]) -> list[str]:
-    """Return the names of the rules that were found broken."""
-    # A rule that ignores some imports says so behind the word.
+    """Return the names of the broken rules."""
+    # A rule that ignores some imports says so after the word.
     lines = done.stdout.splitlines()
     return [text.partition(" BROKEN")[0] for text in lines if " BROKEN" in text]
 
 
 def rounds() -> list[list[tuple[str, str, str]]]:
-    """Return the wrong imports, in each round at most one for a rule."""
+    """Group the wrong imports into rounds, with at most one for each rule."""
     found: list[list[tuple[str, str, str]]] = []
     for wrong in WRONG:
         free = [it for it in found if all(wrong[2] != rule for _, _, rule in it)]
@@ -401,9 +401,9 @@ def rounds() -> list[list[tuple[str, str, str]]]:
 
 
 def told_of(rule: str, done: subprocess.CompletedProcess[str]) -> str:
-    """Return what is said of a rule that is broken, each import a line."""
+    """Return the linter's lines about a broken rule, one line for each import."""
     *_, told = done.stdout.partition("Broken contracts\n")
-    # A name is underlined; what ignores some imports has a longer one.
+    # A name is underlined; the name of a rule that ignores some imports is longer.
     sections = re.split(r"(?m)^(.+)\n-{4,}$", told)
     named = dict(zip(sections[1::2], sections[2::2], strict=True))
     return "".join(text for name, text in named.items() if name.startswith(rule))
@@ -432,7 +432,7 @@ def test_a_wrong_import_breaks_its_rule(
 
 def test_each_rule_is_broken_above() -> None:
     """
-    A rule that nobody has seen fail may be one that cannot.
+    A rule that was never seen to fail may be unable to fail.
     """
     rules = {rule for _, _, rule in WRONG}
 
@@ -445,7 +445,7 @@ def test_each_rule_is_broken_above() -> None:
 
 def test_a_module_without_a_place_breaks_the_layers_of_its_package(tree: Path) -> None:
     """
-    Every package of ours has layers, and a new module has to be given one of them.
+    Every package of ours has layers, and a new module must be assigned to one of them.
     """
     packages = sorted(
         path.parent.relative_to(tree)
@@ -466,7 +466,7 @@ def test_a_module_without_a_place_breaks_the_layers_of_its_package(tree: Path) -
 @pytest.mark.parametrize("folder", ["core", "adapters", "entrypoints"])
 def test_a_folder_is_not_a_package(tree: Path, folder: str) -> None:
     """
-    `import core.…` would be a second copy of every class: the linter forbids it.
+    `import core.…` would create a second copy of every class: the linter forbids it.
     """
     path = tree / "entrypoints/service/payments_service/settings/service.py"
     path.write_text(f"import {folder}.x\n" + path.read_text())
@@ -485,7 +485,7 @@ def test_a_folder_is_not_a_package(tree: Path, folder: str) -> None:
 
 def test_a_wrong_adapter_is_a_type_error(tree: Path) -> None:
     """
-    punq takes any object for any key; the provider's return type does not.
+    punq accepts any object for any key; the provider's return type does not.
     """
     path = tree / "entrypoints/service/payments_service/wiring/stores.py"
     text = path.read_text()

@@ -1,12 +1,14 @@
-"""Each module of the core has a test file whose name says so.
+"""Each module of the core has a test file with its name.
 
 Rule 1: `lease.py` is tested in `tests/unit`, in `test_lease.py` or `test_lease_….py`;
-        `decide/group.py` in `test_decide_group….py`, or in `test_group….py` if no other
-        module is called `group`. A package with code of its own is tested under its
-        name: `test_decide….py`.
-Rule 2: a file belongs to the module with the longest name that fits, of whichever
-        distribution.
-Rule 3: what is in the table has its tests elsewhere, in a file that uses its names.
+`decide/group.py` in `test_decide_group….py`, or in `test_group….py` if no other module
+is called `group`. A package with code of its own is tested under its name:
+`test_decide….py`.
+
+Rule 2: a file belongs to the module with the longest matching name, of any
+distribution.
+
+Rule 3: a module in the table has its tests elsewhere, in a file that uses its names.
 """
 
 import ast
@@ -28,9 +30,9 @@ OTHERS: Final = frozenset(
     if ".venv" not in path.parts
 )
 ELSEWHERE: Final = {
-    # What is asked of a gateway: every gateway is sent each of them.
+    # The requests to a gateway: the contract sends each of them to every gateway.
     "gateway.py": "contracts/gateway_sending.py",
-    # Records without code: what the gateway's lists say.
+    # Records without code: the contents of the gateway's lists.
     "object_lists.py": "contracts/gateway_lists.py",
     # Protocols without code: the contracts are their tests.
     **{
@@ -38,13 +40,13 @@ ELSEWHERE: Final = {
         for it in ("accounts", "deletion", "deliveries", "events", "tokens", "work")
     },
     "ports/gateway.py": "contracts/gateway_lists.py",
-    # Any function that returns a moment: this test has one of its own.
+    # Any function that returns a time: this test has one of its own.
     "ports/clocks.py": "unit/test_jwt.py",
 }
 
 
 def modules(core: Path) -> Sequence[str]:
-    """Return the modules of the core, but those that only export others' names."""
+    """Return the modules of the core, except those that only re-export names."""
     return sorted(
         str(path.relative_to(core))
         for path in core.rglob("*.py")
@@ -74,7 +76,7 @@ def _used(path: Path) -> set[str]:
 
 
 def owners(core: Sequence[str], files: Sequence[str]) -> Mapping[str, str]:
-    """Return to which module of the core each test file belongs; "": to another's."""
+    """Return the core module of each test file; "" if it belongs to no core module."""
     parts = {it: it.removesuffix(".py").removesuffix("/__init__") for it in core}
     alike = Counter(it.rpartition("/")[2] for it in parts.values())
     names = dict[str, str]()
@@ -103,7 +105,7 @@ def with_a_file() -> frozenset[str]:
 @pytest.mark.parametrize("module", modules(CORE))
 def test_each_module_of_the_core_has_a_test_file(module: str) -> None:
     """
-    A newcomer finds it by its name.
+    A newcomer finds the tests by the name.
     """
     if module in ELSEWHERE:
         elsewhere = ROOT / "tests" / ELSEWHERE[module]
@@ -114,7 +116,7 @@ def test_each_module_of_the_core_has_a_test_file(module: str) -> None:
 
 def test_the_table_holds_nothing_but_modules_without_a_test_file() -> None:
     """
-    One that is gone, or has a file by now, goes from the table.
+    An entry whose module is gone, or has a test file by now, must be removed.
     """
     assert set(ELSEWHERE) <= set(modules(CORE))
     assert not set(ELSEWHERE) & with_a_file()
@@ -139,7 +141,7 @@ def test_a_file_belongs_to_the_module_with_the_longest_name(
     file: str, module: str | None
 ) -> None:
     """
-    Where two packages have a module of one name, the package has to be named.
+    If two packages have a module of the same name, the package must be named.
     """
     core = ["lease.py", "decide/__init__.py", "decide/cards.py", "operations/cards.py"]
     core += ["operations/run.py", "jobs/run_work.py"]

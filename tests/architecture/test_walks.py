@@ -1,6 +1,6 @@
-"""The walks of docs/architecture.md lead through functions that are there.
+"""The functions in the walks of docs/architecture.md exist.
 
-And the modules that docs/sandbox.md names are there.
+And so do the modules that docs/sandbox.md names.
 """
 
 import ast
@@ -23,7 +23,7 @@ SANDBOX_PARTS: Final = re.findall(
 
 
 def functions(node: ast.AST, within: str = "") -> Iterator[str]:
-    """Return the names of a module's functions, with what they are in."""
+    """Return the names of a module's functions, qualified by their class."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             name = f"{within}{child.name}"
@@ -37,7 +37,7 @@ def functions(node: ast.AST, within: str = "") -> Iterator[str]:
 @pytest.mark.parametrize(("file", "function"), sorted(set(HOPS)))
 def test_each_hop_is_a_function_of_its_file(file: str, function: str) -> None:
     """
-    A function that moves or gets another name moves in the walk, too.
+    A function that is moved or renamed is updated in the walk, too.
     """
     module = ast.parse((ROOT / file).read_text())
 
@@ -59,7 +59,7 @@ def test_four_ways_are_walked() -> None:
     ]
     hops = [walk.count("\n| `") for walk in walks]
     assert all(hops)
-    # No row is passed over because it is written otherwise.
+    # No row is skipped because it has another format.
     assert sum(hops) == len(HOPS)
 
 
@@ -75,6 +75,6 @@ def test_each_part_of_the_sandbox_is_a_module_of_it(name: str) -> None:
 
 def test_the_parts_of_the_sandbox_are_found() -> None:
     """
-    The section is there, and names most of what there is.
+    The section exists, and names most of the modules.
     """
     assert {"state", "resources/", "webhook_sender", "server"} <= {*SANDBOX_PARTS}

@@ -32,7 +32,7 @@ MEMBERS: Final = (
 )
 PROGRAMS: Final = {"initdb", "pg_ctl", "postgres"}
 TIMEOUT_S: Final = 60.0
-# Calls a sandbox that is served, as a client in any language would.
+# Calls a served sandbox, as a client in any language would.
 CALL: Final = """
 import json, sys, httpx
 facts = json.loads(sys.argv[1])
@@ -65,7 +65,7 @@ class Environment:
         made = cls(folder)
         uv("venv", "--python", sys.executable, folder)
         files = [next(wheels.glob(f"{name}-*.whl")) for name in names]
-        # All wheels are at hand: what is not to be installed would be found.
+        # All wheels are available: one that must not be installed would be found.
         install = ("pip", "install", "--find-links", wheels, "--python")
         uv(*install, made.program("python"), *files)
         return made
@@ -124,7 +124,7 @@ def test_production_has_neither_the_sandbox_nor_postgres(
     production: Environment,
 ) -> None:
     """
-    Nothing that the extra `dev` brings is installed, nor a program of PostgreSQL.
+    Nothing of the extra `dev` is installed, and no program of PostgreSQL.
     """
     dev = extra_of(production, "payments_service", "dev")
     programs = {
@@ -143,7 +143,7 @@ def test_production_has_neither_the_sandbox_nor_postgres(
 
 @contextmanager
 def as_in_the_image(production: Environment) -> Iterator[None]:
-    """Take away what the Dockerfile removes."""
+    """Remove what the Dockerfile removes."""
     dockerfile = (ROOT / "deploy" / "Dockerfile").read_text()
     [removed] = re.findall(r"rm -r /opt/\S*/site-packages/(\S+)", dockerfile)
     assert removed == "payments_service/dev"
@@ -159,8 +159,8 @@ def test_production_serves_without_them(
     installed: Callable[[Environment], AbstractContextManager[object]],
 ) -> None:
     """
-    The commands explain themselves and start; those for development say what is
-    missing. So it is in the image, which has no `payments_service.dev` at all.
+    The commands print their help and start; those for development say what is missing.
+    The same holds in the image, which has no `payments_service.dev` at all.
     """
     words = (["serve"], ["worker"], ["config", "check"], ["db", "current"])
     for_development = (["dev"], ["sandbox", "serve"], ["sandbox", "--help"])
@@ -173,7 +173,7 @@ def test_production_serves_without_them(
     assert (helped.returncode, helped.stderr) == (0, "")
     assert "The HTTP service." in helped.stdout
     for done in started:
-        # It got as far as its settings, of which there are none.
+        # It got as far as its settings, and none are set.
         assert done.returncode == 4, done.stderr
         assert "PAYMENTS_DATABASE_URL" in done.stderr
     for done in missing:
@@ -184,7 +184,7 @@ def test_production_serves_without_them(
 
 def test_the_client_is_installed_alone(wheels: Path, tmp_path: Path) -> None:
     """
-    Its wheel brings nothing of ours, and no framework; it is imported with its fake.
+    Its wheel requires nothing of ours, and no framework; its fake can be imported.
     """
     alone = Environment.of(tmp_path / "venv", wheels, "payments_client")
 
@@ -201,7 +201,7 @@ def test_the_sandbox_is_installed_and_served_alone(
     wheels: Path, tmp_path: Path
 ) -> None:
     """
-    Its wheel brings nothing of ours, and its command serves a Stripe.
+    Its wheel requires nothing of ours, and its command serves a fake Stripe.
     """
     alone = Environment.of(tmp_path / "venv", wheels, "payments_sandbox")
 

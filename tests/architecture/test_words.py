@@ -1,6 +1,6 @@
 """The words that the code no longer uses: `docs/glossary.md` has those that hold.
 
-Names are read by token, so that a word within a string is none: names on the wire and
+Names are read by token, so a word inside a string does not count: names on the wire and
 in the database stay as they were released. Sentences are searched for phrases only.
 """
 
@@ -107,17 +107,17 @@ OLD_PHRASES: Final = (
     "told to end",
 )
 _SANDBOX: Final = "entrypoints/sandbox/payments_sandbox"
-# Why a word stays where it is.
+# Why a word stays in this file.
 NAMES_THAT_STAY: Final[Mapping[tuple[str, str], str]] = {
     (f"{_SANDBOX}/resources/charges.py", "Evidence"): "Stripe's, of a dispute",
     ("tests/faults/deliveries.py", "checkpoint"): "a function of anyio",
     ("tests/unit/ingest_queue/test_failures.py", "poisoned"): "facts of a bad event",
 }
-# Why a word stays wherever it is.
+# Why a word stays everywhere.
 STAYS_EVERYWHERE: Final[Mapping[str, str]] = {
     "Standing": "a public name of the core, which stays for who imports it",
 }
-# A migration is what it was.
+# A released migration does not change.
 EXEMPT: Final = re.compile(
     r"/migrations/|^docs/decisions/|^CHANGELOG|^tests/architecture/test_words\.py$"
 )
@@ -136,7 +136,7 @@ def files(*suffixes: str) -> Iterator[str]:
 
 
 def names_in(text: str) -> Iterator[tuple[int, str]]:
-    """Return the names of a module, with their lines; a column of a table is none."""
+    """Return the names of a module, with their lines, except columns of a table."""
     before = ("", "")
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.NAME and before not in {
@@ -157,8 +157,8 @@ def old_names_in(name: str, text: str) -> list[str]:
     ]
 
 
-# Between two words of a sentence: spaces; or a new line, with what begins a comment or
-# with the quotes of a string that goes on.
+# Between two words of a sentence: spaces, or a new line with the start of a comment or
+# the quotes of a continued string.
 _BETWEEN: Final = r"(?:[ \t]+|[ \t]*['\"]?[ \t]*\n[ \t]*(?:#+|--|>|[rf]?['\"])?[ \t]*)"
 
 
@@ -175,7 +175,7 @@ def old_phrases_in(name: str, text: str) -> list[str]:
 
 def test_no_name_is_an_old_word() -> None:
     """
-    Of classes, functions, arguments, attributes and variables, in code and tests.
+    Classes, functions, arguments, attributes and variables, in code and tests.
     """
     found = [
         it
@@ -187,7 +187,7 @@ def test_no_name_is_an_old_word() -> None:
 
 def test_no_file_has_an_old_name() -> None:
     """
-    The file of a module, and of its tests.
+    Neither a module nor its test file.
     """
     found = [
         f"{name}: say {OLD_FILES[stem]}"
@@ -199,7 +199,7 @@ def test_no_file_has_an_old_name() -> None:
 
 def test_no_sentence_has_an_old_phrase() -> None:
     """
-    Of docstrings, comments, messages, help texts and pages.
+    Docstrings, comments, messages, help texts and pages.
     """
     found = [
         it
@@ -209,14 +209,14 @@ def test_no_sentence_has_an_old_phrase() -> None:
     assert found == []
 
 
-# In what a person reads it is Stripe; in code, where another could be, the gateway.
+# Texts for people say Stripe; code says gateway, because there could be another.
 _GATEWAY: Final = re.compile(r"\b(?<!payments-)gateway\b")
-# What is read by people, also where it is a docstring: a command's help.
+# Also read by people, although it is a docstring: a command's help.
 _COMMANDS: Final = re.compile(r"/(cli|processes|dev)/")
 
 
 def told_of_the_gateway(name: str, text: str) -> list[str]:
-    """Return the sentences of a module that say gateway, and are no docstrings."""
+    """Return the strings of a module that say gateway and are not docstrings."""
     tree = ast.parse(text)
     silent = {id(it.value) for it in ast.walk(tree) if isinstance(it, ast.Expr)}
     if _COMMANDS.search(name):
@@ -231,14 +231,14 @@ def told_of_the_gateway(name: str, text: str) -> list[str]:
         f"{name}:{it.lineno}: {it.value}"
         for it in ast.walk(tree)
         if isinstance(it, ast.Constant) and id(it) not in silent
-        # A word by itself is a name: of a field, a code.
+        # A single word is a name: of a field, a code.
         if isinstance(it.value, str) and " " in it.value and _GATEWAY.search(it.value)
     ]
 
 
 def test_what_a_person_reads_says_stripe() -> None:
     """
-    Messages, help texts, log lines and metrics of whatever we ship.
+    Messages, help texts, log lines and metrics of everything that we ship.
     """
     found = [
         it
@@ -251,7 +251,7 @@ def test_what_a_person_reads_says_stripe() -> None:
 
 def test_a_sentence_that_says_gateway_is_found() -> None:
     """
-    As a message and as a command's help; not as a docstring of code, or a name.
+    In a message and in a command's help; not in a docstring of code, or a name.
     """
     message = 'raise Error("the gateway did not answer")'
     help_ = '@group.command()\ndef show():\n    """Ask the gateway."""'
@@ -264,7 +264,7 @@ def test_a_sentence_that_says_gateway_is_found() -> None:
 
 def test_a_word_that_stays_is_there() -> None:
     """
-    An exemption that nothing needs any more is removed.
+    An exemption that is no longer needed must be removed.
     """
     for name, word in NAMES_THAT_STAY:
         assert word in {it for _, it in names_in((ROOT / name).read_text())}, name
@@ -295,7 +295,7 @@ def test_an_old_name_is_found(text: str) -> None:
 )
 def test_an_old_phrase_is_found_across_lines(text: str) -> None:
     """
-    In a paragraph, a comment, or a string that goes on in the next line.
+    In a paragraph, a comment, or a string that continues in the next line.
     """
     number = 1 + text.startswith("\n")
 

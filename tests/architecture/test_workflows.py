@@ -1,4 +1,4 @@
-"""What runs with the rights of the repository is named so that it cannot change."""
+"""What runs with write access to the repository is pinned, so that it cannot change."""
 
 import re
 import subprocess
@@ -34,14 +34,14 @@ def test_a_workflow_may_only_read_unless_a_job_says_more(path: Path) -> None:
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda it: it.stem)
 def test_no_command_is_made_of_what_others_may_write(path: Path) -> None:
     """
-    A branch or a tag may be called `$(…)`: commands read variables instead.
+    A branch or a tag may be called `$(…)`: commands must use variables instead.
     """
     assert [it["run"] for it in _steps(path) if "${{" in it.get("run", "")] == []
 
 
 def test_a_release_refuses_a_base_image_without_a_digest_before_it_builds() -> None:
     """
-    And names what it has built by its digest, in the overlay and in the release.
+    And names the image that it built by its digest, in the overlay and in the release.
     """
     commands = [it.get("run", "") for it in _steps(RELEASE)]
     text = "\n".join(commands)

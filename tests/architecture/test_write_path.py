@@ -1,4 +1,4 @@
-"""There is one way in: who may load and save, and what is gone for good."""
+"""There is one write path: which files may load and save, and which names are gone."""
 
 import ast
 import subprocess
@@ -51,7 +51,7 @@ def callers_of(method: str) -> set[str]:
 @pytest.mark.parametrize("method", ["load", "save"])
 def test_two_use_cases_alone_load_and_save(method: str) -> None:
     """
-    Whoever else learns something produces facts.
+    All other code that learns something produces facts.
     """
     assert callers_of(method) == {"execute_operation.py", "record_facts.py"}
 
@@ -76,7 +76,7 @@ def test_what_one_write_path_replaced_is_gone() -> None:
 
 def test_the_public_names_and_their_signatures_are_as_they_were_agreed() -> None:
     """
-    What importers rely on changes on purpose: see `public_names.py`.
+    A change to what importers rely on is made on purpose: see `public_names.py`.
     """
     script = NAMES.with_suffix(".py")
     printed = subprocess.run(
@@ -90,7 +90,7 @@ def test_the_public_names_and_their_signatures_are_as_they_were_agreed() -> None
 )
 def test_each_package_of_the_core_can_be_imported_first(package: str) -> None:
     """
-    Whatever an importer needs of it, in whatever order.
+    Whatever an importer needs, in whatever order.
     """
     done = subprocess.run(
         [sys.executable, "-c", f"import payments_core.{package}"],
