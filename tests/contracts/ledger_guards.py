@@ -334,7 +334,8 @@ class LedgerGuardsContract:
         self, stores: Stores
     ) -> None:
         """
-        Whatever guard fails, nothing of its group is stored, and all of the 63 others are; each group gets the right result.
+        Whatever guard fails, nothing of its group is stored, and all of the 63 others
+        are; each group gets the right result.
         """
         await filled(stores)
         neighbours = Neighbours()

@@ -65,7 +65,7 @@ def of_product(subscription: Subscription, product: str) -> Subscription:
 
 def test_a_grant_ends_with_its_grace_to_the_moment() -> None:
     """
-    Its last moment is in, its end is out; days of the product's own count.
+    Its last moment is included, its end is not; the product's own days count.
     """
     moment = timedelta(microseconds=1)
     for policy, grace in ((PLAIN, 3 * DAY), (SOLD, 5 * DAY)):
@@ -79,7 +79,7 @@ def test_a_grant_ends_with_its_grace_to_the_moment() -> None:
 
 def test_days_of_a_product_are_for_who_paid_for_it() -> None:
     """
-    After a trial, or a period of another plan, there is the grace of all, at most.
+    After a trial, or a period of another plan, at most the general grace applies.
     """
     other = attrs.evolve(granted(), own_days=False)
     for policy, days in ((PLAIN, 3), (SOLD, 3), (attrs.evolve(SOLD, grace=9 * DAY), 5)):
@@ -96,7 +96,7 @@ def test_days_of_a_product_are_for_who_paid_for_it() -> None:
 
 def test_a_plan_changed_since_the_period_began_has_no_days_of_its_own() -> None:
     """
-    Else the last second of a cheap period would buy the days of a dear plan.
+    Otherwise the last second of a cheap period would buy the days of an expensive plan.
     """
     paid = of_product(a_subscription(owner=ADA, term=a_term()), "prod_pro")
     for changed_at, days in (
@@ -111,7 +111,7 @@ def test_a_plan_changed_since_the_period_began_has_no_days_of_its_own() -> None:
 
 def test_a_grant_that_cannot_end_later_ends_with_time() -> None:
     """
-    A date that is later cannot be written.
+    A later date cannot be written.
     """
     last = datetime.max.replace(tzinfo=NOON.tzinfo)
     assert granted(until=last - DAY).until(PLAIN) == last
@@ -132,7 +132,7 @@ def test_without_a_catalogue_each_product_is_a_feature() -> None:
 
 def test_of_several_grants_of_a_feature_the_latest_end_counts() -> None:
     """
-    Whatever their order, and it says which product gives it, and because of what.
+    Whatever their order; it names the product that gives it, and the reason.
     """
     longer = granted("prod_basic", until=NOON + 9 * DAY)
     for grants in ([granted(), longer], [longer, granted()]):
@@ -161,7 +161,7 @@ def test_a_feature_of_a_price_is_for_who_has_that_price() -> None:
 
 def test_all_of_the_catalogue_is_told_of_also_to_who_has_nothing() -> None:
     """
-    So that an app shows what there is.
+    So that an app can show what is available.
     """
     found = access_of([], SOLD, NOON)
 
@@ -173,7 +173,7 @@ def test_all_of_the_catalogue_is_told_of_also_to_who_has_nothing() -> None:
 
 def test_a_product_that_the_catalogue_does_not_name_gives_no_feature() -> None:
     """
-    It is among the products all the same: the user has it.
+    It is listed among the products all the same: the user has it.
     """
     found = access_of([granted("prod_old")], SOLD, NOON)
 
@@ -183,7 +183,7 @@ def test_a_product_that_the_catalogue_does_not_name_gives_no_feature() -> None:
 
 def test_a_new_feature_reaches_old_subscribers_at_once() -> None:
     """
-    A grant holds no features: they follow from the catalogue of now.
+    A grant holds no features: they follow from the present catalogue.
     """
     more = attrs.evolve(BASIC, features=("reports", "exports"))
     policy = attrs.evolve(PLAIN, catalogue=Catalogue.of([more]))
@@ -205,7 +205,7 @@ def test_a_subscription_gives_its_period_or_its_trial(
     subscription: Subscription, kind: GrantKind, id_: str, *, has_grace: bool
 ) -> None:
     """
-    With the product and price that it is of, and no grace where nothing was paid.
+    With its product and price, and without grace if nothing was paid.
     """
     [grant] = verdict_of(NO_PAYMENTS, [subscription]).grants
 
@@ -217,7 +217,7 @@ def test_a_subscription_gives_its_period_or_its_trial(
 
 def test_a_subscription_that_was_never_paid_for_gives_nothing() -> None:
     """
-    Nor does one whose first payment waits.
+    Nor does a subscription whose first payment is waiting.
     """
     waits = a_subscription(a_report(status=S.INCOMPLETE))
     assert verdict_of(NO_PAYMENTS, [waits]).grants == ()
@@ -225,7 +225,7 @@ def test_a_subscription_that_was_never_paid_for_gives_nothing() -> None:
 
 def test_prepaid_months_are_a_product_of_their_own() -> None:
     """
-    Beside what subscriptions give.
+    Alongside those of subscriptions.
     """
     bought = PaymentSummary.replay([a_payment(at=NOON)])
     assert bought.prepaid is not None
@@ -244,7 +244,7 @@ def test_prepaid_months_are_a_product_of_their_own() -> None:
 
 def test_an_ended_trial_of_one_product_has_no_grace_from_another() -> None:
     """
-    While the other one reaches further: its payment bought nothing of this one.
+    Although the other lasts longer: its payment bought nothing of this one.
     """
     ended = of_product(in_trial(S.CANCELED, ended_at=NOON + DAY), "prod_tried")
     paid = of_product(a_subscription(term=a_term()), "prod_paid")

@@ -1,4 +1,4 @@
-"""That access has ended is told, wherever the process that does so ends."""
+"""The end of access is recorded, wherever the process that records it stops."""
 
 from contextlib import suppress
 from datetime import timedelta
@@ -28,12 +28,12 @@ from support.deployment import BEGINNING as NOW
 pytestmark = pytest.mark.anyio
 
 ENDED: Final = "access ended"
-# More than any of these breaks has calls.
+# More than the number of calls in any of these breaks.
 MANY: Final = 60
 
 
 async def pay(deployment: Deployment, months: int, *, give: bool = True) -> None:
-    """Let Ada have so many months from the beginning on."""
+    """Give Ada this many months from the beginning on."""
     ledger = MemoryLedger(deployment.database)
     lookup = Lookup(keys=LinkKeys(frozenset({ADA})))
     [before] = (await ledger.load(lookup)).accounts
@@ -70,8 +70,8 @@ async def causes(deployment: Deployment) -> list[str]:
 @pytest.mark.parametrize("how", Break)
 async def test_f01_an_end_is_told_once_wherever_the_process_ends(how: Break) -> None:
     """
-    Before each call of a port and after it: dead, frozen, or without an answer. The
-    next process tells it, or finds that it was told.
+    Before each call of a port and after it: killed, frozen, or without an answer. The
+    next process records it, or finds that it was recorded.
     """
     for at in range(1, MANY):
         async with Deployment.opened() as deployment:
@@ -100,7 +100,7 @@ async def test_f01_an_end_is_told_once_wherever_the_process_ends(how: Break) -> 
 
 async def test_a_renewal_before_the_job_is_no_end() -> None:
     """
-    Nothing is told, and the later end is known.
+    No end is recorded, and the later end is known.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -121,7 +121,7 @@ async def test_a_renewal_before_the_job_is_no_end() -> None:
 
 async def test_what_is_known_of_a_past_moment_stays_so() -> None:
     """
-    Entitled until the end and no longer, by the rows of before and of after.
+    Entitled until the end and no longer, by the rows before and after it.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()

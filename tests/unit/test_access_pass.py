@@ -34,7 +34,7 @@ def signing(keys: str) -> PassSigning:
 
 
 def read(token: str, *keys: object) -> dict[str, Any]:
-    """Verify a pass as a program of another house would: by its key's id."""
+    """Verify a pass as another organisation's program would: by its key's id."""
     kid = jwt.get_unverified_header(token)["kid"]
     (key,) = [it for it in keys if getattr(it, "kid", None) == kid]
     public = jwt.PyJWK.from_dict({n: getattr(key, n) for n in FIELDS})
@@ -89,7 +89,7 @@ def test_keys_rotate_without_a_pass_that_cannot_be_verified() -> None:
     first, second = json.loads(both)["keys"]
     swapped = json.dumps({"keys": [second, first]})
     alone = json.dumps({"keys": [second]})
-    # What verifiers know at each step, beside what is signed before and after it.
+    # What verifiers know at each step, and what is signed before and after it.
     for known, signers in ((both, (old, both, swapped)), (swapped, (swapped, alone))):
         published = signing(known).published
         for keys in signers:
@@ -106,7 +106,7 @@ def test_only_public_parts_are_published() -> None:
 
 
 def test_a_pass_is_no_bearer_token() -> None:
-    """Not even where its key and its claims are those of one."""
+    """Not even if its key and its claims are those of a bearer token."""
     keys = add_pass_key("k1")
     verifier = JwtVerifier(
         KeySet.from_jwks(keys),
@@ -148,7 +148,7 @@ def test_keys_that_sign_no_pass_are_refused(text: str, reason: str) -> None:
 
 
 def test_a_public_key_may_stay_after_the_one_that_signs() -> None:
-    """A verifier still knows it while its passes have not expired."""
+    """A verifier knows the key while passes signed with it have not expired."""
     old, new = add_pass_key("old"), add_pass_key("new")
     (kept,) = json.loads(public_only(old))["keys"]
     (signs,) = json.loads(new)["keys"]

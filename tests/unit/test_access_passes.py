@@ -1,4 +1,4 @@
-"""Access passes: for whom, of what, and by which clock."""
+"""Access passes: for which users, with what content, and by which clock."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -34,7 +34,7 @@ SOLD: Final = Policy(
         ]
     )
 )
-# The real time: beside a sandbox another one than that which decides.
+# The real time: with a sandbox, another time than the one that decides.
 REAL: Final = datetime(2031, 1, 1, tzinfo=UTC)
 LIFETIME: Final = timedelta(minutes=5)
 
@@ -70,7 +70,7 @@ def ends_at(world: World) -> datetime:
 
 async def test_a_pass_says_what_access_says() -> None:
     """
-    What the user does not have is not in it.
+    What the user has no access to is not in it.
     """
     world = await paid()
     now = world.clock()
@@ -105,7 +105,7 @@ async def test_what_has_ended_is_in_no_pass() -> None:
 
 async def test_a_pass_ends_by_the_real_time() -> None:
     """
-    A check has no other; what is left of an access is the same by both.
+    A verifier has no other time; the rest of an access is the same by both clocks.
     """
     world = await paid()
     left = ends_at(world) - world.clock()
@@ -119,7 +119,7 @@ async def test_a_pass_ends_by_the_real_time() -> None:
 
 async def test_a_pass_is_for_the_user_and_for_administrators() -> None:
     """
-    Who only reads has no pass of another: it would be theirs to use.
+    A caller that only reads cannot have a pass of another user: it could use that pass.
     """
     issue = issuing_in(await paid())
 
@@ -131,7 +131,7 @@ async def test_a_pass_is_for_the_user_and_for_administrators() -> None:
 
 async def test_without_keys_no_pass_is_issued() -> None:
     """
-    Whose it is comes first: that there is such a user is told to nobody else.
+    The owner is checked first: no other caller learns whether the user exists.
     """
     issue = attrs.evolve(issuing_in(await paid()), signer=PassSigning(None, "payments"))
 

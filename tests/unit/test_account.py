@@ -54,7 +54,7 @@ MARCH: Final = paid("ch_3", 3, 31)
 
 def test_nothing_was_paid() -> None:
     """
-    No payments: no status, no date, no way in.
+    No payments: no status, no date, no access.
     """
     assert standing([], now=NOON, policy=Policy()) == Standing(
         S.NONE, None, entitled=False
@@ -66,7 +66,7 @@ def test_p20_entitled_until_just_before_the_date_and_the_grace(
     grace: timedelta,
 ) -> None:
     """
-    The last moment is in, the boundary itself is out; the date does not move.
+    The last moment is included, the end itself is not; the date does not move.
     """
 
     def entitled(now: datetime) -> bool:
@@ -111,7 +111,7 @@ def test_a_refund_in_full_and_a_lost_dispute_give_the_month_back(
 )
 def test_nothing_else_gives_the_month_back(kept: Payment) -> None:
     """
-    A partial refund, a dispute that is open or won, a doubt: the month stays.
+    A partial refund, a dispute that is open or won, an unknown state: the month stays.
     """
     assert expires(JANUARY, kept) == on(3, 31)
 
@@ -153,7 +153,7 @@ def test_an_older_failure_that_arrives_later_changes_nothing() -> None:
 
 def test_a_failure_after_a_success_is_a_failure_and_takes_nothing_back() -> None:
     """
-    The status says failed, the month that was paid for stays.
+    The status is failed, the month that was paid for stays.
     """
     failed = a_payment("ch_2", P.FAILED, at=on(2, 1))
     assert status(JANUARY, failed) == S.FAILED
@@ -192,7 +192,7 @@ def test_in_one_second_and_one_rank_the_greater_id_counts() -> None:
 
 def test_a_payment_whose_time_is_not_known_does_not_count_yet() -> None:
     """
-    A dispute that came before its charge waits for it.
+    A dispute that arrived before its charge waits for it.
     """
     dispute = Payment(id=JANUARY.id, dispute=DisputeState.OPEN)
     assert status(dispute) == S.NONE
@@ -216,12 +216,12 @@ def test_p06_advancing_in_order_is_replaying_in_any(
     payments: list[Payment], data: st.DataObject
 ) -> None:
     """
-    One by one, those of a second in either order, or all from the start: the same.
+    One by one, events of one second in either order, or all from the start: the same.
     """
     shuffled = data.draw(st.permutations(payments))
     sightings = [s for s in map(PaymentEffect.of, shuffled) if s]
     summary = PaymentSummary()
-    # A stable sort by time alone leaves those of one second as they were drawn.
+    # A stable sort by time alone keeps those of one second in the order drawn.
     for effect in sorted(sightings, key=lambda s: s.created_at):
         assert summary.takes(effect)
         summary = summary.advance(effect)

@@ -1,4 +1,4 @@
-"""What is kept about an account: which objects it names, and what a user may know."""
+"""What is stored about an account: the objects it names, and what a user may know."""
 
 from contracts.examples import (
     ADA,
@@ -64,8 +64,8 @@ def test_all_that_events_may_be_about_is_named() -> None:
 
 def test_a_user_is_told_what_is_surely_theirs() -> None:
     """
-    What waits is; what is quarantined or unlinked may be another's, and so are the
-    jobs and events that are about it.
+    Waiting events are included. Quarantined and unlinked ones may be another user's,
+    and so may the jobs and events about them.
     """
     facts = AccountFacts(
         account=an_account(ADA),
@@ -90,7 +90,7 @@ def test_a_user_is_told_what_is_surely_theirs() -> None:
 
 def test_names_are_those_of_json() -> None:
     """
-    Quoted, so that a longer one is another; escaped, as Stripe escapes them.
+    Quoted, so that a longer name does not match; escaped, as Stripe escapes them.
     """
     assert names_in_bodies(an_account('ad"ä')) == [b'"ad\\"\\u00e4"']
     assert names_in_bodies(an_account(BOB, customer=CUS_1)) == [b'"bob"', b'"cus_1"']

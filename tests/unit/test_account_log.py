@@ -1,4 +1,4 @@
-"""The log of verdicts: what a row says of the moments after it."""
+"""The log of verdicts: what a row says of the times after it."""
 
 from datetime import timedelta
 from typing import Final
@@ -53,7 +53,7 @@ def logged(
 )
 def test_a_row_rolls_forward_as_the_account_does(account: PaymentAccount) -> None:
     """
-    At any moment: before the date, at it, in the grace, at its end, and after it.
+    At any time: before the date, at it, in the grace, at its end, and after it.
     """
     row, date = logged(account), account.payment_expire_date or NOON
     assert row is not None
@@ -66,8 +66,8 @@ def test_a_row_rolls_forward_as_the_account_does(account: PaymentAccount) -> Non
 
 def test_a_grace_that_is_lost_is_logged() -> None:
     """
-    Status and date stay: what reached to the date has been given up, and access ends
-    with it.
+    Status and date stay: the payment that reached to the date was given up, and access
+    ends with it.
     """
     trial, end = in_trial(), NOON + timedelta(days=14)
     waits = attrs.evolve(trial, report=a_report(status=S.ACTIVE))
@@ -97,7 +97,7 @@ def prepaid(months: int) -> PaymentAccount:
 
 def test_access_ends_only_where_there_is_some() -> None:
     """
-    What was over when it became known does not end any more.
+    Access that was over when it became known does not end again.
     """
     date = months_after(NOON, 1)
     for account, at, ends_at in (
@@ -128,8 +128,8 @@ def test_the_first_end_is_known_whatever_grace_each_has(
     at: timedelta,
 ) -> None:
     """
-    No access ends between a row and the moment that it names, also where the days
-    after the end of one product are longer than all that was paid of another.
+    No access ends between a row and the time that it names, also if the days after the
+    end of one product are longer than everything paid of another.
     """
     products = [
         CatalogueProduct(product=f"prod_{number}", days_after_end=days.days)
@@ -152,7 +152,7 @@ def test_the_first_end_is_known_whatever_grace_each_has(
 
 def test_a_verdict_that_stays_is_logged_once_time_has_passed() -> None:
     """
-    Only where that is to be told.
+    Only on request.
     """
     before = an_account(ADA).with_summary(PaymentSummary.replay([a_payment(at=NOON)]))
     after = before.saved_as(1)

@@ -38,7 +38,7 @@ class Out(msgspec.Struct):
 
 @attrs.define
 class Asked:
-    """The reads of a world, and what of a request was reached."""
+    """The reads of a world, and which parts of the service a request reached."""
 
     world: World
     read_count: int = 0
@@ -62,7 +62,7 @@ class Asked:
     async def get(
         self, *headers: tuple[bytes, bytes], query: bytes = b""
     ) -> tuple[int, dict[bytes, bytes], bytes]:
-        """Return status, headers and body of an answer; status 0: the handler's."""
+        """Return status, headers and body; status 0: the handler was reached."""
         directory = MemoryAccountDirectory(self.world.database)
         reach = GetAuthorizedAccount(directory, self.world.register)
         clock = self.world.clock
@@ -102,8 +102,8 @@ async def asked() -> Asked:
 
 async def test_what_a_caller_has_is_not_made_again(asked: Asked) -> None:
     """
-    One tag of this very answer, weak or strong: neither it nor the account is read.
-    Once the account has changed it is.
+    A weak or strong tag of exactly this answer: neither the tag nor the account is
+    read. Once the account has changed, the answer is built.
     """
     status, headers, body = await asked.get()
     tag = headers[b"etag"]
@@ -125,7 +125,8 @@ async def test_what_a_caller_has_is_not_made_again(asked: Asked) -> None:
 @pytest.mark.parametrize("count", [1, 2])
 async def test_several_tags_are_looked_through(asked: Asked, count: int) -> None:
     """
-    In one header or in two: 304 for who has one of them, after the answer was made.
+    In one header or in two: a caller that has one of them gets 304 after the answer was
+    built.
     """
     _, headers, _ = await asked.get()
     tags = [b'"x"', headers[b"etag"]]
@@ -143,7 +144,7 @@ async def test_a_body_is_for_the_handler(
     asked: Asked, header: tuple[bytes, bytes]
 ) -> None:
     """
-    Which refuses it; also of a caller who has the answer.
+    The handler refuses it, also for a caller that has the answer.
     """
     _, headers, _ = await asked.get()
     given = (b"if-none-match", headers[b"etag"])
@@ -154,7 +155,7 @@ async def test_a_body_is_for_the_handler(
 
 async def test_a_query_is_read_as_it_was_written(asked: Asked) -> None:
     """
-    Decoded, an empty value too; and another query is another answer.
+    Decoded, also an empty value; another query gets another answer.
     """
     _, headers, body = await asked.get(query=b"feature=a%20b+c&empty=")
     assert msgspec.json.decode(body, type=Out).query == {

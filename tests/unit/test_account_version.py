@@ -1,4 +1,4 @@
-"""Which version an answer shows, and for how long it shows the same."""
+"""Which version an answer shows, and how long it stays the same."""
 
 from datetime import timedelta
 
@@ -20,7 +20,7 @@ ENDS = [NOON + DAY, NOON - DAY, NOON, NOON + 2 * DAY, NOON - 2 * DAY]
 
 def test_an_answer_holds_from_the_last_end_up_to_the_next() -> None:
     """
-    At an end access is over: that moment belongs to what comes after it.
+    At an end access is over: that moment belongs to the time after it.
     """
     shown = AnswerVersion.of(7, ENDS, NOON)
 
@@ -47,8 +47,8 @@ def test_where_nothing_ends_an_answer_holds_for_good() -> None:
 @pytest.mark.anyio
 async def test_an_answer_is_checked_without_loading_the_account() -> None:
     """
-    It holds until a payment changes the account, or access ends; another user's does
-    not exist, and of one that is not there nothing is known.
+    It holds until a payment changes the account, or access ends. Another user's account
+    does not exist to the caller, and nothing is known of a missing one.
     """
     world = World()
     for user in (ADA, BOB):

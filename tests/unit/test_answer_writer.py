@@ -1,4 +1,4 @@
-"""An answer is one write, and nothing of it is held back that has no more to come."""
+"""An answer is one write, and a complete answer is never held back."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ LENGTH_2 = [(b"content-length", b"2")]
 
 
 class Answering(Listener):
-    """Its app sends these messages, and fails after them if it is told to."""
+    """Its app sends these messages, and then fails if told to."""
 
     def __init__(self, *messages: dict[str, Any], fails: bool = False) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ async def test_more_of_a_body_is_not_held_back() -> None:
 
 async def test_who_asks_whether_to_send_a_body_is_told_at_once() -> None:
     """
-    The other side waits for it, and sends nothing before.
+    The other side waits for the reply, and sends nothing before it.
     """
     listener = Answering(start(200, LENGTH_2), part(b"ok"))
     listener.reads_body = True
@@ -111,7 +111,7 @@ async def test_a_head_whose_body_never_comes_is_sent_and_it_is_closed(
     *, fails: bool
 ) -> None:
     """
-    So the other side sees that the answer broke off, and not that there was none.
+    So the other side sees that the answer was cut off, and not that it was empty.
     """
     transport = await sent(Answering(start(200, LENGTH_2), fails=fails), GET)
 

@@ -1,4 +1,4 @@
-"""The properties of the one way in: order, copies and batches do not matter."""
+"""The properties of the write path: order, copies and batches do not matter."""
 
 import asyncio
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ from support.profiles import examples
 
 pytestmark = pytest.mark.anyio
 
-# Ada's customer is bound by the first payment that names her, Bob's already.
+# Ada's customer is bound by the first payment that names her, Bob's from the start.
 PEOPLE: Final = (an_account(ADA), an_account(BOB, customer=CUS_2))
 DAY: Final = timedelta(days=1)
 
@@ -50,8 +50,9 @@ DAY: Final = timedelta(days=1)
 @pytest.fixture(scope="module")
 def loop() -> Iterator[asyncio.AbstractEventLoop]:
     """
-    One for thousands of examples, each run by the loop itself: `Runner.run` restores
-    the handler of SIGINT after each, for which Python prints the world it returns.
+    One loop for thousands of examples, each run by the loop itself: `Runner.run`
+    restores the handler of SIGINT after each example, and then Python prints the world
+    it returns.
     """
     with asyncio.Runner() as runner:
         yield runner.get_loop()
@@ -97,7 +98,7 @@ def test_p06_batches_do_not_matter(
     sizes: list[int],
 ) -> None:
     """
-    However events are split into transactions, they come to the same.
+    However events are split into transactions, the result is the same.
     """
     reports = data.draw(deliveries(history))
     world = loop.run_until_complete(applied(reports, cycle(sizes), *PEOPLE))
@@ -113,7 +114,7 @@ def test_p06_a_checkpoint_says_what_all_payments_say(
     days: int,
 ) -> None:
     """
-    An account's own standing is `standing()` of its facts, at any moment.
+    An account's own entitlement is derived from its facts, at any time.
     """
     reports = data.draw(deliveries(history))
     accounts, records = loop.run_until_complete(
@@ -133,8 +134,8 @@ def test_p02_delivering_again_changes_nothing(
     loop: asyncio.AbstractEventLoop, history: list[Payment]
 ) -> None:
     """
-    The same events once more: all duplicates, not one row saved but the jobs of those
-    that were not applied.
+    The same events once more: all are duplicates, and no row is saved but the jobs of
+    events that were not applied.
     """
     world = loop.run_until_complete(applied(history, repeat(1)))
     before = world.database.tables
@@ -152,13 +153,13 @@ def takes_back(report: Payment) -> bool:
     return (
         report.state is PaymentState.REFUNDED
         or report.refunded_minor > 0
-        # Contradicted is: lost, and won as well.
+        # Contradicted means: lost, and won as well.
         or report.dispute in {DisputeState.LOST, DisputeState.CONTRADICTED}
     )
 
 
 async def dates_after_each(reports: list[Payment]) -> list[datetime]:
-    """Return Ada's date after each report, where she has one."""
+    """Return Ada's date after each report, if she has one."""
     world = await a_world()
     dates = []
     for event in events_of(reports):
@@ -174,7 +175,7 @@ def test_p08_only_a_refund_or_a_lost_dispute_moves_the_date_back(
     loop: asyncio.AbstractEventLoop, data: st.DataObject, history: list[Payment]
 ) -> None:
     """
-    With nothing taken back, each report leaves the date or moves it on.
+    With nothing taken back, each report leaves the date or moves it forward.
     """
     kind = [report for report in history if not takes_back(report)]
     dates = loop.run_until_complete(dates_after_each(data.draw(st.permutations(kind))))
@@ -197,7 +198,7 @@ async def test_an_event_twice_in_one_batch_counts_once() -> None:
 
 async def test_events_that_share_an_id_but_no_type_are_both_applied() -> None:
     """
-    The gateway's own samples do.
+    The gateway's own samples share one.
     """
     world = await a_world()
     failed = a_payment("ch_f", PaymentState.FAILED, user=ADA)
@@ -214,7 +215,7 @@ async def test_events_that_share_an_id_but_no_type_are_both_applied() -> None:
 
 async def test_nothing_to_apply_is_nothing() -> None:
     """
-    An empty batch is answered with nothing.
+    An empty batch returns nothing.
     """
     world = await a_world()
     assert list(await world.apply([])) == []
@@ -223,7 +224,7 @@ async def test_nothing_to_apply_is_nothing() -> None:
 @pytest.mark.parametrize("livemode", [True, False])
 async def test_an_event_of_the_other_mode_is_quarantined(*, livemode: bool) -> None:
     """
-    Test money pays for nothing where money is real, and the other way round.
+    Test money pays for nothing in live mode, and the other way round.
     """
     world = await a_world()
     record = attrs.evolve(world.record, policy=Policy(livemode=livemode))
@@ -238,7 +239,7 @@ async def test_an_event_of_the_other_mode_is_quarantined(*, livemode: bool) -> N
 
 async def test_a_doubt_is_pending_with_its_reason() -> None:
     """
-    The worker has it; nothing follows from it until then.
+    The worker has a job for it; nothing follows from it until then.
     """
     world = await a_world()
     (receipt,) = await world.apply(
@@ -253,7 +254,7 @@ async def test_a_doubt_is_pending_with_its_reason() -> None:
 
 async def test_a_type_that_we_do_not_follow_is_kept_and_ignored() -> None:
     """
-    Nothing to do, and nothing forgotten.
+    There is nothing to do, and nothing is lost.
     """
     world = await a_world()
     unknown = attrs.evolve(
@@ -287,7 +288,7 @@ async def test_a_contradiction_is_pending_and_nobody_is_called_a_debtor() -> Non
 
 async def test_events_are_kept_with_the_time_of_the_clock() -> None:
     """
-    When it was received is our clock's word; when it was made is the gateway's.
+    The time of receipt is our clock's; the time at which it was made is the gateway's.
     """
     world = await a_world()
     world.clock.advance(DAY)
@@ -302,7 +303,7 @@ async def test_events_are_kept_with_the_time_of_the_clock() -> None:
 
 async def test_a_report_that_adds_nothing_saves_nothing() -> None:
     """
-    A twin (another event, the same report) leaves account and payment as they are.
+    Another event with the same report leaves account and payment as they are.
     """
     world = await a_world()
     await world.apply([an_event("evt_1", a_payment(user=ADA))])

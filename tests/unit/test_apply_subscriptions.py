@@ -1,4 +1,4 @@
-"""Subscriptions through the one way in: what is applied, and what waits for a look."""
+"""Subscriptions through the write path: what is applied, and what waits for a sync."""
 
 from datetime import timedelta
 from typing import Final
@@ -79,7 +79,7 @@ async def outcome_of(world: World, event: GatewayEvent) -> Outcome | None:
 
 async def test_a_subscription_that_is_not_known_waits_for_a_look() -> None:
     """
-    No payload can say how new it is; the worker asks the gateway.
+    No payload says how new it is; the worker asks the gateway.
     """
     world = await a_world()
 
@@ -105,8 +105,8 @@ async def test_a_report_that_is_surely_newer_applies_with_its_sequence() -> None
 
 async def test_reports_of_one_batch_share_its_sequence() -> None:
     """
-    Whichever is surely newer applies after the other, in the order of the batch; what
-    was asked for before that load is older than both.
+    The one that is surely newer applies after the other, in the order of the batch;
+    what was requested before that load is older than both.
     """
     world = await a_world_with(a_subscription(owner=ADA))
     await world.apply(
@@ -127,7 +127,7 @@ async def test_reports_of_one_batch_share_its_sequence() -> None:
 
 async def test_an_end_applies_and_is_looked_up_for_what_was_paid() -> None:
     """
-    The event waits for that look, the state does not.
+    The event waits for that sync, the state does not.
     """
     world = await a_world_with(a_subscription(owner=ADA))
     outcome = await outcome_of(world, event("evt_1", a_report(status=S.CANCELED)))
@@ -138,7 +138,7 @@ async def test_an_end_applies_and_is_looked_up_for_what_was_paid() -> None:
 
 async def test_a_paid_term_waits_for_its_subscription() -> None:
     """
-    Nobody's, or somebody's: it applies once its subscription is known.
+    Whether or not it has an owner, it applies once its subscription is known.
     """
     empty = await a_world()
     reason = "its subscription is not known yet"
@@ -152,7 +152,7 @@ async def test_a_paid_term_waits_for_its_subscription() -> None:
 
 async def test_what_says_no_more_waits_for_what_it_names() -> None:
     """
-    A notice names its job.
+    The event names its job.
     """
     job = JobKey(JobKind.CUSTOMER, "cus_1")
     world = await a_world()
@@ -165,7 +165,7 @@ async def test_what_says_no_more_waits_for_what_it_names() -> None:
 
 async def test_what_waits_for_nothing_is_kept_apart() -> None:
     """
-    With its reason; there is no job, and nothing that would wait for ever.
+    It is quarantined with its reason; there is no job, and nothing would end its wait.
     """
     world = await a_world()
     outcome = await outcome_of(
@@ -178,7 +178,8 @@ async def test_what_waits_for_nothing_is_kept_apart() -> None:
 
 async def test_a_redelivery_revives_what_an_event_waits_for() -> None:
     """
-    It is a duplicate all the same, and its job has its quick attempts again.
+    The redelivery is a duplicate all the same, and the job has its quick attempts
+    again.
     """
     key = JobKey(JobKind.CUSTOMER, "cus_1")
     world = await a_world()
@@ -198,7 +199,7 @@ async def test_a_redelivery_revives_what_an_event_waits_for() -> None:
 
 async def test_a_redelivery_applies_what_was_kept_apart() -> None:
     """
-    What stood against it may be gone by now: here, that it could not be read.
+    The reason may have gone by now: here, that it could not be read.
     """
     world = await a_world()
     payment = a_payment(user=ADA)
@@ -213,7 +214,7 @@ async def test_a_redelivery_applies_what_was_kept_apart() -> None:
 
 async def test_of_the_other_mode_nothing_is_recorded_or_asked_for() -> None:
     """
-    It is kept, apart, and that is all that changes.
+    It is stored as quarantined, and nothing else changes.
     """
     world = await a_world()
     before = world.database.tables
@@ -228,7 +229,7 @@ async def test_of_the_other_mode_nothing_is_recorded_or_asked_for() -> None:
 
 async def test_t23_a_report_of_another_users_customer_is_quarantined() -> None:
     """
-    Neither account moves, and nothing is looked up.
+    Neither account changes, and nothing is fetched.
     """
     world = await a_world_with(a_subscription(owner=ADA))
     before = world.database.tables
@@ -243,7 +244,7 @@ async def test_t23_a_report_of_another_users_customer_is_quarantined() -> None:
 
 async def test_an_event_that_cannot_be_decided_on_is_applied_again_by_its_job() -> None:
     """
-    Kept pending at first, with a job that is due after a first back-off.
+    Pending at first, with a job that is due after a first back-off.
     """
     world = await a_world_with(a_subscription(owner=ADA))
     report = a_report(status=S.PAST_DUE)
@@ -273,7 +274,7 @@ async def test_an_event_that_cannot_be_decided_on_is_applied_again_by_its_job() 
 
 async def test_an_event_that_was_applied_meanwhile_is_not_applied_again() -> None:
     """
-    It is pending no more: whoever applies it again is told that it is a duplicate.
+    It is no longer pending: applying it again gives a duplicate.
     """
     world = await a_world_with(a_subscription(owner=ADA))
     done = event("evt_1", a_report(status=S.PAST_DUE), second=9)
@@ -288,7 +289,7 @@ async def test_an_event_that_was_applied_meanwhile_is_not_applied_again() -> Non
 
 async def test_registering_links_a_subscription_that_was_nobodys() -> None:
     """
-    With all that it means for the account.
+    With all its effects on the account.
     """
     nobodys = a_subscription(a_report(user="eve"), term=a_term())
     world = await a_world_with(nobodys)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_only_an_administrator_reads_what_was_done_by_hand() -> None:
     """
-    It names users and who works for us.
+    It names users and our staff.
     """
     database = MemoryDatabase()
     database.tables.add_by_hand(NOON, [REPLAYED])

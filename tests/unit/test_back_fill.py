@@ -1,8 +1,8 @@
-"""Reading the gateway's list: nothing is missed, whatever comes late, and whenever.
+"""Reading the gateway's list: nothing is missed, however late, whenever it is listed.
 
-A model of the list: events have a second in which they were made, and one from which
-on they are listed, up to the overlap later. Passes read it in small pages, end at any
-page, and the list grows in between.
+A model of the list: an event has the second in which it was made, and the second from
+which it is listed, at most the overlap later. Passes read the list in small pages and
+end at any page, and the list grows in between.
 """
 
 from collections.abc import Sequence
@@ -68,7 +68,7 @@ class World:
         return objects.listed(query, self.at)
 
     def read(self, reading: BackFillPass) -> BackFillPass:
-        """Read one page, and keep its events."""
+        """Read one page, and store its events."""
         try:
             page = self.page(reading)
         except GatewayObjectMissing:
@@ -106,7 +106,7 @@ def histories(draw: st.DrawFn) -> list[Happened]:
     for number in range(draw(st.integers(1, 25))):
         made += draw(gaps)
         late = draw(st.sampled_from([0, 0, 0, 1, 30, LATEST - 1]))
-        # Of one second, the list has its own order.
+        # Within one second, the list has its own order.
         id_ = f"evt_{draw(st.integers(0, 3))}_{number:03}"
         found.append(Happened(id_, made, made + late))
     return found
@@ -122,14 +122,14 @@ steps = st.lists(
 
 
 def check(happened: Sequence[Happened], plan: Sequence[tuple[int, str]]) -> None:
-    """Follow a plan; a position never says too much, and all is found in the end."""
+    """Follow a plan; a position never claims too much, and all is found in the end."""
     world = World(happened)
     kept = Position.at(NOON)
     reading = BackFillPass.begun(kept)
     for seconds, what in plan:
         world.now += seconds
         if what == "crash":
-            # Whatever was read and not saved is forgotten.
+            # What was read and not saved is forgotten.
             reading = BackFillPass.begun(kept)
         elif what == "fail":
             before, found = reading, set(world.found)
@@ -154,17 +154,17 @@ def at_once(count: int, made: int) -> list[Happened]:
 
 
 @given(histories(), steps)
-# A pass that goes on long after it read a place that is not settled.
+# A pass that continues long after it read a place that is not settled.
 @example(
     [*at_once(1, 0), Happened("late", 500, 1_099), *at_once(8, 600)],
     [(700, "read"), *[(0, "read")] * 3, (510, "read")],
 )
-# A search that goes on long after it found nothing at a place that is not settled.
+# A search that continues long after it found nothing at a place that is not settled.
 @example(
     [Happened("late", 100, 690), *at_once(3, 600), *at_once(3, 640)],
     [(650, "read"), *[(0, "read")] * 2, *[(100, "read")] * 4],
 )
-# A late one of a second that has more than a page.
+# A late event of a second that has more than a page.
 @example(
     [Happened("evt_0_late", 600, 1_199), *at_once(8, 600)],
     [(610, "read"), *[(0, "read")] * 20, (690, "read")],
@@ -173,8 +173,8 @@ def test_p27_f40_nothing_is_missed_whatever_comes_late(
     happened: list[Happened], plan: list[tuple[int, str]]
 ) -> None:
     """
-    Pages of one second, late places, crashes between pages, failures and pauses: what
-    a position says is known was kept, and in the end all of it is.
+    Pages of one second, late events, crashes between pages, failures and pauses: what a
+    position says is known was stored, and in the end everything is.
     """
     check(happened, plan)
 
@@ -185,7 +185,8 @@ def test_a_search_finds_the_oldest_events_and_goes_on_from_there(
     happened: list[Happened], limit: int
 ) -> None:
     """
-    Also if one second has more than a page, with nothing before it. None is read twice.
+    Also if one second has more than a page, with nothing before it. No event is read
+    twice.
     """
     world = World(happened, limit, now=max(it.listed for it in happened))
 
@@ -209,7 +210,7 @@ def test_a_search_is_short_and_is_made_once() -> None:
 
 def test_events_come_in_the_order_in_which_they_were_made() -> None:
     """
-    Out of order each report would have to be fetched.
+    Out of order, each report would have to be fetched.
     """
     happened = [Happened(f"evt_{n:03}", n // 4, n // 4) for n in range(50)]
     world, seen = World(happened, 7, now=60), list[datetime]()
@@ -224,7 +225,7 @@ def test_events_come_in_the_order_in_which_they_were_made() -> None:
 
 def test_after_four_days_each_page_is_a_place_to_go_on_from() -> None:
     """
-    A pass that ends there goes on with the next event, and reads none again.
+    A pass that ends there continues with the next event, and reads none again.
     """
     happened = [Happened(f"evt_{n:03}", n * 60, n * 60) for n in range(100)]
     world = World(happened, 5, now=4 * 86_400)
@@ -247,7 +248,7 @@ def test_after_four_days_each_page_is_a_place_to_go_on_from() -> None:
 
 def test_at_the_end_the_position_is_an_overlap_behind() -> None:
     """
-    And the time that is reached is the gateway's own.
+    And the time it has reached is the gateway's own.
     """
     happened = [Happened("evt_0", 0, 0), Happened("evt_1", 5_000, 5_000)]
     world = World(happened, now=5_010)
@@ -261,7 +262,7 @@ def test_at_the_end_the_position_is_an_overlap_behind() -> None:
 
 def test_what_could_not_be_kept_holds_the_position_and_not_the_reading() -> None:
     """
-    The next pass begins with it; what comes after it is read all the same.
+    The next pass begins with it; later events are read all the same.
     """
     happened = [Happened(f"evt_{n}", n, n) for n in range(9)]
     world = World(happened, now=100_000)
@@ -279,7 +280,7 @@ def test_what_could_not_be_kept_holds_the_position_and_not_the_reading() -> None
 
 def test_an_event_that_left_the_list_is_searched_past() -> None:
     """
-    By time: what is listed since then is found.
+    The search goes by time: what is listed since then is found.
     """
     happened = [Happened(f"evt_{n}", n, n) for n in range(9)]
     world = World(happened, now=1_000)
@@ -292,7 +293,7 @@ def test_an_event_that_left_the_list_is_searched_past() -> None:
 
 def test_f41_a_gap_of_more_than_thirty_days_is_told() -> None:
     """
-    From when until when events are not listed any more; the rest is read.
+    The period in which events are no longer listed; the rest is read.
     """
     days = [Happened(f"evt_{day:02}", day * 86_400, day * 86_400) for day in range(40)]
     world = World(days, now=40 * 86_400)
@@ -307,7 +308,7 @@ def test_f41_a_gap_of_more_than_thirty_days_is_told() -> None:
 
 def test_a_search_looks_no_further_back_than_events_are_listed() -> None:
     """
-    Whatever time it begins with: it takes no call for each time that it halves that.
+    Whatever time it begins with: it needs no call for each halving of the time before.
     """
     happened = [Happened(f"evt_{n}", n, n) for n in range(9)]
     world = World(happened, now=1_000)
@@ -315,13 +316,13 @@ def test_a_search_looks_no_further_back_than_events_are_listed() -> None:
     world.read_all(Position(since=datetime(1970, 1, 1, tzinfo=UTC)))
 
     assert len(world.found) == 9
-    # A month has 2^21 seconds and some more.
+    # A month has a little more than 2^21 seconds.
     assert world.calls <= 1 + 22 + 9 / 3 + 1
 
 
 def test_a_quiet_month_is_no_gap() -> None:
     """
-    The event to go on from left the list, and nothing happened since.
+    The event to continue from left the list, and nothing happened since.
     """
     world = World([Happened("evt_0", 0, 0)], now=40 * 86_400)
     position = Position(since=world.at - OVERLAP, after="evt_0")
@@ -334,7 +335,7 @@ def test_a_quiet_month_is_no_gap() -> None:
 
 def test_events_that_leave_the_list_while_it_is_searched_end_nothing() -> None:
     """
-    The search begins anew.
+    The search starts again.
     """
     happened = [Happened(f"evt_{n}", n * 100, n * 100) for n in range(9)]
     world = World(happened, now=1_000)
@@ -349,7 +350,7 @@ def test_events_that_leave_the_list_while_it_is_searched_end_nothing() -> None:
 
 def test_an_event_without_an_id_of_theirs_is_no_place_to_go_on_from() -> None:
     """
-    It is kept like any other; a page of nothing else holds the position.
+    It is stored like any other; a page of only such events holds the position.
     """
     odd = attrs.evolve(an_event("unreadable_1"), type=UNREADABLE, created_at=NOON)
     good = attrs.evolve(an_event("evt_1"), created_at=NOON)
@@ -367,7 +368,7 @@ def test_an_event_without_an_id_of_theirs_is_no_place_to_go_on_from() -> None:
 
 def test_a_list_that_repeats_itself_ends_the_pass() -> None:
     """
-    Onward, and within a second of more than a page; the position is held.
+    Both forward, and within a second of more than a page; the position is held.
     """
     events = [
         attrs.evolve(an_event(f"evt_{number}"), created_at=NOON) for number in range(2)
@@ -399,7 +400,7 @@ def test_a_position_is_a_text_that_is_read_again(
 
 def test_a_beginning_is_a_whole_second_an_overlap_before() -> None:
     """
-    The gateway's list knows no parts of a second.
+    The gateway's list has no fractions of a second.
     """
     moment = NOON + timedelta(microseconds=999)
 

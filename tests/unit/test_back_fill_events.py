@@ -1,4 +1,4 @@
-"""Back-fill: what never came as a webhook is read from the gateway's own list."""
+"""Back-fill: events never received as webhooks are read from the gateway's own list."""
 
 import json
 from collections import Counter
@@ -60,7 +60,7 @@ TURNS_MAX: Final = 50
 
 @attrs.define
 class Heard(BackFillListener):
-    """Keeps what a turn told."""
+    """Stores what a turn reported."""
 
     counts: Counter[str] = attrs.field(factory=Counter)
     aside: list[str] = attrs.field(factory=list)
@@ -86,7 +86,7 @@ class Heard(BackFillListener):
 
 @attrs.define
 class Asked:
-    """A gateway that notes what is asked for; `refuses` is raised for a while."""
+    """A gateway that notes the requests; `refuses` is raised for a while."""
 
     gateway: Any
     queries: list[EventQuery] = attrs.field(factory=list)
@@ -94,7 +94,7 @@ class Asked:
 
     @classmethod
     def of(cls, gateway: Any) -> Any:
-        """Return it as a whole gateway, for what asks for no more than its list."""
+        """Return it as a whole gateway, for code that needs only its list."""
         return cls(gateway)
 
     async def events(self, query: EventQuery) -> ListedEvents:
@@ -106,7 +106,7 @@ class Asked:
 
 
 def listing(events: Any) -> Any:
-    """Return a gateway that has no more than its list."""
+    """Return a gateway that has only its list."""
     return SimpleNamespace(events=events)
 
 
@@ -115,12 +115,12 @@ def back_fill(deployment: Deployment, heard: BackFillListener) -> BackFillEvents
 
 
 async def begun(deployment: Deployment) -> None:
-    """Take the first turn, at the beginning of the world."""
+    """Take the first turn, at the beginning of the list."""
     assert not await deployment.back_fill()
 
 
 async def caught_up(deployment: Deployment, heard: BackFillListener) -> None:
-    """Take turns to the end of the list, and let the worker do what follows."""
+    """Take turns to the end of the list, and let the worker do the resulting jobs."""
     for _ in range(TURNS_MAX):
         if not await back_fill(deployment, heard)():
             break
@@ -142,7 +142,7 @@ def states(deployment: Deployment) -> Counter[EventState]:
 
 
 def many(deployment: Deployment, count: int) -> None:
-    """Let so much happen that concerns nobody."""
+    """Make so many events happen that concern no user."""
     for number in range(count):
         deployment.api.post("products", name=f"{number}")
 
@@ -158,7 +158,7 @@ async def subscribe(deployment: Deployment, user: UserId = ADA) -> Any:
 
 
 async def lost(deployment: Deployment) -> None:
-    """Let two users subscribe; then happen whatever may, over days, unheard of."""
+    """Let two users subscribe; then lose all kinds of events over several days."""
     api = deployment.api
     first, second = await subscribe(deployment), await subscribe(deployment, BOB)
     [ada], [bob] = deployment.customers_of(ADA), deployment.customers_of(BOB)
@@ -178,7 +178,7 @@ async def lost(deployment: Deployment) -> None:
         off_session=True,
     )
     api.give_card(bob, "pm_card_mastercard")
-    # The renewals are in it.
+    # It contains the renewals.
     await deployment.advance(3 * DAY)
     api.post("refunds", charge=deployment.engine.world.all("charge")[0]["id"])
     await deployment.advance(timedelta(hours=3))
@@ -189,12 +189,12 @@ async def lost(deployment: Deployment) -> None:
 
 
 async def compare(deployment: Deployment) -> None:
-    """Hold every account to the gateway's own books."""
+    """Compare every account with the gateway's own data."""
     await crowd.compare(deployment, crowd.owners_of(deployment), "after back-fill")
 
 
 async def _webhooks(deployment: Deployment, *, some: bool = False) -> None:
-    """Deliver what happened, as webhooks: all of it, or every other event."""
+    """Deliver the events as webhooks: all of them, or every other one."""
     events = list(deployment.engine.world.events.values())
     chosen = events[:: 2 if some else 1]
     bodies = [json.dumps(shown(deployment.engine.world, it)) for it in chosen]
@@ -206,8 +206,8 @@ async def _webhooks(deployment: Deployment, *, some: bool = False) -> None:
 
 async def test_p27_f40_what_was_lost_for_days_is_known_after_a_turn() -> None:
     """
-    Sales beside us, renewals, refunds, cards, cancellations: as if all webhooks had
-    come; and what came in order costs no call for each event.
+    Sales made elsewhere, renewals, refunds, cards, cancellations: as if all webhooks
+    had arrived; events in order cost no call each.
     """
     async with Deployment.opened() as deployment:
         await lost(deployment)
@@ -225,7 +225,7 @@ async def test_p27_f40_what_was_lost_for_days_is_known_after_a_turn() -> None:
 @pytest.mark.parametrize("some", [False, True], ids=["all came", "every other came"])
 async def test_f42_back_fill_beside_webhooks_comes_to_the_same(*, some: bool) -> None:
     """
-    Each event is kept once, whichever way it came first.
+    Each event is stored once, whichever path it came by first.
     """
     async with Deployment.opened() as deployment:
         heard = Heard()
@@ -257,7 +257,7 @@ async def test_p09_a_thin_event_and_the_one_in_the_list_have_the_effect_of_one(
     *, same_id: bool
 ) -> None:
     """
-    Of one id the second is known, though its type is written otherwise.
+    The second event with the id is a duplicate, though its type is written otherwise.
     """
     async with Deployment.opened() as deployment:
         await begun(deployment)
@@ -277,7 +277,7 @@ async def test_p09_a_thin_event_and_the_one_in_the_list_have_the_effect_of_one(
 
 async def test_the_next_turn_reads_the_overlap_again_and_asks_for_nothing() -> None:
     """
-    One call to the gateway; an event that waits for its job does not ask for it anew.
+    One call to the gateway; an event that waits for its job does not request it again.
     """
     async with Deployment.opened() as deployment:
         await begun(deployment)
@@ -299,7 +299,8 @@ async def test_the_next_turn_reads_the_overlap_again_and_asks_for_nothing() -> N
 
 async def test_of_types_that_nobody_reads_nothing_is_kept() -> None:
     """
-    The list has whatever happens at the gateway; only what says something is ours.
+    The list has everything that happens at the gateway; only events that we read are
+    stored.
     """
     async with Deployment.opened() as deployment:
         await begun(deployment)
@@ -316,7 +317,7 @@ async def test_t26_an_event_of_another_version_is_fetched(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """
-    As a webhook of that version is: the list renders in the account's own version.
+    Like a webhook of that version: the list renders in the account's own version.
     """
     where = "payments_sandbox.resources.endpoints.NEWEST"
     monkeypatch.setattr(where, "2024-11-20.acacia")
@@ -332,7 +333,7 @@ async def test_t26_an_event_of_another_version_is_fetched(
 
 async def test_f41_a_gap_of_more_than_thirty_days_is_told_once() -> None:
     """
-    From where the last turn ended to where the list begins; what is left is read.
+    From where the last turn ended to where the list begins; the rest is read.
     """
     async with Deployment.opened() as deployment:
         await subscribe(deployment)
@@ -356,7 +357,7 @@ async def test_f41_a_gap_of_more_than_thirty_days_is_told_once() -> None:
 
 async def test_the_first_turn_begins_with_what_came_last() -> None:
     """
-    An overlap before it; without any event, before now.
+    An overlap before the last event; without any event, before the present time.
     """
     async with Deployment.opened() as deployment:
         asked = Asked.of(deployment.gateway)
@@ -379,7 +380,7 @@ async def test_the_first_turn_begins_with_what_came_last() -> None:
 
 async def test_p36_a_turn_has_few_pages_and_the_next_one_goes_on_at_once() -> None:
     """
-    However much there is: nobody waits for it, and no page is read twice.
+    However many there are: there is no wait between turns, and no page is read twice.
     """
     async with Deployment.opened() as deployment:
         await begun(deployment)
@@ -405,7 +406,7 @@ async def test_p36_a_turn_has_few_pages_and_the_next_one_goes_on_at_once() -> No
 
 async def test_a_turn_ends_between_pages_if_it_has_to() -> None:
     """
-    It is due at once then, for the next process.
+    It is then due at once, for the next process.
     """
     async with Deployment.opened() as deployment:
         await lost(deployment)
@@ -431,8 +432,8 @@ async def test_p26_p33_f01_f05_wherever_it_breaks_all_is_known_in_the_end(
     how: Break,
 ) -> None:
     """
-    The process ends, is frozen longer than its lease, or the store does not answer: at
-    each end of each call of a port. Nothing is read past that was not kept.
+    The process ends, is frozen longer than its lease, or the store does not answer:
+    before and after each call of a port. What was not stored is not read past.
     """
     async with Deployment.opened() as deployment:
         await lost(deployment)
@@ -458,7 +459,7 @@ async def test_p26_p33_f01_f05_wherever_it_breaks_all_is_known_in_the_end(
 
 async def test_one_of_two_at_once_reads() -> None:
     """
-    The other one finds the turn taken, and no call is made twice.
+    The other process finds the turn taken, and no call is made twice.
     """
     async with Deployment.opened() as deployment:
         await begun(deployment)
@@ -479,7 +480,7 @@ async def test_one_of_two_at_once_reads() -> None:
 
 async def test_p33_who_lost_the_turn_saves_nothing() -> None:
     """
-    Another process has gone on further: it is not set back.
+    Another process has read further: its position is not set back.
     """
     async with Deployment.opened() as deployment:
         await lost(deployment)
@@ -537,7 +538,7 @@ async def test_f33_a_gateway_that_does_not_answer_is_asked_later_and_later(
     error: PaymentsError,
 ) -> None:
     """
-    It is told each time, and the place stays; then the turn is as before.
+    Each failure is reported, and the place stays; then turns are as before.
     """
     async with Deployment.opened() as deployment:
         await lost(deployment)
@@ -568,7 +569,7 @@ async def test_f33_a_gateway_that_does_not_answer_is_asked_later_and_later(
 
 async def test_f47_p35_one_poisoned_event_stops_no_other() -> None:
     """
-    It is kept and told, a job has it, and the place moves on.
+    It is stored and reported, a job has it, and the place moves on.
     """
     async with Deployment.opened() as deployment:
         await begun(deployment)
@@ -605,7 +606,7 @@ async def test_p35_an_account_that_cannot_be_saved_holds_the_place_alone(
     *, is_slow: bool
 ) -> None:
     """
-    All others are known; the next turn, a little later, begins with it again.
+    All other accounts are known; the next turn, a little later, begins with it again.
     """
     async with Deployment.opened() as deployment:
         await begun(deployment)
@@ -636,7 +637,7 @@ async def test_p35_an_account_that_cannot_be_saved_holds_the_place_alone(
 
         held = await row(deployment)
         assert (held.position, held.reached_at) == (before.position, before.reached_at)
-        # The gateway answers: the pages of the next turn are as long.
+        # The gateway answers: the pages of the next turn have the same length.
         assert held.lease.attempts == 0
         assert held.lease.due_at == deployment.clock.now + BACK_OFF.first
         assert [type(it) for it in heard.failures] == [AccountBusy]
@@ -652,7 +653,7 @@ async def test_p35_an_account_that_cannot_be_saved_holds_the_place_alone(
 
 async def test_a_store_that_does_not_answer_is_the_callers_to_hear_of() -> None:
     """
-    The turn is due again when its lease has run out.
+    The turn is due again when its lease ends.
     """
     async with Deployment.opened() as deployment:
         await lost(deployment)
@@ -685,8 +686,9 @@ async def test_a_place_that_cannot_be_read_is_told_and_found_anew(
     text: str, *, reached: bool
 ) -> None:
     """
-    As another release writes it: it goes on from the time up to which all was read, or
-    where a first turn begins; the next turn finds a place that it can read.
+    As another release writes it: reading continues from the time up to which everything
+    was read, or from where a first turn begins; the next turn finds a place that it can
+    read.
     """
     async with Deployment.opened() as deployment:
         await begun(deployment)
@@ -718,8 +720,8 @@ async def test_p35_of_what_cannot_be_saved_at_once_few_groups_may_fail_alone(
     *, fails: bool
 ) -> None:
     """
-    A database that lets nothing be saved is not waited for once for each group; where
-    each can be saved by itself, all of them are.
+    If the database lets nothing be saved, it is not waited for once for each group; if
+    each group can be saved alone, all of them are.
     """
     async with Deployment.opened() as deployment:
         ledger = FaultyLedger(MemoryLedger(deployment.database))

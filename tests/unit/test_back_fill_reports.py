@@ -1,4 +1,4 @@
-"""What back-fill tells: in the log, and in the metrics of a worker."""
+"""What back-fill reports: in the log, and in the metrics of a worker."""
 
 import math
 from datetime import timedelta
@@ -21,7 +21,7 @@ MINUTE = timedelta(minutes=1)
 
 def test_what_fails_and_what_is_lost_is_told() -> None:
     """
-    With what to do; what the gateway says of a turn is a warning, a gap an error.
+    With what to do; what the gateway reports of a turn is a warning, a gap is an error.
     """
     reports = BackFillReports()
     with structlog.testing.capture_logs() as lines:
@@ -39,7 +39,7 @@ def test_what_fails_and_what_is_lost_is_told() -> None:
 
 def test_a_listener_that_is_not_given_hears_in_silence() -> None:
     """
-    Who embeds the core may want to hear of some things alone.
+    A program that embeds the core may want only some of the reports.
     """
     with structlog.testing.capture_logs() as lines:
         for listener in (BackFillListener(),):
@@ -53,7 +53,7 @@ def test_a_listener_that_is_not_given_hears_in_silence() -> None:
 @pytest.mark.anyio
 async def test_the_metrics_say_what_was_found() -> None:
     """
-    Every outcome from the start on, so that growth is seen.
+    Every outcome is exported from the start, so that its growth is visible.
     """
     ops = Ops()
     ops.reports.found("applied", 3)
@@ -71,7 +71,7 @@ async def test_the_metrics_say_what_was_found() -> None:
 @pytest.mark.anyio
 async def test_the_lag_grows_until_the_list_is_read_on() -> None:
     """
-    Whichever process reads it, and whether it reads at all.
+    Whichever process reads it, and whether or not it is read at all.
     """
     ops = Ops()
     assert math.isnan(await ops.value(LAG))
@@ -86,7 +86,7 @@ async def test_the_lag_grows_until_the_list_is_read_on() -> None:
 @pytest.mark.anyio
 async def test_without_a_database_the_lag_is_not_known() -> None:
     """
-    It is no number, and the other metrics are there.
+    The lag is not a number, and the other metrics are exported.
     """
 
     class Gone:

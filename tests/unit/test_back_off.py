@@ -1,4 +1,4 @@
-"""Waits between attempts: ever longer, but never without end."""
+"""Waits between attempts: longer and longer, up to a limit."""
 
 from payments_sandbox.back_off import BackOff
 

@@ -6,7 +6,7 @@ from payments_core.intent import IntentState
 
 def test_an_intent_waits_until_it_has_ended() -> None:
     """
-    In these states, and no others: `intents` are counted by an index of just them.
+    In these states only: `intents` are counted by an index of just them.
     """
     assert set(OPEN_INTENT_STATES) == {
         IntentState.NEW,
@@ -17,6 +17,6 @@ def test_an_intent_waits_until_it_has_ended() -> None:
 
 def test_where_nothing_waits_there_is_no_moment() -> None:
     """
-    None since when: an age is made of it.
+    The time is None: an age is computed from it.
     """
     assert (NOTHING.count, NOTHING.since) == (0, None)

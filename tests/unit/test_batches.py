@@ -1,4 +1,4 @@
-"""What a batch asked for is told, however it ends."""
+"""What a batch requested is reported, however it ends."""
 
 import json
 
@@ -18,7 +18,7 @@ def test_what_was_asked_for_before_it_broke_off_is_told(
     capsys: pytest.CaptureFixture[str], error: BaseException
 ) -> None:
     """
-    A database that is gone, or Ctrl-C: it stays asked for, and is not all.
+    If the database is gone, or on Ctrl-C: it stays requested, and is not everything.
     """
     asked = Batches(dry_run=False)
 
@@ -48,7 +48,7 @@ def test_what_broke_off_before_anything_says_its_reason_alone(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """
-    Nothing is on stdout.
+    Nothing is printed to stdout.
     """
 
     def work() -> None:
@@ -63,7 +63,7 @@ def test_very_many_are_counted_and_not_all_listed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """
-    In words and as JSON; a dry run says what would be.
+    As text and as JSON; a dry run says what would be requested.
     """
     asked = Batches(dry_run=True)
     asked.told_of(lambda: asked.add([JOB] * (LISTED_MAX + 1)), as_json=False)

@@ -11,7 +11,7 @@ from payments_core.errors import InvalidValue
 )
 def test_a_reason_is_printable_text(reason: str) -> None:
     """
-    It goes into a log, onto a page and into a table.
+    It goes into a log, a page and a table.
     """
     with pytest.raises(InvalidValue) as refused:
         ByHand.of("ada", reason)
@@ -20,7 +20,7 @@ def test_a_reason_is_printable_text(reason: str) -> None:
 
 def test_spaces_around_a_reason_do_not_count() -> None:
     """
-    The longest one is 500 characters.
+    The longest reason is 500 characters.
     """
     longest = "ü" * REASON_LENGTH_MAX
     assert ByHand.of("ada", f" {longest}\n") == ByHand(by="ada", reason=longest)

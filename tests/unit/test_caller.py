@@ -1,4 +1,4 @@
-"""Whom a caller is, and which accounts they may access."""
+"""Who a caller is, and which accounts it may access."""
 
 from datetime import timedelta
 
@@ -18,7 +18,7 @@ ADMIN = Caller(attrs.evolve(a_token(user="root"), scopes=frozenset({ADMIN_SCOPE}
 
 def test_a_caller_is_named_by_the_tokens_own_id_and_email() -> None:
     """
-    In any spelling of the e-mail; a token without one names nobody by e-mail.
+    In any spelling of the e-mail; a token without an e-mail has none.
     """
     assert ADAS.names(ADA)
     assert ADAS.names(email_of("ADA"))
@@ -29,7 +29,8 @@ def test_a_caller_is_named_by_the_tokens_own_id_and_email() -> None:
 
 def test_a_caller_reaches_its_own_account_and_an_administrator_every_one() -> None:
     """
-    Another's does not exist, and what is an administrator's needs the scope.
+    Another's account does not exist to it, and an administrator's action needs the
+    scope.
     """
     ADAS.require_access(ADA)
     ADMIN.require_access(BOB)
@@ -42,7 +43,7 @@ def test_a_caller_reaches_its_own_account_and_an_administrator_every_one() -> No
 
 def test_a_reader_reaches_every_account_to_read_it() -> None:
     """
-    And none but its own to change it; an administrator may read what it may change.
+    And only its own to change it; an administrator may read what it may change.
     """
     READER.require_access(BOB, reading=True)
     ADMIN.require_access(BOB, reading=True)
@@ -56,7 +57,7 @@ def test_a_reader_reaches_every_account_to_read_it() -> None:
 
 def test_a_service_is_no_user() -> None:
     """
-    Nothing of the user of its name is its own, and its scopes are all that it has.
+    Nothing of the user with the same id is its own, and it has only its scopes.
     """
     assert not SHOP.names(ADA)
     assert not SHOP.is_user(ADA)
@@ -71,7 +72,7 @@ def test_a_service_is_no_user() -> None:
 
 def test_a_caller_holds_the_tokens_of_its_own_kind() -> None:
     """
-    A user those of the user, a service those of the service.
+    A user that user's tokens, a service that service's.
     """
     assert ADAS.holds(ADAS.token)
     assert SHOP.holds(SHOP.token)

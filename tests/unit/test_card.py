@@ -1,4 +1,4 @@
-"""What is known of a card, wherever it is kept or shown."""
+"""What is known of a card, wherever it is stored or shown."""
 
 import attrs
 
@@ -7,7 +7,7 @@ from payments_core.card import Card
 
 def test_a_card_is_known_by_what_its_owner_recognises_and_by_nothing_else() -> None:
     """
-    Neither its number, nor its code, nor the name on it has a place to be.
+    There is no field for its number, its code or the name on it.
     """
     known = {field.name for field in attrs.fields(Card)}
 

@@ -1,4 +1,4 @@
-"""Card data is recognised wherever it is, and nothing else is taken for it."""
+"""Card data is recognised wherever it is, and nothing else is mistaken for it."""
 
 import base64
 import json
@@ -90,7 +90,7 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 @pytest.mark.parametrize("number", NUMBERS)
 def test_t58_a_number_is_seen_however_it_is_spelled(number: str, spelling: str) -> None:
     """
-    In any field, and blotted out of any log.
+    In any field, and redacted from any log.
     """
     text = SPELLINGS[spelling](number)
     assert holds_card_number(text)
@@ -123,7 +123,7 @@ def test_t58_a_number_is_seen_as_any_json_number(value: object) -> None:
 
 def test_t58_groups_are_seen_beside_other_digits() -> None:
     """
-    Who cuts a number up has a field for its expiry as well.
+    A text with a number in groups has a field for the expiry as well.
     """
     card = {"n1": "4242", "x": "y", "n2": "4242", "n3": "4242", "n4": "4242"}
     assert find_card_data({"a": card | {"month": "12", "year": "2027"}}) == "/a"
@@ -134,7 +134,7 @@ def test_t58_groups_are_seen_beside_other_digits() -> None:
 
 def test_t58_amounts_side_by_side_are_not_groups() -> None:
     """
-    Four times 42.42 is what an invoice says, not a card's number.
+    Four times 42.42 is an invoice, not a card's number.
     """
     assert (
         find_card_data(dict.fromkeys(("subtotal", "total", "due", "paid"), 4242))
@@ -157,7 +157,7 @@ def test_t58_the_first_place_is_the_one_that_is_named() -> None:
 
 def test_t58_ids_and_telephones_are_not_taken_for_cards() -> None:
     """
-    Not one of many UUIDs, ids of Stripe's, telephone numbers and moments.
+    None of many UUIDs, ids of Stripe, telephone numbers and times.
     """
     dice = random.Random(7)  # noqa: S311  # a seed's
     letters = string.ascii_letters + string.digits
@@ -235,7 +235,7 @@ BEGINNINGS = {
 
 
 def _checked(number: str) -> str:
-    """Put the digit after a number that makes it right (Luhn), found by trying."""
+    """Add the check digit (Luhn) to a number, found by trying."""
     for last in string.digits:
         total = sum(
             sum(map(int, str(int(digit) * (1 + place % 2))))
@@ -255,7 +255,7 @@ def numbers(draw: st.DrawFn) -> str:
 
 gaps = st.sampled_from(["", " ", "-", ".", "\u00a0", "\u200b", "\u2009", "\u2013"])
 zeros = st.sampled_from([ord("0"), 0x660, 0x966, 0xFF10])
-# Neither glue nor the plus of a telephone; and what it is glued to is no ASCII letter.
+# Neither glue nor the plus of a telephone; and the glued character is no ASCII letter.
 around = st.text(st.sampled_from("12345 -.,:;%^=?[]'\"/\u5361\u00e9"))
 
 
@@ -264,7 +264,7 @@ def test_p17_any_number_under_any_separators_is_seen(
     number: str, data: st.DataObject
 ) -> None:
     """
-    Of any scheme, in any script, in any sentence; and blotted out.
+    Of any scheme, in any script, in any sentence; and redacted.
     """
     zero = data.draw(zeros)
     spelled = "".join(chr(zero + int(it)) + data.draw(gaps) for it in number[:-1])
@@ -279,7 +279,7 @@ def test_p17_any_number_under_any_separators_is_seen(
     assert not holds_card_number(redacted(text))
 
 
-# What numbers, tracks and what protects ids are made of.
+# The parts of numbers and tracks, and of what protects ids.
 digits = st.text(st.sampled_from("4240515 -.+;=%B^?a_\u200b\u0664\n/@"), max_size=80)
 pieces = st.sampled_from(
     [
@@ -314,7 +314,7 @@ messes = digits | st.lists(pieces | numbers() | digits).map("".join)
 @example(" " * 1984 + CARD + "a")
 def test_p17_blotting_out_is_done_at_once(text: str) -> None:
     """
-    Of what is made to look like numbers, tracks and secrets; the logs do no less.
+    In text made to look like numbers, tracks and secrets; the logs redact no less.
     """
     for blot in (without_card_data, redacted):
         once = blot(text)
@@ -329,7 +329,7 @@ def test_p17_blotting_out_is_done_at_once(text: str) -> None:
 @example("0 4242424242424242")
 def test_p17_what_is_blotted_out_is_gone_and_stays_so(text: str) -> None:
     """
-    Of any text; doing it again changes nothing.
+    In any text; redacting again changes nothing.
     """
     once = without_card_data(text)
     assert not holds_card_number(once)
@@ -348,7 +348,7 @@ _JSON = st.recursive(
 @example([10**5000, float("inf"), float("nan"), {"a": 10**5000, "b": "1"}])
 def test_p10_any_value_can_be_looked_through(value: Any) -> None:
     """
-    It never raises, and what it points at holds no number itself.
+    It never raises, and what it points at does not hold a number itself.
     """
     where = find_card_data(value)
     assert where is None or not holds_card_data(where)
@@ -356,7 +356,7 @@ def test_p10_any_value_can_be_looked_through(value: Any) -> None:
 
 def test_t16_what_is_nested_too_deeply_is_refused_and_not_recursed_into() -> None:
     """
-    Nobody needs it, and no stack may end on it.
+    Nobody needs it, and no stack may overflow on it.
     """
     value: Any = "x"
     for _ in range(100 * DEPTH_MAX):
@@ -369,7 +369,7 @@ def test_t16_what_is_nested_too_deeply_is_refused_and_not_recursed_into() -> Non
 )
 def test_t16_a_look_through_is_linear(group: str) -> None:
     """
-    Whoever sends the largest body holds up the others for no longer than it is long.
+    The sender of the largest body delays others only in proportion to its length.
 
     Counted in calls, not in time: four times the text, at most five times as many.
     """
@@ -396,7 +396,7 @@ def test_t16_a_look_through_is_linear(group: str) -> None:
 
 def test_t16_a_long_name_over_many_values_takes_no_memory() -> None:
     """
-    A pointer for each value would be as many times as long as the body.
+    A pointer for each value would make them many times as long as the body.
     """
     value = {"k" * 20_000: [0] * 20_000}
     tracemalloc.start()
@@ -409,7 +409,7 @@ def test_t16_a_long_name_over_many_values_takes_no_memory() -> None:
 
 def test_t60_a_client_secret_is_not_logged() -> None:
     """
-    Whoever has it may pay with it.
+    A person who has it may pay with it.
     """
     secret = f"pi_123_secret_{'s' * 24}"
     assert "ssss" not in redacted(f"answered {secret}")
@@ -421,7 +421,7 @@ def test_t16_a_number_within_an_id_is_found_where_it_is_looked_for(
     number: str, around: str
 ) -> None:
     """
-    Whatever is on both sides of it, other digits too.
+    Whatever is on both sides of it, also other digits.
     """
     digits = "".join(filter(str.isdigit, number))
     assert surrounds_card_number(around.format(digits))
@@ -430,6 +430,6 @@ def test_t16_a_number_within_an_id_is_found_where_it_is_looked_for(
 @pytest.mark.parametrize("text", ["", "4242", "4242424242424243", "a" * 32, "1" * 32])
 def test_what_is_no_number_surrounds_none(text: str) -> None:
     """
-    By its check digit, its length, or how it begins.
+    Because of its check digit, its length, or its first digits.
     """
     assert not surrounds_card_number(text)

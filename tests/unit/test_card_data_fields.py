@@ -48,7 +48,7 @@ IN_FOURS = "4242 4242 4242 4242"
 )
 def test_t59_a_field_for_card_data_is_refused_whatever_is_in_it(name: str) -> None:
     """
-    Three digits alone tell nothing; their field's name does.
+    Three digits alone mean nothing; the name of their field does.
     """
     assert is_card_field(name)
     assert find_card_data({"card": {name: "123"}}) == f"/card/{name}"
@@ -84,7 +84,7 @@ def test_t59_a_field_for_card_data_is_refused_whatever_is_in_it(name: str) -> No
 )
 def test_t59_other_fields_are_fine(name: str) -> None:
     """
-    A payment method's id, and what a card may be called.
+    A payment method's id, and names that a card may have.
     """
     assert find_card_data({name: "pm_card_visa"}) is None
 
@@ -118,6 +118,6 @@ def test_t59_a_track_is_seen(track: str) -> None:
 )
 def test_t59_nothing_of_a_track_stays(track: str) -> None:
     """
-    After the expiry comes a security code.
+    A security code comes after the expiry.
     """
     assert without_card_data(f"read {track}") == "read [card]"

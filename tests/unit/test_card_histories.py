@@ -1,4 +1,4 @@
-"""Cards that change here and elsewhere: in whatever order, the right one is shown."""
+"""Cards that change here and elsewhere: in whatever order, the right card is shown."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -46,7 +46,7 @@ _DAY: Final = timedelta(days=1)
 
 @attrs.define
 class Gateway:
-    """What is true, and the events of what happened."""
+    """The true state, and the events of what happened."""
 
     now: datetime = BEGIN
     years: dict[str, int] = attrs.field(factory=dict)
@@ -70,7 +70,7 @@ class Gateway:
 
     @property
     def paying(self) -> Card | None:
-        """Return the card that has to be shown."""
+        """Return the card that must be shown."""
         id_ = newest_own_card(self.report(it) for it in self.pinned) or self.default
         return self.card(id_) if id_ else None
 
@@ -124,7 +124,7 @@ class Gateway:
             self.tell(self.report(sub), None)
 
     def detach(self, id_: str) -> None:
-        """Take a card away; it comes back as another one of this name."""
+        """Detach a card; it returns as another card of this name."""
         if self.default == id_:
             self.make_default(None)
         for sub in [sub for sub, card in self.pinned.items() if card == id_]:
@@ -138,7 +138,7 @@ class Gateway:
 
 @attrs.define
 class Update:
-    """A card update of ours, under way."""
+    """A card update of ours, in progress."""
 
     intent: str
     card: str
@@ -162,7 +162,7 @@ class Story:
         return self.kept.database.tables.accounts[ADA].card
 
     def deliver(self, number: int) -> None:
-        """Deliver an event, counted from the last one, perhaps again."""
+        """Deliver an event, counted from the last one, possibly again."""
         if self.gateway.events:
             number = -1 - number % len(self.gateway.events)
             number += len(self.gateway.events)
@@ -170,7 +170,7 @@ class Story:
             self.kept.record(facts_of(self.gateway.events[number]))
 
     def fetch(self) -> None:
-        """Do what jobs do, up to the answer; what comes of it is not recorded yet."""
+        """Do what jobs do, up to the answer; its result is not recorded yet."""
         queue = MemoryWorkQueue(self.kept.database)
         for claimed in finished(queue.claim(now=NOON, limit=99)):
             if isinstance(claimed.work, Job):
@@ -199,7 +199,7 @@ class Story:
             intent = an_intent(
                 f"int-{self.updates}", IntentState.SENT, kind=IntentKind.UPDATE_CARD
             )
-            # Claimed by whoever runs it.
+            # Claimed by whichever process runs it.
             leased = attrs.evolve(intent, lease=intent.lease.claimed(NOON, _DAY))
             self.kept.database.tables.put_intent(attrs.evolve(leased, version=1))
             sequence = self.kept.database.next_sequence()
@@ -223,7 +223,7 @@ class Story:
                 self.end_update(fails=number % 3 == 0)
 
     def end_update(self, *, fails: bool) -> None:
-        """Record what an update came to; one that fails has changed the default."""
+        """Record the result of an update; a failed update has changed the default."""
         update, self.update = self.update, None
         assert update is not None
         tables = self.kept.database.tables
@@ -244,7 +244,7 @@ class Story:
     # The end
 
     def settle(self, order: Sequence[int]) -> None:
-        """Deliver what was not, end what was begun, do all jobs."""
+        """Deliver all events, end what was begun, do all jobs."""
         while self.update is not None:
             self.go_on(1)
         left = set(range(len(self.gateway.events))) - self.delivered
@@ -276,7 +276,7 @@ ACTS: Final[Mapping[str, Act]] = {
 }
 plots = st.lists(
     st.tuples(
-        # Most of what happens is that something is heard.
+        # Most acts deliver an event.
         st.sampled_from([*sorted(ACTS), *(["deliver", "fetch", "record"] * 3)]),
         st.integers(0, 5),
         st.integers(0, 1),
@@ -286,13 +286,13 @@ plots = st.lists(
 
 
 def heard(*acts: tuple[str, int, int]) -> list[tuple[str, int, int]]:
-    """Return acts of which each is told, and asked about, before the next one."""
+    """Return acts that deliver each event, and fetch its object, before the next."""
     told = [("deliver", 0, 0), *([("fetch", 0, 0), ("record", 0, 0)] * 2)]
     return [step for act in acts for step in (act, *told)]
 
 
-# What is fetched is older than an event that says nothing new: the default changed to
-# and fro meanwhile, or it was taken back, and then the subscription's card changed.
+# What is fetched is older than an event that says nothing new: the default changed back
+# and forth meanwhile, or it was taken back, and then the subscription's card changed.
 TO_AND_FRO: Final = [
     *heard(("default", 0, 0)),
     *[("default", 1, 0), ("deliver", 0, 0), ("fetch", 0, 0)],
@@ -304,14 +304,15 @@ PINNED_MEANWHILE: Final = [
     *[("wait", 5, 0), ("pin", 0, 0), ("deliver", 0, 0), ("record", 0, 0)],
 ]
 
-# An answer from before an update of ours has a number that was drawn after its own.
+# An answer from before an update of ours has a number that was drawn after the
+# update's.
 UPDATED_MEANWHILE: Final = [
     *heard(("default", 0, 0)),
     *[("update", 1, 0), ("change", 0, 0), ("deliver", 0, 0), ("fetch", 0, 0)],
     *[("update", 1, 0)] * 4,
     ("record", 0, 0),
 ]
-# What was heard before an update of ours ended may be newer than the update.
+# What was learned before an update of ours ended may be newer than the update.
 CHANGED_MEANWHILE: Final = [
     *heard(("default", 0, 0)),
     *[("update", 1, 0)] * 3,
@@ -320,7 +321,7 @@ CHANGED_MEANWHILE: Final = [
 ]
 
 
-# It ended before anything but its end was heard: the card was fetched while it paid.
+# Only its end was received after it ended: the card was fetched while it paid.
 ENDED_UNKNOWN: Final = [
     *[("pin", 0, 0), ("default", 1, 0), ("deliver", 0, 0), ("fetch", 0, 0)],
     ("end", 0, 0),
@@ -331,7 +332,8 @@ UNPINNED_UNKNOWN: Final = [
     *[("default", 0, 0), ("deliver", 0, 0), ("pin", 1, 0), ("fetch", 0, 0)],
     ("unpin", 0, 0),
 ]
-# It was known without, and what it had meanwhile is heard after that it lost it.
+# It was known without a card, and the card it had meanwhile is learned of after it lost
+# it.
 PINNED_UNHEARD: Final = [
     *heard(("unpin", 0, 0), ("default", 0, 0)),
     *[("no default", 0, 0), ("deliver", 0, 0), ("pin", 1, 0), ("fetch", 0, 0)],
@@ -352,8 +354,8 @@ def test_p01_p26_the_card_that_pays_is_shown_in_the_end(
     plot: list[tuple[str, int, int]], order: list[int]
 ) -> None:
     """
-    Changed here and elsewhere, with events in any order, twice and late, and answers
-    that come long after they were true.
+    Changed here and elsewhere, with events in any order, twice and late, and with
+    answers that arrive long after they were true.
     """
     story = Story()
     for kind, number, sub in plot:

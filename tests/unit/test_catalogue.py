@@ -36,7 +36,7 @@ def test_without_a_catalogue_a_product_is_a_feature_of_its_own_name() -> None:
 
 def test_a_price_gives_what_its_product_gives_and_more() -> None:
     """
-    Each feature once; a product that is not named gives none.
+    Each feature once; a product that is not listed gives none.
     """
     assert CATALOGUE.features_of("prod_pro", "price_month") == ("reports", "api")
     assert CATALOGUE.features_of("prod_pro", "price_year") == (

@@ -1,4 +1,4 @@
-"""The catalogue's file: read strictly, and all that is wrong is said at once."""
+"""The catalogue's file: read strictly, and all errors are reported at once."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def problems(text: str) -> list[str]:
 
 def test_a_file_is_read() -> None:
     """
-    Each key reaches its field; what is left out is nothing.
+    Each key reaches its field; an omitted key is empty.
     """
     assert read_catalogue(FILE) == Catalogue.of(
         [
@@ -100,7 +100,7 @@ def test_a_file_is_read() -> None:
 )
 def test_what_is_wrong_is_named_by_its_key(text: str, problem: str) -> None:
     """
-    Each with the reason, and nothing else is wrong because of it.
+    Each with the reason, and no error causes another.
     """
     [found] = problems(text)
     assert found.startswith(problem)
@@ -113,7 +113,7 @@ def test_a_number_that_is_too_long_is_refused() -> None:
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
     """
-    Nobody wants to start a service three times to learn three keys.
+    Nobody wants to start a service three times to learn of three errors.
     """
     text = "[products.p]\nname = ''\ntrial_days = 0\n[prepaid]\nfeature = ['a']"
     assert [it.partition(":")[0] for it in problems(text)] == [

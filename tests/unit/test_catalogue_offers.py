@@ -54,7 +54,7 @@ def another_product(deployment: Deployment) -> str:
 
 
 async def trials(deployment: Deployment) -> list[bool]:
-    """Say of each subscription of hers, the first first, whether it had a trial."""
+    """Return for each of her subscriptions, the first first, whether it had a trial."""
     found = (await deployment.account()).subscriptions
     return [it.report.trial_end is not None for it in found]
 
@@ -64,7 +64,7 @@ async def trials(deployment: Deployment) -> list[bool]:
 
 async def test_a_caller_chooses_among_the_prices_of_the_catalogue() -> None:
     """
-    For the order, the preview and the change: each costs what it says.
+    For the order, the preview and the change: each costs what its price says.
     """
     async with Deployment.opened() as deployment:
         prices = (deployment.basic, deployment.pro)
@@ -86,8 +86,8 @@ async def test_a_caller_chooses_among_the_prices_of_the_catalogue() -> None:
 @pytest.mark.parametrize("why", ["not listed", "of another product"])
 async def test_another_price_is_refused_whatever_it_is_for(why: str) -> None:
     """
-    One that is not listed, and one that Stripe has for another product than it is
-    listed under; an administrator may name both.
+    A price that is not listed, or that Stripe has for another product than it is listed
+    under; an administrator may name both.
     """
     async with Deployment.opened() as deployment:
         one = await subscribed(deployment)
@@ -113,7 +113,7 @@ async def test_another_price_is_refused_whatever_it_is_for(why: str) -> None:
 
 async def test_a_product_may_be_named_all_the_same() -> None:
     """
-    At its default price, also where the catalogue does not list that.
+    At its default price, also if the catalogue does not list it.
     """
     async with Deployment.opened() as deployment:
         sell(deployment, CatalogueProduct(product="prod_x"))
@@ -127,7 +127,8 @@ async def test_a_product_may_be_named_all_the_same() -> None:
 
 async def test_a_trial_that_the_catalogue_offers_is_given_once() -> None:
     """
-    Of itself, with the first subscription; no other one of any product has one.
+    The offered trial, with the first subscription; no later subscription of any product
+    has one.
     """
     async with Deployment.opened() as deployment:
         other = another_product(deployment)
@@ -154,7 +155,7 @@ async def test_a_trial_that_the_catalogue_offers_is_given_once() -> None:
 
 async def test_of_two_that_begin_at_once_one_has_the_trial() -> None:
     """
-    Of two products: both are begun, whichever was first.
+    Of two products: both are begun, whichever is first.
     """
     async with Deployment.opened() as deployment:
         other = another_product(deployment)
@@ -176,7 +177,7 @@ async def test_of_two_that_begin_at_once_one_has_the_trial() -> None:
 
 async def test_the_same_request_again_has_the_same_trial() -> None:
     """
-    It is one operation: what it was answered is answered again.
+    It is one operation: its first answer is returned again.
     """
     async with Deployment.opened() as deployment:
         sell(deployment, CatalogueProduct(product=deployment.product, trial_days=14))
@@ -193,7 +194,7 @@ async def test_the_same_request_again_has_the_same_trial() -> None:
 
 async def test_an_administrator_says_whether_there_is_a_trial() -> None:
     """
-    The offer is for callers who may not say it; those may name no days at all.
+    The offer is for callers who may not choose; those may name no days at all.
     """
     async with Deployment.opened() as deployment:
         sell(deployment, CatalogueProduct(product=deployment.product, trial_days=14))
@@ -225,7 +226,8 @@ def test_a_trial_is_for_who_has_no_subscription_behind_them(
     subscription: Subscription, *, offered: bool
 ) -> None:
     """
-    One whose first payment was never made is none. What was paid back was paid.
+    A subscription whose first payment was never made does not count. A refunded one
+    does.
     """
     account = an_account(ADA).with_subscription(subscription)
     assert offered_to(account, ()) is offered
@@ -236,7 +238,7 @@ def test_a_trial_is_for_who_has_no_subscription_behind_them(
 
 def test_months_that_were_prepaid_take_no_trial() -> None:
     """
-    They are no subscription.
+    They are not a subscription.
     """
     summary = PaymentSummary.replay([a_payment(at=NOON)])
     assert offered_to(an_account(ADA).with_summary(summary), ())
@@ -256,7 +258,7 @@ def test_a_trial_that_is_being_begun_is_given(
     change: dict[str, Any], *, offered: bool
 ) -> None:
     """
-    While it is open: whether it was made may not be known yet.
+    While it is open, because it may not be known yet whether it was made.
     """
     intent = attrs.evolve(
         an_intent(),

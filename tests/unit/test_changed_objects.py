@@ -1,4 +1,4 @@
-"""What has to be synced because of an object that a thin event names."""
+"""What must be synced because of an object that a thin event names."""
 
 import json
 from typing import Any
@@ -46,7 +46,7 @@ async def test_an_object_names_what_it_is_about() -> None:
 
 async def test_what_is_not_about_ours_asks_for_nothing() -> None:
     """
-    A card of nobody's, a set-up that we did not begin.
+    A card without a customer, a set-up that we did not begin.
     """
     async with Deployment.opened() as deployment:
         api = deployment.api
@@ -65,7 +65,7 @@ async def test_what_is_not_about_ours_asks_for_nothing() -> None:
 @pytest.mark.parametrize("kind", ["invoice", "refund", "dispute", "card", "set_up"])
 async def test_what_is_not_there_is_missing(kind: Any) -> None:
     """
-    The event that named it is kept apart then.
+    The event that named it is then quarantined.
     """
     async with Deployment.opened() as deployment:
         with pytest.raises(GatewayObjectMissing):
@@ -74,7 +74,7 @@ async def test_what_is_not_there_is_missing(kind: Any) -> None:
 
 async def test_a_thin_event_is_applied_when_its_object_was_synced() -> None:
     """
-    First the job that reads the object, then the sync that it asks for.
+    First the job that reads the object, then the sync that it requests.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()

@@ -1,4 +1,4 @@
-"""What has to be found, and what a group changes."""
+"""What must be found, and what a group changes."""
 
 from datetime import timedelta
 
@@ -45,7 +45,7 @@ NAMES = [field.name for field in attrs.fields(Lookup)]
 @pytest.mark.parametrize("name", NAMES)
 def test_two_lookups_together_find_what_each_of_them_finds(name: str) -> None:
     """
-    Nothing of either is left out, whatever it is.
+    Nothing of either lookup is left out.
     """
     assert getattr(FULL, name)
     only = Lookup(**{name: getattr(FULL, name)})
@@ -100,7 +100,7 @@ def test_a_verdict_changes_with_the_status_or_the_date_only(
     changes_verdict: bool,  # noqa: FBT001  # a column
 ) -> None:
     """
-    A new account has a verdict that nobody knew; another name is none.
+    A new account has a verdict that was not known; another name does not change it.
     """
     changes = Changes(key="user ada", before=before, after=after)
 

@@ -1,4 +1,4 @@
-"""How far a loop is, and whose it is."""
+"""How far a loop is, and which process runs it."""
 
 from contracts.examples import NOON
 from payments_adapters.stripe.transport import DEADLINE_S
@@ -14,7 +14,7 @@ def test_a_lease_is_longer_than_one_page_takes() -> None:
     """
     saves_s = WAIT_S * (1 + GROUPS_FAILED_MAX)
 
-    # A page is asked for twice if the event to go on from is gone.
+    # A page is requested twice if the event to continue from is gone.
     assert 2 * DEADLINE_S + saves_s < LEASE.total_seconds()
 
 

@@ -1,4 +1,4 @@
-"""Children of `payments dev`: one that dies is said, and started again."""
+"""Children of `payments dev`: a child that dies is reported, and started again."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 @attrs.define
 class Process:
-    """What a child asks of a process; `code` is None as long as it lives."""
+    """What a child needs of a process; `code` is None as long as it lives."""
 
     code: int | None = None
 
@@ -33,9 +33,9 @@ class One:
 
 @attrs.define
 class Nursery:
-    """Starts children, whose codes it is told; a code of -1 is one that fails to start.
+    """Starts children with given codes; a code of -1 is a child that fails to start.
 
-    With `None` it lives on.
+    With `None` it keeps running.
     """
 
     codes: list[int | None]
@@ -66,8 +66,8 @@ async def kept(
 
 async def test_one_that_dies_is_said_and_started_where_it_was() -> None:
     """
-    One line says that it died and of what, one that it is there again; what is left of
-    the dead one is cleared away first, and the next one is told where that was.
+    One line says that it died and why, another that it runs again; what is left of the
+    dead child is removed first, and the next one is told its place.
     """
     nursery, said = Nursery([None, None]), list[str]()
     with Child("the thing", nursery.start) as child:
@@ -90,7 +90,7 @@ async def test_one_that_dies_is_said_and_started_where_it_was() -> None:
 
 async def test_one_that_dies_at_once_is_started_ever_more_rarely() -> None:
     """
-    The first time now, then after a wait that doubles up to a limit.
+    The first time at once, then after a wait that doubles up to a limit.
     """
     nursery, said = Nursery([None, 3, 3, 3, 3]), list[str]()
     with Child("the thing", nursery.start) as child:
@@ -107,7 +107,7 @@ async def test_one_that_dies_at_once_is_started_ever_more_rarely() -> None:
 
 async def test_one_that_lived_long_enough_is_started_at_once() -> None:
     """
-    It did not die of its start; what was before it is forgotten.
+    Its start did not cause its death; earlier deaths are forgotten.
     """
     nursery, said = Nursery([None, 3, 3, -1]), list[str]()
     with Child("the thing", nursery.start) as child:
@@ -125,7 +125,7 @@ async def test_one_that_lived_long_enough_is_started_at_once() -> None:
 
 async def test_one_that_does_not_start_is_tried_again_and_is_not_up() -> None:
     """
-    Each try that fails is a line that says why; meanwhile it is down.
+    Each failed try is logged with its reason; meanwhile it is down.
     """
     nursery, said = Nursery([None, -1, -1, None]), list[str]()
     up: list[bool] = []

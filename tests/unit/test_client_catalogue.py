@@ -1,4 +1,4 @@
-"""The client reads the catalogue as the core does, from what the service says of it."""
+"""The client reads the catalogue as the core does, from what the service returns."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -1,4 +1,4 @@
-"""The fake for applications has the methods of what it stands for, and their errors."""
+"""The fake for applications has the real classes' methods, and their errors."""
 
 import inspect
 import os
@@ -47,7 +47,7 @@ def test_it_has_the_methods_of_the_real_ones(real: type) -> None:
 
 async def test_what_is_granted_is_there_until_its_end() -> None:
     """
-    By each of its ways, and nothing else is.
+    By each of its methods, and nothing else is granted.
     """
     clock = Time()
     fake = FakePayments(clock=clock)
@@ -74,7 +74,7 @@ async def test_what_is_granted_is_there_until_its_end() -> None:
 
 async def test_what_is_revoked_is_gone() -> None:
     """
-    At once; without a moment it would have been there for a year.
+    At once; without a revocation it would have lasted for a year.
     """
     clock = Time()
     fake = FakePayments(clock=clock)
@@ -88,7 +88,7 @@ async def test_what_is_revoked_is_gone() -> None:
 
 async def test_it_refuses_as_the_service_does() -> None:
     """
-    Users that it does not know, features that it does not have; and when it is down.
+    Unknown users, features that a user does not have; and everything when it is down.
     """
     fake: Any = FakePayments(["reports"])
     fake.register("ada")
@@ -116,7 +116,7 @@ async def test_it_refuses_as_the_service_does() -> None:
 
 async def test_no_user_has_nothing() -> None:
     """
-    As with a copy: an empty text, and what is no text.
+    As with a copy: an empty text, and what is not text.
     """
     fake: Any = FakePayments()
     fake.is_down = True
@@ -130,7 +130,8 @@ async def test_no_user_has_nothing() -> None:
 
 def test_the_clock_of_a_sandbox_is_followed(tmp_path: Path) -> None:
     """
-    A second of it is not left; without its file, or with half of it, it stands still.
+    It never runs past the second that it is in; without its file, or with half of it,
+    it stops.
     """
     path = tmp_path / "sandbox-clock"
     with pytest.raises(FileNotFoundError):

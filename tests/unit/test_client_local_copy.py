@@ -1,4 +1,4 @@
-"""A local copy: who was entitled stays so while nobody answers, and no longer."""
+"""A local copy: an entitled user stays so while the service is down, and no longer."""
 
 import asyncio
 import json
@@ -56,12 +56,12 @@ AFTER: Final = Catalogue(
 
 @attrs.define
 class Service:
-    """A feed as the service has it: a list, and who has been told up to where."""
+    """A feed as the service has it: a list, and how far each reader was served."""
 
     now: float = NOON.timestamp()
     changes: list[Change] = attrs.field(factory=list)
     catalogue_now: Catalogue = BEFORE
-    # What a page says, if that is another one.
+    # What a page says instead, if set.
     told_version: str | None = None
     page: int = 1_000
     error: Exception | None = None
@@ -71,7 +71,7 @@ class Service:
     changed: asyncio.Event = attrs.field(factory=asyncio.Event)
 
     def give(self, user: str, hours: float, version: int | None = None) -> Change:
-        """Let a user have the product from now on for so long."""
+        """Give a user the product from now on for this long."""
         known = [it.version for it in self.changes if it.user_id == user]
         until = datetime.fromtimestamp(self.now + hours * HOUR, UTC)
         change = Change(
@@ -158,7 +158,7 @@ async def filled(service: Service, **more: Any) -> LocalCopy:
 
 async def test_a_copy_is_filled_page_by_page_and_then_follows() -> None:
     """
-    With each user's last change first, then with what came since.
+    With each user's last change first, then with later ones.
     """
     service = Service(page=2)
     for user in ("ada", "bob", "cyd", "ada", "dan"):
@@ -180,7 +180,7 @@ async def test_a_copy_is_filled_page_by_page_and_then_follows() -> None:
 
 async def test_a_dead_service_denies_nobody_and_grants_nothing_more() -> None:
     """
-    For an hour, and for a day; each until their own date. Then nothing is granted.
+    For an hour, and for a day; each until its own date. Then nothing is granted.
     """
     service = Service()
     service.give("short", 0.5)
@@ -213,7 +213,7 @@ async def test_a_dead_service_denies_nobody_and_grants_nothing_more() -> None:
 
 async def test_nothing_is_known_before_the_first_answer() -> None:
     """
-    It says so, and grants nothing.
+    It reports that, and grants nothing.
     """
     copy = Service().copy()
     assert copy.age_s == float("inf")
@@ -224,7 +224,7 @@ async def test_nothing_is_known_before_the_first_answer() -> None:
 
 async def test_who_is_not_known_is_asked_of_the_service() -> None:
     """
-    Only they: what is in memory is answered from there.
+    Only for unknown users: what is in memory is answered from there.
     """
     service = Service()
     service.give("ada", 1)
@@ -252,7 +252,7 @@ async def test_who_is_not_known_is_asked_of_the_service() -> None:
 @pytest.mark.parametrize("code", ["not_found", "", "gone_elsewhere"])
 async def test_a_404_of_no_user_is_no_answer(code: str) -> None:
     """
-    Of a wrong address, say: that denies nobody in silence.
+    For example of a wrong address: it denies nobody silently.
     """
     service = Service()
     copy = await filled(service)
@@ -265,7 +265,7 @@ async def test_a_404_of_no_user_is_no_answer(code: str) -> None:
 
 async def test_no_user_has_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """
-    Nothing is asked for an empty text; what is no text is a mistake of the caller.
+    Nothing is requested for an empty text; what is not text is an error of the caller.
     """
     service = Service()
     copy = await filled(service)
@@ -310,7 +310,7 @@ async def test_without_a_catalogue_any_feature_may_be(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """
-    Each product is one, and which there are is not known.
+    Each product is a feature, and which ones exist is not known.
     """
     service = Service(catalogue_now=Catalogue(version="none"))
     copy = await filled(service)
@@ -333,7 +333,7 @@ def test_a_setting_that_cannot_work_is_refused(
     settings: dict[str, Any], parameter: str
 ) -> None:
     """
-    The service takes no longer wait; a copy is not too old between two answers.
+    The service accepts no longer wait; a copy is not too old between two answers.
     """
     with pytest.raises(ValueError, match=f"^{parameter} is "):
         Service().copy(**settings)
@@ -342,7 +342,7 @@ def test_a_setting_that_cannot_work_is_refused(
 
 async def test_a_page_that_names_another_catalogue_has_all_read_anew() -> None:
     """
-    A new feature reaches who has the product at once; who was erased is forgotten.
+    A new feature reaches users of the product at once; an erased user is forgotten.
     """
     service = Service()
     service.give("gone", 9)
@@ -363,7 +363,8 @@ async def test_a_page_that_names_another_catalogue_has_all_read_anew() -> None:
 
 async def test_a_rollout_does_not_read_everything_again_and_again() -> None:
     """
-    Pages of one process name the new catalogue, and the other still has the old one.
+    Pages of one process name the new catalogue, and another process still has the old
+    one.
     """
     service = Service()
     service.give("ada", 9)
@@ -375,13 +376,13 @@ async def test_a_rollout_does_not_read_everything_again_and_again() -> None:
     service.now += REFILL_EVERY_S
     asked = len(service.asked)
     await copy.update()
-    # The catalogue is the old one still: no row is read again.
+    # The catalogue is still the old one: no row is read again.
     assert (service.catalogues, len(service.asked)) == (2, asked + 1)
 
 
 async def test_an_older_row_changes_nothing() -> None:
     """
-    It comes late, or again.
+    It arrives late, or again.
     """
     service = Service()
     service.give("ada", 9, version=5)
@@ -397,7 +398,7 @@ async def test_an_older_row_changes_nothing() -> None:
 
 async def test_it_is_not_up_to_date_before_the_last_page() -> None:
     """
-    Its age is that of what it has, not of the last answer.
+    Its age is that of its content, not of the last answer.
     """
     service = Service(page=1)
     copy = await filled(service)
@@ -413,7 +414,7 @@ async def test_it_is_not_up_to_date_before_the_last_page() -> None:
 
 async def test_it_follows_by_itself() -> None:
     """
-    A change is there as soon as the feed tells it; the end of the copy ends its task.
+    A change is applied as soon as the feed returns it; closing the copy ends its task.
     """
     service = Service()
     service.give("ada", 1)
@@ -427,8 +428,8 @@ async def test_it_follows_by_itself() -> None:
 
 async def test_what_was_read_anew_meanwhile_is_not_gone_back_on() -> None:
     """
-    A page that waited while another call read everything anew is of before: it moves
-    nothing on, so nothing between is skipped.
+    A page that waited while another call read everything again is older: it moves no
+    position, so no change is skipped.
     """
     service = Service()
     service.give("ada", 1)
@@ -450,7 +451,7 @@ async def test_what_was_read_anew_meanwhile_is_not_gone_back_on() -> None:
 
 async def test_a_start_that_is_given_up_leaves_nothing_running() -> None:
     """
-    Its `async with` never began, so nobody would end it.
+    Its `async with` never began, so nothing else would end it.
     """
     service = Service(error=Unavailable("down"))
     copy = service.copy()
@@ -467,7 +468,8 @@ async def test_after_errors_it_goes_on_where_it_was(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """
-    Later and later, with jitter, and told once; a bug does not end it, either.
+    After longer and longer waits, with jitter, and reported once; a bug does not end it
+    either.
     """
     service, slept = Service(), list[float]()
     errors = [Unavailable("down")] * 9 + [ZeroDivisionError(), None]
@@ -496,7 +498,7 @@ async def test_an_application_starts_without_the_service(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """
-    And has its copy as soon as that answers.
+    And has its copy as soon as the service answers.
     """
     monkeypatch.setattr(local_copy, "READY_WITHIN_S", 0.0)
     service = Service(error=Unavailable("down"))
@@ -527,7 +529,8 @@ async def test_a_refusal_is_not_waited_for(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """
-    It is told once, as it was answered, and the feed is asked again nevertheless.
+    It is reported once, as it was answered, and the feed is requested again
+    nevertheless.
     """
     monkeypatch.setattr(local_copy, "READY_WITHIN_S", 1e9)
     service = Service(error=kind(status, Problem(code)))
@@ -553,7 +556,7 @@ async def test_a_refusal_after_other_errors_is_told(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """
-    The token was not right all the time: that is not hidden by what came before.
+    The token was wrong all the time: the errors before must not hide that.
     """
     service, slept = Service(error=Unavailable("down")), list[float]()
 
@@ -570,7 +573,7 @@ async def test_a_refusal_after_other_errors_is_told(
 
 async def test_after_an_error_nothing_is_waited_for() -> None:
     """
-    What was missed comes at once, and so does that the service answers.
+    What was missed arrives at once, and so does the news that the service answers.
     """
     service, slept = Service(), list[float]()
 
@@ -590,14 +593,14 @@ async def test_after_an_error_nothing_is_waited_for() -> None:
 
 async def test_empty_pages_are_not_asked_for_without_a_pause() -> None:
     """
-    Something between may answer at once, and not wait.
+    A proxy may answer at once instead of waiting.
     """
     service, slept = Service(), list[float]()
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
         if len(slept) == 3:
-            # Never again.
+            # No more requests.
             await asyncio.Event().wait()
         await asyncio.sleep(0)
 
@@ -608,7 +611,7 @@ async def test_empty_pages_are_not_asked_for_without_a_pause() -> None:
 
 async def test_a_feed_that_is_another_one_is_read_anew() -> None:
     """
-    The database was restored: versions that are smaller count, then.
+    The database was restored: then smaller versions count.
     """
     service = Service()
     for _ in range(3):
@@ -629,7 +632,7 @@ async def test_a_feed_that_is_another_one_is_read_anew() -> None:
 
 async def test_a_feed_without_an_end_is_none() -> None:
     """
-    It is asked again later, and not for ever at once.
+    It is requested again later, and not in an endless loop.
     """
 
     class Endless(Service):
@@ -646,7 +649,7 @@ async def test_a_feed_without_an_end_is_none() -> None:
 
 async def test_what_was_known_is_kept_in_a_file(tmp_path: Path) -> None:
     """
-    For who starts while the service is down; as old as it is, and from its own place.
+    For a start while the service is down; with its own age, and from its own place.
     """
     path, service = tmp_path / "copy.json", Service()
     service.give("ada", 1000)
@@ -670,7 +673,7 @@ async def test_what_was_known_is_kept_in_a_file(tmp_path: Path) -> None:
     service.waits.clear()
     async with service.copy(path=path) as third:
         await soon(lambda: third.allows("bob", "reports"))
-    # Its age is not that of the file for as long as a wait.
+    # Its age is not the file's for as long as a wait lasts.
     assert service.waits[0] == 0
     assert not [it for it in service.asked if it == (None, False)]
     assert ("2", False) in service.asked
@@ -698,7 +701,7 @@ async def test_a_file_is_written_now_and_then(tmp_path: Path) -> None:
 
 
 async def written(copy: LocalCopy, before: object) -> object:
-    """Wait for the writing of the file that is not the one of before; return it."""
+    """Wait until a new file is written; return it."""
     await soon(lambda: copy._writing is not before)
     assert copy._writing is not None
     await asyncio.wait({copy._writing})
@@ -714,7 +717,8 @@ async def test_a_file_of_no_use_is_as_none(
     tmp_path: Path, text: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     """
-    It is told, unless there is none; and the copy is no younger because of it.
+    It is reported, unless the file does not exist; and the copy is no younger because
+    of it.
     """
     path, service = tmp_path / "copy.json", Service()
     service.give("ada", 1000)
@@ -746,7 +750,7 @@ async def test_a_file_that_cannot_be_written_ends_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """
-    It is told, and the copy goes on.
+    It is reported, and the copy continues.
     """
     service = Service()
     service.give("ada", 1)
@@ -773,8 +777,8 @@ steps = st.lists(
 @given(steps)
 async def test_a_copy_is_as_its_model(made: Sequence[tuple[str, Any, Any]]) -> None:
     """
-    Whatever is granted, lost and late: what the last page said holds, until its date
-    and a day after the service was heard.
+    Whatever is granted, lost and late: the last page holds, until its date and for a
+    day after the last answer of the service.
     """
     service, copy, known = Service(), None, dict[str, float]()
     heard_at = float("-inf")
@@ -806,6 +810,6 @@ async def test_a_copy_is_as_its_model(made: Sequence[tuple[str, Any, Any]]) -> N
 
 def test_the_day_is_stated() -> None:
     """
-    A copy is believed for a day, unless an application says otherwise.
+    A copy is trusted for a day, unless an application says otherwise.
     """
     assert timedelta(days=1).total_seconds() == MAX_AGE_S

@@ -1,4 +1,4 @@
-"""Access passes are checked with public keys, and only what is a pass is believed."""
+"""Access passes are checked with public keys, and only passes are accepted."""
 
 import asyncio
 import base64
@@ -44,7 +44,7 @@ def _b64(raw: bytes) -> str:
 
 @attrs.define
 class Service:
-    """Signs passes, tells its public keys, and counts who asks for them."""
+    """Signs passes, returns its public keys, and counts the requests for them."""
 
     private: dict[str, Ed25519PrivateKey] = attrs.field(factory=dict)
     asked: int = 0
@@ -107,7 +107,7 @@ def service() -> Service:
 
 async def test_a_pass_says_who_may_use_what(service: Service) -> None:
     """
-    Each feature until its own moment, and all until the pass ends.
+    Each feature until its own end, and all until the pass ends.
     """
     found = await service.verifier().verify(service.signed())
 
@@ -122,14 +122,14 @@ async def test_a_pass_says_who_may_use_what(service: Service) -> None:
         ("api", NOW, False),
     ):
         assert found.allows(feature, now=now) is allowed
-    # Without a moment it is now.
+    # Without a time it is now.
     assert not AccessPass("ada", 2.0, {"reports": 2.0}).allows("reports")
     assert AccessPass("ada", 9e9, {"reports": 9e9}).allows("reports")
 
 
 async def test_a_pass_is_refused_from_its_end_on(service: Service) -> None:
     """
-    To the second, whether it was seen before or not.
+    To the second, whether or not it was seen before.
     """
     seen, unseen = service.signed(), service.signed(sub="bob")
     verifier = service.verifier()
@@ -175,7 +175,8 @@ async def test_what_is_no_pass_is_refused(service: Service, name: str) -> None:
 
 async def test_what_was_not_signed_by_the_service_is_refused(service: Service) -> None:
     """
-    By another key, by the public one as a secret, by nobody; or changed since.
+    Signed by another key, by the public one as a secret, or not at all; or changed
+    since.
     """
     verifier, good = service.verifier(), service.signed()
     header, claims, signature = good.split(".")
@@ -204,7 +205,7 @@ async def test_the_algorithm_is_not_for_a_pass_to_choose(
     service: Service, algorithm: str
 ) -> None:
     """
-    However good its signature is.
+    However valid its signature is.
     """
     header = {"alg": algorithm, "typ": "access-pass+jwt", "kid": "k1"}
     _, claims, _ = service.signed().split(".")
@@ -218,7 +219,7 @@ async def test_the_algorithm_is_not_for_a_pass_to_choose(
 @pytest.mark.parametrize("kid", [..., 1, ["k1"]])
 async def test_a_pass_names_its_key(service: Service, kid: Any) -> None:
     """
-    None is tried that it does not name.
+    No key is tried that it does not name.
     """
     header = {"alg": "EdDSA", "typ": "access-pass+jwt"}
     header |= {} if kid is ... else {"kid": kid}
@@ -233,7 +234,7 @@ async def test_keys_are_asked_for_once_and_again_for_a_new_one(
     service: Service,
 ) -> None:
     """
-    A rotation is followed at once; a key that nobody has is looked for now and then.
+    A rotation is followed at once; an unknown key is looked for now and then.
     """
     verifier = service.verifier()
     for user in ("ada", "bob"):
@@ -263,7 +264,7 @@ async def test_known_keys_hold_while_the_service_does_not_answer(
     service: Service,
 ) -> None:
     """
-    They are asked for in the background, and hold for a day; then nothing is believed.
+    They are requested in the background, and hold for a day; then nothing is accepted.
     """
     verifier = service.verifier()
     await verifier.verify(service.signed())
@@ -292,7 +293,7 @@ async def test_known_keys_hold_while_the_service_does_not_answer(
 
 async def test_many_at_once_ask_once(service: Service) -> None:
     """
-    All wait for the one that asks.
+    All wait for the one that sends the request.
     """
     verifier = service.verifier()
     tokens = [service.signed(sub=f"u{it}") for it in range(20)]
@@ -305,7 +306,7 @@ async def test_a_withdrawn_key_is_no_key_once_the_others_are_read(
     service: Service,
 ) -> None:
     """
-    What was checked by it before is believed until its own end.
+    What was checked with it before is accepted until its own end.
     """
     verifier = service.verifier()
     seen = service.signed()
@@ -323,7 +324,7 @@ async def test_what_is_remembered_is_bounded(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    The oldest goes first; it is checked again when it comes again.
+    The oldest is dropped first; it is checked again when it is used again.
     """
     assert REMEMBERED_MAX <= 100_000
     monkeypatch.setattr(passes, "REMEMBERED_MAX", 2)
@@ -335,7 +336,7 @@ async def test_what_is_remembered_is_bounded(
 
 async def test_only_keys_of_use_are_taken(service: Service) -> None:
     """
-    Others may be in the set; and of a set without an end the first ones.
+    Others may be in the set; of an endless set only the first ones.
     """
     good = service.public("k1")
     bad = [
@@ -370,7 +371,7 @@ class _Told:
 )
 async def test_keys_at_an_address_that_has_none(answer: Any, service: Service) -> None:
     """
-    It is no answer: nothing is believed, and nothing is refused for good.
+    It counts as no answer: nothing is accepted, and nothing is refused for good.
     """
 
     def respond(_: httpx.Request) -> httpx.Response:
@@ -405,7 +406,7 @@ async def test_keys_at_an_address_need_no_token(service: Service) -> None:
 
 
 async def tasks_done() -> None:
-    """Let what runs in the background end."""
+    """Let background tasks end."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     fetching = [it for it in others if "_fetch" in repr(it)]
     await asyncio.gather(*fetching, return_exceptions=True)

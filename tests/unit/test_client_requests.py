@@ -1,4 +1,4 @@
-"""The client's requests: what is sent, what is asked again, and what errors say."""
+"""The client's requests: what is sent, what is retried, and what errors say."""
 
 import asyncio
 import socket
@@ -41,7 +41,7 @@ Answer = Callable[[httpx.Request], httpx.Response]
 
 
 class Service:
-    """Answers as it is told to, one answer after the other, the last one for ever."""
+    """Gives its answers one after the other, then the last one for ever."""
 
     def __init__(self, *answers: httpx.Response | Exception) -> None:
         self.answers = [*answers]
@@ -86,7 +86,7 @@ def problem(status: int, code: str, **headers: str) -> httpx.Response:
 
 async def test_a_status_is_read_with_its_types() -> None:
     """
-    What a later service says besides is left out.
+    Unknown fields of a later service are ignored.
     """
     told = {**STATUS, "mood": "good", "card": {**STATUS["card"], "wallet": None}}  # type: ignore[dict-item]  # a literal's
     service = Service(ok(told))
@@ -99,7 +99,7 @@ async def test_a_status_is_read_with_its_types() -> None:
     assert status.card.last4 == "4242"
     [request] = service.requests
     assert request.headers["authorization"] == "Bearer t"
-    # One segment of the path, whatever is in it.
+    # One segment of the path, whatever it contains.
     assert request.url.raw_path.decode() == (
         "/payments-gateway/api/users/ada%2Fb%40example.com/payment-status"
     )
@@ -144,7 +144,7 @@ async def test_all_access_is_read() -> None:
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_a_token_may_be_made_for_each_request(*, is_async: bool) -> None:
     """
-    By a function or a coroutine function: tokens end.
+    By a function or a coroutine function, because tokens expire.
     """
     made = iter(["one", "two"])
 
@@ -174,7 +174,7 @@ async def test_a_problem_is_an_error_with_its_code(
     status: int, kind: type[Refused]
 ) -> None:
     """
-    And the field, and the id by which the service's log has it. It is asked once.
+    And the field, and the id by which the service logged it. It is sent once.
     """
     service = Service(problem(status, "its_code", **{"retry-after": "4"}))
     with pytest.raises(kind) as refused:
@@ -205,7 +205,7 @@ async def test_a_problem_is_an_error_with_its_code(
 )
 async def test_an_answer_of_no_use_is_none(answer: httpx.Response) -> None:
     """
-    Of a proxy, or of another shape; nothing is asked again.
+    From a proxy, or of another shape; nothing is retried.
     """
     service = Service(answer)
     with pytest.raises(Unavailable) as error:
@@ -236,7 +236,7 @@ async def test_a_refusal_of_a_proxy_is_one(status: int) -> None:
 )
 async def test_a_reading_is_made_again_a_few_times(fault: Any) -> None:
     """
-    Where the connection failed, and where the service says when to come again.
+    If the connection failed, or if the service says when to retry.
     """
     service = Service(*[fault] * RETRIES_MAX, ok(STATUS))
     await service.client().payment_status("ada")
@@ -261,7 +261,7 @@ async def test_a_reading_is_made_again_a_few_times(fault: Any) -> None:
 )
 async def test_a_reading_is_not_made_again_without_a_reason(fault: Any) -> None:
     """
-    After a time-out, or where nobody says when, or says that it takes long.
+    Not after a time-out, nor if the answer says no time, or a long one.
     """
     service = Service(fault, ok(STATUS))
     with pytest.raises(Unavailable):
@@ -278,7 +278,7 @@ async def test_a_reading_is_not_made_again_without_a_reason(fault: Any) -> None:
 )
 async def test_a_sync_is_never_made_again(fault: Any) -> None:
     """
-    It costs calls: who asked decides.
+    It costs calls: the application decides.
     """
     service = Service(fault, ok(STATUS))
     client = service.client()
@@ -291,7 +291,7 @@ async def test_a_sync_is_never_made_again(fault: Any) -> None:
 
 async def test_a_request_ends_by_its_deadline() -> None:
     """
-    However slowly its answer comes.
+    However slowly its answer arrives.
     """
 
     async def half() -> AsyncIterator[bytes]:
@@ -307,7 +307,7 @@ async def test_a_request_ends_by_its_deadline() -> None:
 
 async def test_a_page_of_the_feed_says_what_is_wanted() -> None:
     """
-    From the beginning without a place; the time-out is longer than the wait.
+    Without a place it is read from the beginning; the time-out is longer than the wait.
     """
     service = Service(ok({"changes": [], "next": "7", "has_more": False}))
     client = service.client()
@@ -322,7 +322,7 @@ async def test_a_page_of_the_feed_says_what_is_wanted() -> None:
 @pytest.mark.parametrize("code", ["not_found", None])
 async def test_a_wrong_address_is_hinted_at(code: str | None) -> None:
     """
-    No route of the service answers so, or something else than the service does.
+    No route of the service gives such an answer, or another program answers.
     """
     answer = problem(404, code) if code else httpx.Response(404, text="none")
     with pytest.raises(NotFound, match="base_url ends with /payments-gateway/api"):
@@ -358,7 +358,7 @@ def test_what_is_no_address_is_refused(base_url: str) -> None:
 @pytest.mark.parametrize("token", ["", " \n"])
 def test_an_empty_token_is_refused(token: str) -> None:
     """
-    A variable of the environment that is there and empty, say.
+    For example, an environment variable that is set and empty.
     """
     with pytest.raises(ValueError, match=r"^token is empty$"):
         PaymentsClient(BASE, token)
@@ -439,7 +439,7 @@ async def test_a_user_that_is_no_text_is_a_mistake(wrong: Any) -> None:
 @pytest.mark.parametrize("user", ["", ".", ".."])
 async def test_no_user_is_no_path(user: str) -> None:
     """
-    It would be a request of another route.
+    It would be a request to another route.
     """
     service = Service(ok(STATUS))
     with pytest.raises(ValueError, match="user is empty"):
@@ -449,7 +449,7 @@ async def test_no_user_is_no_path(user: str) -> None:
 
 def test_every_error_is_one_of_ours() -> None:
     """
-    An application catches one.
+    An application catches one class.
     """
     for kind in (NotAllowed, NotAuthenticated, NotFound, RateLimited, Unavailable):
         assert issubclass(kind, ClientError)
@@ -467,7 +467,7 @@ async def test_an_answer_that_cannot_be_read_is_none(
     answer: httpx.Response | Exception,
 ) -> None:
     """
-    For a guarded route that is no answer, and no error of a library's.
+    For a guarded route it counts as no answer, and no error of a library is raised.
     """
     service = Service(answer)
     transport = httpx.MockTransport(service)

@@ -1,4 +1,4 @@
-"""What a copy knows of everybody: the rules, whatever comes in whatever order."""
+"""What a copy knows of all users: the rules, whatever arrives in whatever order."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -72,7 +72,7 @@ def test_features_follow_from_the_catalogue(
     product: str, price: str | None, features: set[str]
 ) -> None:
     """
-    Those of the product, and those of its price besides.
+    Those of the product, and those of its price as well.
     """
     assert {*SOLD.of(product, price)} == features
     assert {*NONE.of(product, price)} == {product}
@@ -80,7 +80,7 @@ def test_features_follow_from_the_catalogue(
 
 def test_the_latest_end_of_a_feature_counts() -> None:
     """
-    They do not add up.
+    Durations do not add up.
     """
     change = a_change("ada", 1, a_grant("basic", 9), a_grant("pro", 3))
     rows = rows_of(SOLD, change)
@@ -91,7 +91,7 @@ def test_the_latest_end_of_a_feature_counts() -> None:
 
 def test_access_without_a_grant_is_not_known() -> None:
     """
-    A release before this one logged none: the service is asked.
+    An earlier release logged no grants: the service is asked.
     """
     change = a_change("ada", 1)
     rows = rows_of(SOLD, change)
@@ -105,7 +105,7 @@ def test_access_without_a_grant_is_not_known() -> None:
         entitled_until=NOON + timedelta(days=1),
     )
     rows.take(msgspec.structs.replace(unsaid, version=2, entitled_until=NOON))
-    # It had ended when that was said.
+    # It had ended when the row was written.
     assert "ada" in rows
     rows.take(msgspec.structs.replace(unsaid, version=3))
     assert "ada" not in rows
@@ -132,8 +132,7 @@ def test_the_greatest_version_counts_in_whatever_order(
     made: Sequence[Change], random: object
 ) -> None:
     """
-    Twice, late or backwards: what is known is the same. (Of one version there is one
-    change.)
+    Twice, late or backwards: the result is the same. (Each version has one change.)
     """
     only = {(it.user_id, it.version): it for it in made}
     shuffled = [*only.values(), *only.values()]

@@ -73,7 +73,7 @@ async def test_a_ledger_and_a_clock_take_the_place_of_the_usual_ones() -> None:
 @pytest.mark.anyio
 async def test_a_gateway_takes_the_place_of_the_usual_one() -> None:
     """
-    Its price is found, with neither a budget nor a breaker before it.
+    Its price is found, with neither a budget nor a breaker in front of it.
     """
     async with Deployment.opened() as deployment:
         find = wired(Overrides(gateway=deployment.gateway))[FindPrice]
@@ -86,7 +86,7 @@ async def test_a_gateway_takes_the_place_of_the_usual_one() -> None:
 
 def test_everything_that_needs_it_gets_the_same_one() -> None:
     """
-    No use case is wired past an override.
+    No use case is wired around an override.
     """
     ledger = MemoryLedger(MemoryDatabase())
     clock = FixedClock(NOON)
@@ -102,7 +102,7 @@ def test_everything_that_needs_it_gets_the_same_one() -> None:
 
 def test_tokens_leases_and_signatures_have_the_real_time() -> None:
     """
-    Whatever time the gateway has: each use case gets the clock that it needs.
+    Whatever time the gateway has, each use case gets the clock that it needs.
     """
     clock, system = FixedClock(NOON + timedelta(days=60)), FixedClock(NOON)
     container = wired(Overrides(clock=clock, system_clock=system))
@@ -131,7 +131,8 @@ async def test_t44_tokens_of_every_issuer_stay_revoked_while_they_may_live(
     setting: str,
 ) -> None:
     """
-    Also where the tokens of another issuer live shorter: of a cluster's services, say.
+    Also if the tokens of another issuer have a shorter life, such as those of a
+    cluster's services.
     """
     longer: dict[str, Any] = {setting: timedelta(days=30)}
     settings = attrs.evolve(Settings.from_env(NOWHERE.env(0, 0)), **longer)
@@ -148,7 +149,7 @@ async def test_t44_tokens_of_every_issuer_stay_revoked_while_they_may_live(
 
 def test_lists_take_the_place_of_the_usual_ones() -> None:
     """
-    A page that cannot be read stops no other call; a key that is refused does.
+    A page that cannot be read stops no other call; a refused key does.
     """
     lists = MemoryLists(FixedClock(NOON))
     assert wired(Overrides(lists=lists))._container.resolve(GatewayLists) is lists
@@ -172,7 +173,7 @@ def test_a_reconciliation_uses_what_nobody_else_needs() -> None:
 
 def test_what_is_not_given_is_the_usual() -> None:
     """
-    The present moment, the store of the settings.
+    The present time, the store of the settings.
     """
     record = wired(Overrides())[RecordFacts]
 

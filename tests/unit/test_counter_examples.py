@@ -40,7 +40,7 @@ async def test_t23_registering_takes_no_payment_of_anothers_customer() -> None:
 
 async def test_p10_a_report_without_its_customer_does_not_fail_for_ever() -> None:
     """
-    The customer of the payment is known; so has to be its holder.
+    The customer of the payment is known; so its holder must be, too.
     """
     world = await a_world(an_account(ADA))
     report = a_payment(customer=CUS_1, email=email_of(ADA))
@@ -68,7 +68,7 @@ async def test_an_old_token_does_not_rename_an_account_back() -> None:
 
 def test_p08_a_doubt_about_a_free_payment_takes_nothing_back() -> None:
     """
-    Zero of zero is no refund: nothing was refunded.
+    Zero of zero is not a refund: nothing was refunded.
     """
     free = attrs.evolve(a_payment(), amount=Money(0, "eur"))
     failed = attrs.evolve(free, state=PaymentState.FAILED)
@@ -89,7 +89,7 @@ async def test_of_two_bodies_under_one_key_the_first_counts() -> None:
 
 async def test_a_listener_that_fails_keeps_nobody_waiting() -> None:
     """
-    `on_failure` is told; what it does with it is not the caller's trouble.
+    An error in `on_failure` does not affect the caller.
     """
     world = await a_world(an_account(ADA))
 
@@ -114,7 +114,7 @@ async def test_a_listener_that_fails_keeps_nobody_waiting() -> None:
 
 async def test_registering_returns_the_account_as_it_is_kept() -> None:
     """
-    Its version included: what was returned can be saved.
+    Its version included, so the returned account can be saved.
     """
     world = World()
     assert await world.register(ADA, email_of(ADA)) == world.account()

@@ -1,11 +1,10 @@
 """Whatever breaks, and whenever: nothing is made twice, nothing is left open.
 
 Every operation is run with every outcome of every call to the gateway, and breaks at
-each call of a port: of the operation itself, and of what heals it. The process ends
-before the call, or when it is done; or a store does not answer, having done nothing, or
-all of it; or the process is frozen while a worker goes on with what it had. Then the
-process is started again, the client repeats its request with the same key, and time
-passes.
+each call of a port: of the operation itself, and of its recovery. The process ends
+before the call, or after it; or a store does not answer, having done nothing, or all of
+it; or the process is frozen while a worker continues with its state. Then the process
+is started again, the client repeats its request with the same key, and time passes.
 """
 
 import itertools
@@ -29,8 +28,8 @@ KEY = "a-key-of-the-client"
 CALLER = caller_of(ADA)
 # With two breaks the schedules multiply: CI runs only some, of all kinds.
 STRIDE = int(os.environ.get("BREAKS_STRIDE", "1"))
-# With one break `make test` runs every second of a kind, or third, and another one with
-# each outcome; CI all crashes.
+# With one break `make test` runs every second or third of a kind, starting at another
+# one for each outcome; CI runs all crashes.
 STRIDES = {
     Break.CRASH: 1 if PROVES else 2,
     Break.NO_ANSWER: 1 if PROVES else 2,
@@ -43,7 +42,7 @@ ENDED = {"canceled", "incomplete_expired"}
 
 @attrs.frozen
 class Deed:
-    """An operation: what was there before, what the client asks, what must be there."""
+    """An operation: the state before, the client's request, the state after."""
 
     name: str
     prepare: Callable[[Deployment], Awaitable[None]]
@@ -77,7 +76,7 @@ async def _owing(deployment: Deployment) -> None:
     card = (await deployment.account()).card
     assert card is not None
     deployment.decline(card.id)
-    # Renewed, collected an hour later, and declined.
+    # Renewed, charged an hour later, and declined.
     await deployment.advance(timedelta(days=29))
     [subscription] = deployment.subscriptions_of(ADA)
     assert subscription["status"] == "past_due"
@@ -137,14 +136,14 @@ DEEDS = (
 async def _prepared(
     deed: Deed,
 ) -> Callable[[], AbstractAsyncContextManager[Deployment]]:
-    """Return what lends a world in which the deed can be done: each its own copy."""
+    """Return a factory of worlds in which the deed can be done: each its own copy."""
     async with Deployment.opened() as deployment:
         await deed.prepare(deployment)
         return deployment.saved()
 
 
 async def _try(deployment: Deployment, deed: Deed) -> Intent | None:
-    """Ask as a client does; an error is an answer too."""
+    """Send the request as a client does; an error is an answer too."""
     with suppress(PaymentsError):
         executed = await deed.ask(deployment)
         return executed.intent if executed else None
@@ -158,7 +157,7 @@ async def _lived_through(
     how: Break,
     *breaks: int,
 ) -> bool:
-    """Do the deed in a world that breaks at these calls; say whether all happened."""
+    """Do the deed in a world that breaks at these calls; return whether all came."""
     trouble, nth = case
     if trouble is not None:
         deployment.line.plan(trouble, after=nth)
@@ -220,7 +219,7 @@ def _paying(deployment: Deployment) -> str | None:
 def _check_made(
     deployment: Deployment, intent: Intent, how: Break, live: list[str], where: object
 ) -> None:
-    """P22: one living thing where an intent that makes one succeeded, else none."""
+    """P22: one living thing if an intent that makes one succeeded, else none."""
     made = deployment.made_by(intent.id)
     assert len(made) <= 1, (where, "made twice", made)
     if intent.kind is IntentKind.START_SUBSCRIPTION:
@@ -230,8 +229,9 @@ def _check_made(
             if it.kind is IntentKind.END_SUBSCRIPTION
         }
         if how is Break.FREEZE and IntentState.REFUSED in ends:
-            # A process that was frozen before it sent may do afterwards what was
-            # refused meanwhile to the one that went on; what is true is known above.
+            # A process that was frozen before it sent may afterwards do what was
+            # refused meanwhile to the process that continued; the true state is known
+            # above.
             return
         ended = IntentState.SUCCEEDED in ends
         wanted = intent.state is IntentState.SUCCEEDED and not ended
@@ -252,7 +252,7 @@ async def test_p22_p23_p29_f01_one_break_anywhere_leaves_one_truth(
     deed: Deed, how: Break, record_property: Callable[[str, object], None]
 ) -> None:
     """
-    Each outcome of each call, and a break at both ends of each call of a port.
+    Each outcome of each call, and a break before and after each call of a port.
     """
     schedules, prepared = 0, await _prepared(deed)
     for number, case in enumerate(_cases()):
@@ -276,7 +276,7 @@ async def test_p22_p23_p29_f01_two_breaks_leave_one_truth(
     deed: Deed, how: Break, record_property: Callable[[str, object], None]
 ) -> None:
     """
-    The second one while the first is being mended.
+    The second break comes during the recovery from the first.
     """
     schedules, prepared = 0, await _prepared(deed)
     for number, case in enumerate(_cases()):

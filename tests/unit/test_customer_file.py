@@ -60,7 +60,7 @@ def refusal_of(row: FileRow) -> InvalidValue:
 )
 def test_a_row_of_csv_is_read(body: str) -> None:
     """
-    In whatever order the columns are; others are passed over.
+    In whatever order the columns are; unknown columns are ignored.
     """
     [row] = rows(body)
 
@@ -75,7 +75,7 @@ def test_a_row_of_csv_is_read(body: str) -> None:
 
 def test_a_row_of_json_lines_is_read() -> None:
     """
-    Other fields are passed over, as blank lines are.
+    Unknown fields are ignored, and so are blank lines.
     """
     line = (
         '{"customer_id": "cus_1", "name": null, "user_id": "ada",'
@@ -89,7 +89,7 @@ def test_a_row_of_json_lines_is_read() -> None:
 
 def test_how_much_was_read_is_known_row_by_row() -> None:
     """
-    To the byte, though the stream reads ahead; the rest is not done yet.
+    To the byte, though the stream reads ahead; the rest does not count yet.
     """
     row = "jürgen,j@b.c,cus_1\n"
     file = opened(HEADER + row * 3)
@@ -99,7 +99,7 @@ def test_how_much_was_read_is_known_row_by_row() -> None:
 
 def test_lines_are_numbered_as_an_editor_does() -> None:
     """
-    Blank ones count; a row of several lines is at its first.
+    Blank lines count; a row of several lines has the number of its first.
     """
     body = f'{HEADER}\n{ADA}\n\n"b\nc",b@example.com,cus_2\n{ADA}\n'
     found = rows(body)
@@ -128,7 +128,7 @@ def test_lines_are_numbered_as_an_editor_does() -> None:
 )
 def test_a_bad_row_of_csv_is_refused_and_the_rest_is_read(row: str, field: str) -> None:
     """
-    With the field, if it is about one; its text is kept to be written again.
+    With the field, if the error is about one; its text is stored to be written again.
     """
     body = f"{HEADER}{row}\n{ADA}\n".encode(errors="surrogateescape")
     bad, good = rows(body)
@@ -193,7 +193,7 @@ def test_without_its_line_of_headers_nothing_is_read(body: str, field: str) -> N
 
 def test_a_quote_that_is_never_closed_costs_some_rows_and_no_more() -> None:
     """
-    The reader gives it up, and goes on.
+    The reader abandons it, and continues.
     """
     body = f'{HEADER}"ada,\n' + f"{ADA}\n" * 20_000
     bad, *rest = rows(body)
@@ -207,7 +207,7 @@ def test_a_quote_that_is_never_closed_costs_some_rows_and_no_more() -> None:
 
 def test_a_quote_that_is_closed_in_a_later_row_names_the_lines_between() -> None:
     """
-    Their rows are well, and are refused with it.
+    Their rows are valid, and are refused with it.
     """
     body = f'{HEADER}"ada,a@b.c,cus_1\nbob,b@b.c,cus_2\n",x,cus_3\n{ADA}\n'
     bad, after = rows(body)
@@ -229,7 +229,7 @@ def test_a_quote_that_is_closed_in_a_later_row_names_the_lines_between() -> None
 )
 def test_a_files_name_says_its_format(name: str, format_: FileFormat | None) -> None:
     """
-    Or it has to be said.
+    Otherwise it must be given.
     """
     assert format_of(name) is format_
 
@@ -274,8 +274,8 @@ def test_a_refused_row_is_written_as_it_was_behind_why(
     format_: FileFormat, body: str, refused: str
 ) -> None:
     """
-    Once: of a row that was refused before, the former reason goes. What is mended is
-    read without it; a line that is no object has no place for it.
+    Only once: of a row that was refused before, the former reason is dropped. A
+    corrected row is read without it; a line that is not an object has no place for it.
     """
 
     def again(body: str, reason: str) -> str:
@@ -294,7 +294,7 @@ def test_a_refused_row_is_written_as_it_was_behind_why(
 
 def test_a_mended_row_is_read_without_why_it_was_refused() -> None:
     """
-    Whatever a spreadsheet made of the quotes.
+    However a spreadsheet changed the quotes.
     """
     for cell in ('"email: missing"', "email: missing", ""):
         [mended] = rows(f"refused,{HEADER}{cell},{ADA}\n")
@@ -313,7 +313,7 @@ def test_a_line_that_contradicts_one_before_is_refused(
     seen: SeenRows, second: ImportRow, field: str, what: str
 ) -> None:
     """
-    It says which line that is; what is refused refuses nothing after it.
+    It names the earlier line; a refused line refuses nothing after it.
     """
     seen.add(row(2, "ada", "cus_1"))
     with pytest.raises(InvalidValue) as refusal:
@@ -326,25 +326,25 @@ def test_a_line_that_contradicts_one_before_is_refused(
 
 def test_a_line_that_says_the_same_is_fine(seen: SeenRows) -> None:
     """
-    It is told which line said it first; a new e-mail of the same user changes nothing.
+    It names the first such line; a new e-mail of the same user changes nothing.
     """
     assert seen.add(row(2, "ada", "cus_1")) is None
     assert seen.add(row(3, "ada", "cus_1")) == 2
     assert seen.add(row(4, "ada", "cus_1", "other@example.com")) == 2
     assert seen.add(row(4, "bob", "cus_2")) is None
-    # It is the first line that a later one is told of.
+    # A later line is compared with the first line.
     with pytest.raises(InvalidValue, match="line 2"):
         seen.add(row(5, "ada", "cus_2"))
 
 
 def test_a_file_may_be_longer_than_memory(seen: SeenRows) -> None:
     """
-    What is kept of it does not grow with its length.
+    What is stored of it does not grow with its length.
     """
     length = 1_000_000 if PROVES else 10_000
 
     class Endless(io.RawIOBase):
-        """Rows that are made as they are read."""
+        """Rows that are generated as they are read."""
 
         number = 0
 

@@ -1,4 +1,4 @@
-"""Whose payment is it, and what do reports come to, in whatever order and company?"""
+"""Which user owns a payment, and what reports come to in any order and combination."""
 
 from datetime import UTC, datetime
 from itertools import product
@@ -97,8 +97,8 @@ def test_p01_every_order_of_up_to_five_charges_comes_to_the_same(
     """
     All mixtures of four kinds at five times, all their orders, step by step.
 
-    If every step from every part of the charges comes to one state, so does every
-    order: 80 steps say what 120 orders of 5 would.
+    If every step from every subset of the charges leads to one state, so does every
+    order: 80 steps cover the 120 orders of 5.
     """
     for others in product(KINDS, repeat=len(TIMES) - 1):
         reports = [
@@ -119,7 +119,8 @@ def test_p01_every_order_of_up_to_five_charges_comes_to_the_same(
 
 def test_whatever_is_kept_of_an_account_raises_its_version() -> None:
     """
-    Also what changes nothing of it: who loaded it before has to see the payment.
+    Also a save that changes none of its fields: a writer that loaded it before must see
+    the payment.
     """
     kept = Kept.of(an_account(ADA))
     paid = a_payment("ch_1", PaymentState.SUCCEEDED, at=TIMES[0], user=ADA)
@@ -143,7 +144,8 @@ def test_p10_no_fact_makes_a_decision_raise(
     facts: list[Fact], customer: CustomerId | None
 ) -> None:
     """
-    Whatever is learned: recorded, quarantined with nothing changed, or refused by rule.
+    Whatever is learned, it is recorded, quarantined with nothing changed, or refused by
+    rule.
     """
     kept = Kept.of(an_account(ADA), attrs.evolve(an_account(BOB), customer_id=customer))
     for number, fact in enumerate(facts):
@@ -160,16 +162,16 @@ def test_p10_no_fact_makes_a_decision_raise(
 
 
 def on_one_moment(kept: Kept) -> Kept:
-    """Return the same once more, to decide on what is there and not on what follows."""
+    """Return the same again, to decide on the present state and not on what follows."""
     return Kept(attrs.evolve(kept.database))
 
 
-# Numbers that were drawn for fetches are smaller than those of the loads after them.
+# Numbers that were drawn for fetches are smaller than those of the later loads.
 FIRST_LOAD: Final = 1_000
 
 
 def comparable(decided: Decided) -> tuple[Decided, str]:
-    """Return what was decided, without how many loads it took."""
+    """Return the decision, without the number of loads it took."""
     refusal = repr(decided.refusal)
     decided, changes = attrs.evolve(decided, refusal=None), decided.changes
     if changes is None:
@@ -192,7 +194,7 @@ def comparable(decided: Decided) -> tuple[Decided, str]:
 
 
 def group_of(decided: Decided, fact: Fact) -> str | None:
-    """Return the key of a source's group; one that is refused has no changes."""
+    """Return the key of a source's group; a refused source has no changes."""
     if decided.changes is not None:
         return decided.changes.key
     match fact:
@@ -245,10 +247,10 @@ def test_p07_no_group_depends_on_its_neighbours(
     earlier: list[Fact], facts: list[Fact]
 ) -> None:
     """
-    Facts decided on together come to what they come to one group at a time.
+    Facts decided on together have the same result as group by group.
     """
     kept = Kept.of(an_account(ADA), an_account(BOB, customer=CUS_2))
-    # Numbers of fetches may be greater or smaller than those of what is known.
+    # Numbers of fetches may be greater or smaller than those of known facts.
     for number, fact in enumerate(earlier):
         kept.record(attrs.evolve(reported(100 + number, None), facts=(fact,)))
     kept.database.last_sequence = FIRST_LOAD
@@ -290,7 +292,8 @@ async def test_metadata_then_customer_then_email_say_whose_it_is(
     report: Payment, owner: UserId | None
 ) -> None:
     """
-    The first of them that is there decides; a user who is not there yet waits.
+    The first of them that exists decides; a payment of a user who does not exist yet
+    waits.
     """
     world = await a_world(*TWO_BOUND)
     outcomes = await posted_to(world, an_event(report=report))
@@ -323,7 +326,7 @@ async def test_t23_metadata_swapped_between_two_users_moves_neither() -> None:
 )
 async def test_t23_a_linked_payment_stays_where_it_is(forged: Payment) -> None:
     """
-    A later report that gives it to another is quarantined, and merges nothing.
+    A later report with another owner is quarantined, and merges nothing.
     """
     world = await a_world(*TWO_BOUND)
     await world.deliver([an_event("evt_1", a_payment(user=ADA))])
@@ -350,7 +353,7 @@ async def test_a_report_that_leaves_out_whose_it_is_reaches_the_owner() -> None:
 
 async def test_p21_metadata_binds_no_customer() -> None:
     """
-    It says whose this payment is, not whose the next one of that customer is.
+    It names the owner of this payment, not of the customer's next one.
     """
     world = await a_world()
     await world.deliver(
@@ -366,7 +369,7 @@ async def test_p21_metadata_binds_no_customer() -> None:
 
 async def test_p21_another_customer_of_a_users_own_is_linked() -> None:
     """
-    An account keeps the customer it has; the payment is its own all the same.
+    An account keeps its customer; the payment is its own all the same.
     """
     world = await a_world(an_account(ADA, customer=CUS_1))
     report = a_payment(user=ADA, customer=CUS_2)
@@ -379,7 +382,7 @@ async def test_p21_another_customer_of_a_users_own_is_linked() -> None:
 
 async def test_p21_an_email_binds_no_customer() -> None:
     """
-    Anybody can type anybody's e-mail into a form.
+    Anybody can enter another's e-mail in a form.
     """
     world = await a_world()
     report = a_payment(customer=CUS_1, email=email_of(ADA))

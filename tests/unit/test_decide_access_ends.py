@@ -1,4 +1,4 @@
-"""What it comes to that a moment has passed at which access ends."""
+"""The decision when a time at which access ends has passed."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -30,7 +30,7 @@ ACCOUNT: Final = attrs.evolve(
     an_account().with_summary(PaymentSummary(prepaid=PrepaidMonths(NOON, 1))),
     version=4,
 )
-# The clock of jobs is another one.
+# The clock of jobs is another clock.
 JOB: Final = Job.due(access_end_job(ADA), "access ends", NOON, ADA).claimed(NOON)
 
 
@@ -70,7 +70,7 @@ def after(changes: Changes) -> Job:
 @pytest.mark.parametrize("late", [timedelta(), 40 * DAY])
 def test_an_end_that_passed_is_logged_with_the_jobs_end(late: timedelta) -> None:
     """
-    As the account says it now; it names nothing as its source.
+    By the account's present state; it names nothing as its source.
     """
     changes, row = decided(END + late, logged())
 
@@ -84,7 +84,7 @@ def test_an_end_that_passed_is_logged_with_the_jobs_end(late: timedelta) -> None
 
 def test_an_end_that_is_to_come_is_waited_for() -> None:
     """
-    By the clock of jobs: as long as it is away. Nothing is saved but that.
+    By the clock of jobs, for as long as the end is away. Nothing else is saved.
     """
     for before in (MOMENT, SLACK):
         changes, row = decided(END - before, logged())
@@ -96,7 +96,7 @@ def test_an_end_that_is_to_come_is_waited_for() -> None:
 
 def test_an_end_that_was_logged_meanwhile_is_known_by_itself() -> None:
     """
-    A renewal: the job ends, for the sequencer knows the later end.
+    A renewal: the job ends, because the sequencer knows the later end.
     """
     changes, row = decided(END - SLACK - MOMENT, logged())
     assert (row, changes.changes_account) == (None, False)
@@ -105,7 +105,7 @@ def test_an_end_that_was_logged_meanwhile_is_known_by_itself() -> None:
 
 def test_the_end_of_one_product_is_told_by_its_name() -> None:
     """
-    With its own days after the end; before that the job waits.
+    With the product's own days after the end; before that the job waits.
     """
     grants = tuple(
         Grant(name, None, DATE - days * DAY, True, PREPAID_MONTHS)  # noqa: FBT003  # as it is listed
@@ -128,7 +128,7 @@ def test_the_end_that_was_logged_is_told_whatever_the_grace_is_by_now(
     days: int,
 ) -> None:
     """
-    Of one of two products, too: who copies the row goes by what it said.
+    Also of one of two products: a reader that copied the row relies on it.
     """
     grants = tuple(
         Grant(name, None, date, True, PREPAID_MONTHS)  # noqa: FBT003  # as it is listed
@@ -148,7 +148,7 @@ def test_the_end_that_was_logged_is_told_whatever_the_grace_is_by_now(
 
 def test_an_end_that_was_told_is_not_told_again() -> None:
     """
-    By whatever row: one of its own, or a change that took the access.
+    Whether it was recorded by a row of its own, or by a change that took the access.
     """
     for row in (
         logged(at=END),
@@ -172,7 +172,7 @@ def test_an_account_that_was_changed_meanwhile_is_looked_at_again() -> None:
 
 def test_a_grace_that_is_longer_by_now_is_told() -> None:
     """
-    Until when there is access now: who copies it would else deny it.
+    The new end of access: a reader with a copy would otherwise deny access.
     """
     longer = Policy(grace=9 * DAY)
     _, row = decided(END, logged(), policy=longer)
@@ -183,7 +183,8 @@ def test_a_grace_that_is_longer_by_now_is_told() -> None:
 
 def test_where_the_log_says_nothing_of_it_the_account_does() -> None:
     """
-    Rows of before migration 0016: told once it ended, else waited for.
+    Rows from before migration 0016: the end is recorded if it has passed, otherwise the
+    job waits.
     """
     _, row = decided(END, None)
     assert row is not None

@@ -50,9 +50,9 @@ UNLINKED: Final = (
 
 
 def adopted(kept: Kept, fact: UserRegistered | CustomerBound) -> Changes:
-    """Return what a fact about Ada comes to, with the subscriptions that she has then.
+    """Return the result of a fact about Ada, with her subscriptions at that time.
 
-    Its customer's holder, and the versions of all her keys, were loaded with it.
+    Her customer's holder, and the versions of all her keys, were loaded with it.
     """
     snapshot, decision = kept.load(found(fact))
     group = only(decision.groups)
@@ -68,7 +68,7 @@ def adopted(kept: Kept, fact: UserRegistered | CustomerBound) -> Changes:
 
 def test_a_new_account_adopts_what_carries_its_keys() -> None:
     """
-    What names two users, or is another's customer's, stays nobody's.
+    What names two users, or has another's customer, stays unlinked.
     """
     kept = Kept.of(an_account(BOB, customer=CUS_2), *UNLINKED)
     ada = an_account(ADA, customer=CUS_1)
@@ -83,7 +83,7 @@ def test_a_new_account_adopts_what_carries_its_keys() -> None:
 
 def test_a_customer_that_is_bound_brings_what_was_unlinked() -> None:
     """
-    Bound by an operation as by a registration; what they have is asked for.
+    Whether an operation or a registration binds it; what the customer has is synced.
     """
     kept = Kept.of(an_account(ADA), an_account(BOB, customer=CUS_2), *UNLINKED)
     fact = CustomerBound(user_id=ADA, customer_id=CUS_1, existed=True)
@@ -98,7 +98,8 @@ def test_a_customer_that_is_bound_brings_what_was_unlinked() -> None:
 
 def test_p21_what_anothers_customer_paid_is_not_adopted_by_its_email() -> None:
     """
-    The customer's binding wins: it is not linked yet, and it is Bob's all the same.
+    The customer's binding takes precedence: it is not linked yet, and is Bob's all the
+    same.
     """
     ada = an_account(ADA)
     paid = a_payment(CH_1, customer=CUS_2, email=ada.email)
@@ -125,7 +126,8 @@ def test_p21_a_customer_that_cannot_be_bound_stays_where_it_is(
     user: UserId, customer: CustomerId
 ) -> None:
     """
-    Another's customer, a second one of a user, and a user who is not there.
+    A customer of another user, a second customer of a user, and a user who does not
+    exist.
     """
     kept = Kept.of(an_account(ADA), an_account(BOB, customer=CUS_2))
     fact = CustomerBound(user_id=user, customer_id=customer, existed=True)
@@ -150,8 +152,8 @@ def test_t69_a_late_payment_is_whose_the_email_was(
     hours: float, owner: str | None
 ) -> None:
     """
-    Ada has the address from noon, leaves it an hour later, and Bob has it from two
-    o'clock on; both times a payment from before they came is found at once.
+    Ada has the address from noon and gives it up an hour later, and Bob has it from two
+    o'clock on; both times a payment from before their time is found at once.
     """
     kept = Kept()
     for user, address, hour in (
@@ -172,7 +174,7 @@ def test_t69_a_late_payment_is_whose_the_email_was(
 
 def test_t69_an_account_adopts_what_was_paid_in_its_time() -> None:
     """
-    By an e-mail that it has no more, too; and nothing of the next one's.
+    Also by a former e-mail; and nothing of the next holder's.
     """
     kept = Kept.of(an_account(ADA), PaymentRecord(a_payment(CH_1, email=email_of(ADA))))
     after = NOON + HOUR
@@ -193,7 +195,7 @@ def test_t69_an_account_adopts_what_was_paid_in_its_time() -> None:
 
 def test_another_spelling_of_an_email_is_no_change_of_hands() -> None:
     """
-    What is shown changes; nothing is noted.
+    The shown spelling changes; no former key is noted.
     """
     kept = Kept.of(an_account(ADA))
     upper = email_of(ADA).text.upper()
@@ -211,7 +213,7 @@ CARD: Final = Card(id="pm_1", brand="visa", last4="4242", exp_month=1, exp_year=
 
 def test_a_deleted_customer_is_let_go() -> None:
     """
-    With its card; the same once more, or another's, changes nothing.
+    With its card; a repeated deletion, or another customer's, changes nothing.
     """
     ada = attrs.evolve(an_account(ADA, customer=CUS_1), card=CARD, card_sequence=3)
     kept = Kept.of(ada)
@@ -234,7 +236,7 @@ def test_a_deleted_customer_is_let_go() -> None:
 
 def test_what_is_reported_late_of_a_deleted_customer_is_its_users() -> None:
     """
-    Also if metadata names somebody else: then it is nobody's.
+    If metadata names another user, it has no owner.
     """
     kept = Kept.of(an_account(ADA, customer=CUS_1), an_account(BOB))
     kept.record(found(CustomerDeleted(CUS_1)))
@@ -254,7 +256,7 @@ def test_what_is_reported_late_of_a_deleted_customer_is_its_users() -> None:
 
 def test_only_what_the_other_customer_has_keeps_its_place() -> None:
     """
-    A subscription of a third one, linked by its metadata, is not in the way.
+    A third user's subscription, linked by its metadata, does not matter.
     """
     ada = an_account(ADA, customer=CUS_1)
     of_third = a_subscription(a_report(user=ADA, customer=CUS_9), owner=ADA)

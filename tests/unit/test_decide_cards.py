@@ -1,4 +1,4 @@
-"""Which card is shown, and what is a reason to ask the gateway for it."""
+"""Which card is shown, and when the gateway is asked for it."""
 
 from datetime import timedelta
 from typing import Any, Final
@@ -60,13 +60,13 @@ def shown(card: Card | None) -> PaymentAccount:
 
 
 def kept_with(card: Card | None, *intents: Intent, **pinned: str | None) -> Kept:
-    """Keep what shows a card, and a subscription of Ada's for each that is pinned."""
+    """Save an account that shows a card, and a subscription for each pinned card."""
     subscriptions = [
         a_subscription(pinning(name, card_id), owner=ADA)
         for name, card_id in pinned.items()
     ]
     kept = Kept.of(shown(card), *subscriptions)
-    # Numbers are drawn by whoever loads.
+    # Each load draws a number.
     kept.database.last_sequence = SEQUENCE
     for intent in intents:
         kept.database.tables.put_intent(attrs.evolve(intent, version=1))
@@ -86,7 +86,7 @@ def told(
     key: str | None = None,
     number: int = 1,
 ) -> SourcedFacts:
-    """Return what an event tells, that came of a request with this key."""
+    """Return an event's report, caused by a request with this key."""
     report = CardReported(
         customer_id=CUS_1,
         change=change,
@@ -111,7 +111,7 @@ def jobs(group: Changes) -> list[JobKey]:
     return [job.key for job in group.jobs]
 
 
-# What events tell
+# What events report
 
 
 NEWS: Final = [
@@ -124,7 +124,7 @@ NEWS: Final = [
 ]
 NO_NEWS: Final = [
     (CardChange.DEFAULT, VISA, VISA),
-    # It says which one, and not what of it.
+    # It says which card, and nothing of the card.
     (CardChange.DEFAULT, VISA, LATER),
     (CardChange.DEFAULT, None, None),
     (CardChange.ATTACHED, OTHER, VISA),
@@ -142,7 +142,7 @@ def test_news_of_a_card_is_a_reason_to_ask(
     change: CardChange, card: Card | None, known: Card | None
 ) -> None:
     """
-    It is not believed: the event waits for what the gateway says.
+    It is not trusted: the event waits for the gateway's answer.
     """
     decision = kept_with(known).decide(told(change, card))
 
@@ -158,7 +158,7 @@ def test_what_says_nothing_new_is_not_asked_about(
     change: CardChange, card: Card | None, known: Card | None
 ) -> None:
     """
-    But what is being fetched at this moment may be older than that.
+    But a fetch in progress may be older than that.
     """
     snapshot, decision = kept_with(known).load(told(change, card))
 
@@ -171,7 +171,7 @@ def test_what_says_nothing_new_is_not_asked_about(
 
 def test_the_cards_of_a_customer_who_is_nobodys_are_not_asked_about() -> None:
     """
-    Who binds the customer asks for the card.
+    The operation that binds the customer fetches the card.
     """
     decision = Kept.of(an_account(BOB, customer=CUS_2)).decide(told(CardChange.DEFAULT))
 
@@ -183,7 +183,7 @@ def test_the_cards_of_a_customer_who_is_nobodys_are_not_asked_about() -> None:
     assert jobs(only(Kept.of(an_account()).decide(bound).groups)) == [THEIRS]
 
 
-# What came of a call of ours
+# Results of our own calls
 
 
 def an_update(state: IntentState = IntentState.SENT, **fields: Any) -> Intent:
@@ -204,7 +204,8 @@ def test_what_a_call_of_ours_did_is_not_asked_about(
     change: CardChange, intent: Intent
 ) -> None:
     """
-    An event overtakes the answer, mostly: the operation tells the card at its end.
+    An event mostly arrives before the answer: the operation records the card at its
+    end.
     """
     kept = kept_with(None, intent)
     decision = kept.decide(told(change, OTHER, key="int-1.default.1"))
@@ -217,7 +218,7 @@ def test_what_a_call_of_ours_did_is_not_asked_about(
 @pytest.mark.parametrize(
     ("intent", "key"),
     [
-        # What was refused or lost tells nothing.
+        # A refused or lost call says nothing.
         (an_update(IntentState.REFUSED), "int-1.default.1"),
         (an_update(IntentState.ABANDONED), "int-1.default.1"),
         (an_update(user=BOB), "int-1.default.1"),
@@ -239,7 +240,7 @@ def test_what_another_did_is_asked_about(intent: Intent, key: str | None) -> Non
     assert jobs(group) == [THEIRS]
 
 
-# What is fetched
+# Fetched cards
 
 
 @pytest.mark.parametrize(
@@ -247,7 +248,7 @@ def test_what_another_did_is_asked_about(intent: Intent, key: str | None) -> Non
 )
 def test_a_card_that_is_fetched_is_shown(sequence: int, card: Card | None) -> None:
     """
-    Or that there is none any more.
+    Or that there is none any longer.
     """
     job = a_job(CUS_1, JobKind.CUSTOMER)
     source = SourcedFacts(facts=(observed(card, sequence),), job=job)
@@ -260,8 +261,8 @@ def test_a_card_that_is_fetched_is_shown(sequence: int, card: Card | None) -> No
 
 def test_a_fetched_card_that_was_overtaken_is_fetched_again() -> None:
     """
-    Something was heard since its number was drawn, and which of the two is newer only
-    the gateway knows.
+    Something was learned since its number was drawn, and only the gateway knows which
+    is newer.
     """
     job = a_job(CUS_1, JobKind.CUSTOMER)
     source = SourcedFacts(facts=(observed(OTHER, SEQUENCE - 1),), job=job)
@@ -274,7 +275,7 @@ def test_a_fetched_card_that_was_overtaken_is_fetched_again() -> None:
 
 def test_what_a_fetch_said_twice_finishes_it() -> None:
     """
-    A reply was lost, and the same is recorded again.
+    A reply was lost, and the same result is recorded again.
     """
     job = a_job(CUS_1, JobKind.CUSTOMER)
     source = SourcedFacts(facts=(observed(VISA, SEQUENCE),), job=job)
@@ -283,7 +284,7 @@ def test_what_a_fetch_said_twice_finishes_it() -> None:
     assert finish.after == job.finished()
 
 
-# What an operation did
+# Results of operations
 
 
 def done(card: Card, sequence: int) -> SourcedFacts:
@@ -310,7 +311,7 @@ def test_a_card_of_an_operation_is_newer_than_what_was_being_fetched() -> None:
 
 def test_a_card_of_an_operation_that_was_overtaken_is_asked_for() -> None:
     """
-    Something was heard since it began.
+    Something was learned since it began.
     """
     kept = kept_with(VISA, an_update())
     group = only(kept.decide(done(OTHER, SEQUENCE - 1)).groups)
@@ -318,27 +319,27 @@ def test_a_card_of_an_operation_that_was_overtaken_is_asked_for() -> None:
     assert (after(group).card, jobs(group)) == (VISA, [THEIRS])
 
 
-# What subscriptions pin
+# Cards set for subscriptions
 
 
 @pytest.mark.parametrize(
     ("known", "before", "report", "asks"),
     [
-        # No card is shown: the one that is pinned may be.
+        # No card is shown: the pinned one may be.
         (None, None, pinning(), True),
         (None, None, pinning(card_id=None), False),
         (None, "pm_1", pinning(card_id=None), True),
         (None, "pm_1", pinning(card_id="pm_2"), True),
         (None, None, pinning(status=OVER, ended_at=NOON), False),
-        # The one that is shown may be the one that was pinned.
+        # The shown card may be the one that was pinned.
         (VISA, "pm_1", pinning(), False),
         (VISA, "pm_1", pinning(card_id="pm_2"), True),
         (VISA, "pm_1", pinning(card_id=None), True),
         (VISA, "pm_1", pinning(status=OVER, ended_at=NOON), True),
-        # It paid by default, or has to again.
+        # It paid by default, or must again.
         (VISA, None, pinning(card_id="pm_2"), True),
         (VISA, "pm_2", pinning(card_id=None), True),
-        # It is the one that is pinned now.
+        # It is the pinned one now.
         (VISA, None, pinning(), False),
         (VISA, "pm_2", pinning(), False),
     ],
@@ -347,7 +348,7 @@ def test_another_card_of_a_subscription_is_a_reason_to_ask(
     known: Card | None, before: str | None, report: SubscriptionReport, *, asks: bool
 ) -> None:
     """
-    Where it may be the one that is shown, or has to be from now on.
+    If it may be the shown card, or must be shown from now on.
     """
     kept = kept_with(known, sub_1=before)
     snapshot, decision = kept.load(found(fetched(report, sequence=9)))
@@ -376,8 +377,8 @@ def test_an_operation_whose_event_came_first_asks_for_the_card(
     pinned: str, *, asks: bool
 ) -> None:
     """
-    The event was not asked about, as the operation tells the card. Without one of its
-    own it does not: what was pinned is the default of that moment.
+    The event caused no fetch, because the operation records the card. Without a card of
+    its own it does not: what was pinned is the default of that time.
     """
     kept = kept_with(VISA, an_update(), sub_1=pinned)
     ended = attrs.evolve(an_update(IntentState.SUCCEEDED), version=1)
@@ -390,7 +391,7 @@ def test_an_operation_whose_event_came_first_asks_for_the_card(
 
 def test_the_card_of_another_customers_subscription_is_not_asked_about() -> None:
     """
-    It is Ada's, and newer; what is shown is the card of the customer that is bound.
+    It is Ada's, and newer; the shown card is that of the bound customer.
     """
     theirs = pinning("sub_9", "pm_9", customer=CUS_2, at=NOON + timedelta(days=1))
     kept = Kept.of(
@@ -405,7 +406,7 @@ def test_the_card_of_another_customers_subscription_is_not_asked_about() -> None
 
 def test_the_own_card_of_the_newest_subscription_decides() -> None:
     """
-    Another one of an older subscription does not matter.
+    The card of an older subscription does not matter.
     """
     kept = kept_with(VISA, sub_0="pm_2", sub_1="pm_1")
     report = pinning("sub_0", "pm_3", at=NOON - timedelta(days=9))
@@ -417,7 +418,7 @@ def test_the_own_card_of_the_newest_subscription_decides() -> None:
 @pytest.mark.parametrize("is_ours", [True, False])
 def test_a_card_that_a_call_of_ours_pinned_is_not_asked_about(*, is_ours: bool) -> None:
     """
-    The operation tells the card, as of any other.
+    The operation records the card, as any other.
     """
     kept = kept_with(VISA, an_update(), sub_1="pm_1")
     report = pinning(card_id="pm_2")
@@ -434,7 +435,7 @@ def test_a_card_that_a_call_of_ours_pinned_is_not_asked_about(*, is_ours: bool) 
 
 def test_a_subscription_that_is_adopted_may_show_its_card() -> None:
     """
-    It was nobody's until its customer was bound.
+    It had no owner until its customer was bound.
     """
     kept = Kept.of(an_account(), a_subscription(pinning()))
     bound = CustomerBound(user_id=ADA, customer_id=CUS_1, existed=False)
@@ -445,7 +446,7 @@ def test_a_subscription_that_is_adopted_may_show_its_card() -> None:
 
 def test_the_card_of_an_order_is_told_before_its_subscription() -> None:
     """
-    So it is known whose card that is, and nothing is asked.
+    So the owner of the card is known, and nothing is fetched.
     """
     began = SubscriptionObserved(report=pinning(), at=NOON, sequence=SEQUENCE)
     intent = attrs.evolve(an_intent("int-1", IntentState.SENT), version=1)
@@ -461,7 +462,7 @@ def test_the_card_of_an_order_is_told_before_its_subscription() -> None:
 
 def test_jobs_of_one_customer_are_one() -> None:
     """
-    However many events tell of one change.
+    However many events report one change.
     """
     sources = [
         told(CardChange.DEFAULT, OTHER, number=1),

@@ -13,7 +13,7 @@ from payments_core.decide.decision import (
 
 def test_each_group_is_saved_once_and_in_the_order_of_the_keys() -> None:
     """
-    Two saves that meet the same groups meet them in one order; a duplicate has none.
+    Two saves with the same groups have them in one order; a duplicate has none.
     """
     bobs, adas = Changes(key="user bob"), Changes(key="user ada")
     decided = [Decided(changes=it, outcome=APPLIED) for it in (bobs, adas, bobs)]

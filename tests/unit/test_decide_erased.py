@@ -1,4 +1,4 @@
-"""What is of a user who was erased is ignored, and kept is only that it came."""
+"""Facts about an erased user are ignored, and only their receipt is stored."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -91,7 +91,7 @@ SOLD = SubscriptionLinkDecided(gateway_id=SUB_1, user_id=BOB, by_hand=BY_HAND)
 
 
 def having(since: datetime | None) -> PaymentAccount:
-    """Return another who has the e-mail."""
+    """Return another user who has the e-mail."""
     return attrs.evolve(an_account(BOB), email=email_of(ADA), email_since=since)
 
 
@@ -122,7 +122,7 @@ def test_what_is_of_who_was_erased_is_ignored(
     fact: Fact, known: dict[str, Any]
 ) -> None:
     """
-    No row but the event's, without a body and without what it is about.
+    Only the event has a row, without its body and without its subject.
     """
     one = decided(of(fact), **known)
 
@@ -147,7 +147,7 @@ def test_what_is_of_who_was_erased_is_ignored(
 )
 def test_what_names_nobody_is_of_whom_it_is_linked_to(fact: Fact) -> None:
     """
-    A dispute names a payment alone, a paid invoice a subscription.
+    A dispute names only a payment, a paid invoice only a subscription.
     """
     assert decided(of(fact), **OWNED, erased={}).outcome == IGNORED
     assert decided(of(fact), erased={}).outcome != IGNORED
@@ -156,18 +156,19 @@ def test_what_names_nobody_is_of_whom_it_is_linked_to(fact: Fact) -> None:
 @pytest.mark.parametrize(
     ("payment", "accounts"),
     [
-        # The e-mail is somebody's by now, or nobody's: what was made later is not hers.
+        # The e-mail has another holder by now, or none: what was made later is not
+        # hers.
         (a_payment(email=email_of(ADA), at=LATER), []),
-        # Of a customer who is another's.
+        # Of a customer of another user.
         (a_payment(user=ADA, customer=CUS_2), [an_account(BOB, customer=CUS_2)]),
         (
             a_payment(email=email_of(ADA), at=EARLIER, customer=CUS_2),
             [an_account(BOB, customer=CUS_2)],
         ),
         (a_payment(email=email_of(BOB)), []),
-        # Of a customer who is bound to somebody, whatever is remembered of it.
+        # Of a bound customer, whatever is remembered of it.
         (a_payment(customer=CUS_1), [an_account(BOB, customer=CUS_1)]),
-        # Of an e-mail, while somebody else had it.
+        # Of an e-mail, while another user had it.
         (MAILED, [having(EARLIER)]),
         (MAILED, [having(None)]),
         (attrs.evolve(MAILED, created_at=None), [having(LATER)]),
@@ -177,7 +178,7 @@ def test_what_is_anothers_is_not_ignored(
     payment: Payment, accounts: list[object]
 ) -> None:
     """
-    It is recorded, or quarantined, as if nobody had been erased.
+    It is recorded, or quarantined, as if no user had been erased.
     """
     source = SourcedFacts(facts=(PaymentReported(payment),), event=an_event())
     one = decided(source, accounts=accounts)
@@ -189,7 +190,7 @@ def test_what_was_made_before_another_had_the_e_mail_is_ignored(
     since: datetime,
 ) -> None:
     """
-    Else it would be the first one's whom we know to have had it.
+    Otherwise it would belong to the first user known to have had it.
     """
     one = decided(of(PaymentReported(MAILED)), accounts=[having(since)])
     assert one.outcome == IGNORED
@@ -199,7 +200,7 @@ def test_what_was_made_before_another_had_the_e_mail_is_ignored(
 
 def test_what_a_former_holder_paid_by_the_e_mail_is_theirs() -> None:
     """
-    Who was erased had it later.
+    The erased user had it later.
     """
     former = FormerKey(
         kind=KeyKind.EMAIL,
@@ -219,7 +220,8 @@ def test_what_a_former_holder_paid_by_the_e_mail_is_theirs() -> None:
 
 def test_who_is_bound_to_a_customer_stays_bound() -> None:
     """
-    Whatever is remembered of it: they register as before, and their card is shown.
+    Whatever is remembered of the customer: the user registers as before, and the card
+    is shown.
     """
     known: dict[str, Any] = {"accounts": [an_account(BOB, customer=CUS_1)]}
     again = UserRegistered(user_id=BOB, email=email_of(BOB), customer_id=CUS_1)
@@ -231,7 +233,7 @@ def test_who_is_bound_to_a_customer_stays_bound() -> None:
 
 def test_what_is_linked_to_another_stays_theirs() -> None:
     """
-    Whatever customer it has: somebody linked it by hand.
+    Whatever customer it has: a person linked it by hand.
     """
     record = attrs.evolve(a_record(THEIRS, owner=BOB), linked_by_hand=True, version=1)
     refunded = attrs.evolve(THEIRS, refunded_minor=400)
@@ -245,7 +247,7 @@ def test_what_is_linked_to_another_stays_theirs() -> None:
 
 def test_an_event_of_a_customer_is_theirs_whatever_it_is() -> None:
     """
-    Also of a type of which nothing follows.
+    Also of a type that has no effect.
     """
     event = attrs.evolve(an_event(), customer_id=CUS_1)
     assert decided(SourcedFacts(event=event)).outcome == IGNORED
@@ -255,7 +257,7 @@ def test_an_event_of_a_customer_is_theirs_whatever_it_is() -> None:
 
 def test_a_job_of_who_was_erased_ends() -> None:
     """
-    Nothing is recorded, and nothing asked for again.
+    Nothing is recorded, and nothing is requested again.
     """
     job = a_job(CUS_1, JobKind.CUSTOMER).claimed(NOON)
     fact = CardObserved(customer_id=CUS_1, card=None, sequence=1)
@@ -282,7 +284,7 @@ def test_a_job_of_who_was_erased_ends() -> None:
 )
 def test_what_is_asked_for_is_refused(fact: Fact, refusal: type[Exception]) -> None:
     """
-    An id that was erased, a customer, a payment, a subscription: for good.
+    An erased id, customer, payment or subscription: for good.
     """
     accounts = [*OWNED["accounts"], an_account(BOB)]
     one = decided(SourcedFacts(facts=(fact,)), **{**OWNED, "accounts": accounts})
@@ -304,7 +306,7 @@ def test_what_was_never_known_is_not_linked_to_another(
     theirs: LinkDecided | SubscriptionLinkDecided,
 ) -> None:
     """
-    What the gateway says of it says whose it was.
+    The gateway's answer says which user owned it.
     """
     source = SourcedFacts(facts=(theirs,))
     lookup = lookup_of([source])
@@ -316,7 +318,7 @@ def test_what_was_never_known_is_not_linked_to_another(
 
 def test_the_e_mail_may_come_back() -> None:
     """
-    As somebody new; nothing of before is theirs.
+    As a new user; nothing from before becomes theirs.
     """
     fact = UserRegistered(user_id=BOB, email=email_of(ADA))
     one = decided(SourcedFacts(facts=(fact,)))

@@ -1,4 +1,4 @@
-"""What a group asks for: each job once, in one order, and none that it does."""
+"""What a group requests: each job once, in one order, and none that it finishes."""
 
 from datetime import timedelta
 
@@ -40,7 +40,7 @@ def test_of_two_wishes_for_one_job_the_earlier_counts() -> None:
 
 def test_who_works_on_a_job_does_not_ask_for_it() -> None:
     """
-    It is finished together with what it found, and with nothing left to ask.
+    The job is finished together with its result, and nothing is left to request.
     """
     claimed = a_job().claimed(NOON)
     wish = SyncNeeded(job=claimed.key, reason="because")
@@ -70,7 +70,7 @@ def test_what_was_fetched_before_what_is_known_is_fetched_again() -> None:
 
 def test_jobs_come_in_the_order_of_their_keys() -> None:
     """
-    Two saves that ask for the same ones meet them in one order.
+    Two saves that request the same jobs have them in one order.
     """
     keys = [a_job_key(it, kind) for kind in sorted(JobKind) for it in ("a", "b", "c")]
     wishes = [SyncNeeded(job=key, reason="because") for key in reversed(keys)]

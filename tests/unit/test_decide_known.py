@@ -1,4 +1,4 @@
-"""A snapshot by its keys: whose a thing is, and whose an intent is by now."""
+"""A snapshot by its keys: the owner of a thing, and the holder of an intent."""
 
 import attrs
 import pytest
@@ -48,14 +48,14 @@ def test_a_binding_and_metadata_that_disagree_are_a_conflict(
     payment: Payment, owner: UserId | OwnershipConflict | None
 ) -> None:
     """
-    Else the metadata counts, then the customer, then the e-mail.
+    Otherwise the metadata counts, then the customer, then the e-mail.
     """
     assert known().owner_of(payment) == owner
 
 
 def test_a_subscription_is_known_by_itself_and_by_its_account() -> None:
     """
-    The one that was loaded by itself goes first: it is no older.
+    The subscription loaded by itself takes precedence: it is no older.
     """
     account = attrs.evolve(
         an_account(ADA), subscriptions=(a_subscription(owner=ADA, sequence=1),)
@@ -70,7 +70,8 @@ def test_a_subscription_is_known_by_itself_and_by_its_account() -> None:
 
 def test_an_intent_is_ours_to_save_while_its_version_is_the_same() -> None:
     """
-    Another version by our own hand is a save whose reply was lost; else it is lost.
+    Another version written by us is a save whose reply was lost; any other means that
+    it is lost.
     """
     ours = attrs.evolve(an_intent(), version=3, writer="us")
     saved = attrs.evolve(ours, version=4)

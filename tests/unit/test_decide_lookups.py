@@ -1,4 +1,4 @@
-"""What facts need to be decided on, in one load."""
+"""What a decision on facts needs, in one load."""
 
 import attrs
 import pytest
@@ -61,7 +61,7 @@ REGISTERED = UserRegistered(user_id=ADA, email=email_of(ADA), customer_id=CUS_1)
             Lookup(keys=BOUND, unlinked=BOUND, link_keys=BOUND),
         ),
         (LinkRequested(ADA), Lookup(keys=ADAS)),
-        # Whose it is may have been erased.
+        # Its owner may have been erased.
         (
             SyncNeeded(job=a_job_key(), reason="why"),
             Lookup(subscriptions=frozenset({SUB_1})),
@@ -82,14 +82,14 @@ def test_each_fact_says_what_it_has_to_be_compared_with(
     fact: Fact, lookup: Lookup
 ) -> None:
     """
-    Who gets a key needs what is unlinked under it, and the versions of the keys.
+    A user who gets a key needs what is unlinked under it, and the versions of the keys.
     """
     assert lookup_of([found(fact)]) == lookup
 
 
 def test_an_event_and_an_intent_are_looked_up_with_their_facts() -> None:
     """
-    What an operation observes is a replay most likely, so its history is loaded.
+    What an operation observes is most likely a replay, so its history is loaded.
     """
     event = an_event(report=PAYMENT)
     operation = attrs.evolve(found(OBSERVED), intent=an_intent())

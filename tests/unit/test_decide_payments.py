@@ -1,4 +1,4 @@
-"""What a payment comes to beside a subscription, and what a correction does."""
+"""The effect of a payment with a subscription, and of a correction."""
 
 from datetime import timedelta
 from typing import Any, Final
@@ -87,7 +87,7 @@ def test_a_payment_within_a_life_is_a_reason_to_sync_if_it_tells_more(
     syncs: bool,  # noqa: FBT001  # a column
 ) -> None:
     """
-    A little later: the events that come with it may make the sync needless.
+    A little later: the events that come with it may make the sync unnecessary.
     """
     group = only(kept_with(subscription).decide(found(PaymentReported(payment))).groups)
 
@@ -119,7 +119,7 @@ def test_what_the_gateway_says_of_a_payment_takes_the_place_of_all_reports(
     kept: PaymentState,
 ) -> None:
     """
-    No merging: even a contradiction ends, and the account follows.
+    There is no merging: even a contradiction ends, and the account follows.
     """
     wrong = a_payment(state=kept, dispute=DisputeState.CONTRADICTED, user=ADA)
     record = PaymentRecord(wrong, ADA, version=3, sequence=1)
@@ -136,7 +136,7 @@ def test_what_the_gateway_says_of_a_payment_takes_the_place_of_all_reports(
 @pytest.mark.parametrize("sequence", [1, 2])
 def test_a_correction_that_is_not_newer_is_fetched_again(sequence: int) -> None:
     """
-    What is known was reported, or fetched, after it was asked for.
+    The known state was reported, or fetched, after the correction was requested.
     """
     known = PaymentRecord(PAID, ADA, sequence=2)
     claimed = a_job(CH_1, JobKind.PAYMENT).claimed(NOON)
@@ -150,7 +150,7 @@ def test_a_correction_that_is_not_newer_is_fetched_again(sequence: int) -> None:
 
 def test_a_correction_gives_no_payment_to_another() -> None:
     """
-    Whose it is stays; a payment that was not known finds its owner.
+    The owner stays; a payment that was not known finds its owner.
     """
     kept = Kept.of(*TWO_BOUND, PaymentRecord(PAID, ADA))
     forged = PaymentCorrected(attrs.evolve(PAID, metadata_user_id=BOB), 2)
@@ -183,7 +183,7 @@ def owner_in(kept: Kept) -> tuple[str | None, bool]:
 
 def test_a_payment_goes_to_whom_it_is_linked_by_hand_and_back() -> None:
     """
-    It buys its month, and gives it back, as if it had never been theirs.
+    It buys its month, and gives it back, as if it had never been that user's.
     """
     kept = Kept.of(
         an_account(ADA), PaymentRecord(a_payment(), sequence=3), an_account(BOB)
@@ -224,7 +224,7 @@ def test_what_cannot_be_linked_by_hand_is_refused(
     owner: str | None, user: str | None, refusal: type[Rejected]
 ) -> None:
     """
-    One at a time, so that nobody overlooks whose it was.
+    One at a time, so that its former owner is not overlooked.
     """
     kept = Kept.of(an_account(ADA), an_account(BOB))
     if owner != "missing":
@@ -255,7 +255,7 @@ def test_whose_a_payment_is_does_not_depend_on_its_event(
     whose: Any, owner: UserId | None, *, heard: bool
 ) -> None:
     """
-    What would be linked by its event is not linked by hand to somebody else.
+    What its event would link is not linked to another user by hand.
     """
     kept = Kept.of(an_account(ADA), an_account(BOB, customer=CUS_2))
     fetched = a_payment(**whose)
@@ -277,7 +277,7 @@ def test_whose_a_payment_is_does_not_depend_on_its_event(
 
 def test_a_payment_of_nobody_is_decided_to_stay_so() -> None:
     """
-    With a line in the log that names no user; once more changes nothing.
+    With an entry in the audit log that names no user; a repeat changes nothing.
     """
     kept = Kept.of(an_account(ADA), an_account(BOB))
     kept.database.tables.put_payment(PaymentRecord(a_payment(user="carl"), None, 1))
@@ -306,7 +306,7 @@ def test_a_payment_of_nobody_is_decided_to_stay_so() -> None:
 )
 def test_what_was_decided_by_hand_stands(user: str | None, whose: Any) -> None:
     """
-    Whatever the payment says of itself later, and whoever registers.
+    Whatever the payment later says of itself, and whichever user registers.
     """
     kept = Kept.of(an_account(ADA), an_account(BOB, customer=CUS_2))
     hers = PaymentRecord(a_payment(), None if user else UserId(ADA))
@@ -325,7 +325,7 @@ def test_what_was_decided_by_hand_stands(user: str | None, whose: Any) -> None:
 
 def test_a_payment_that_was_never_kept_is_linked_as_it_was_fetched() -> None:
     """
-    Its events name two users: only a person can say whose it is.
+    Its events name two users: only a person can decide which one owns it.
     """
     kept = Kept.of(an_account(ADA), an_account(BOB, customer=CUS_2))
     fetched = a_payment(user=ADA, customer=CUS_2)
@@ -352,8 +352,8 @@ def test_what_is_told_late_of_a_payment_that_was_fetched_is_asked_again(
     seconds: int, state: PaymentState, *, asks: bool
 ) -> None:
     """
-    A refund that failed was fetched; the event that told of the refund comes again
-    after it, and must not take the month for good.
+    A refund that failed was fetched; the event that reported the refund is received
+    again after it, and must not take the month for good.
     """
     kept = Kept.of(an_account(ADA), PaymentRecord(a_payment(user=ADA), UserId(ADA)))
     fetched = PaymentCorrected(a_payment(user=ADA), 7, NOON)
@@ -376,8 +376,8 @@ def test_what_is_told_late_of_a_payment_that_was_fetched_is_asked_again(
 
 def test_what_is_linked_by_hand_is_asked_of_the_gateway() -> None:
     """
-    While it was in conflict nothing of it was applied; what was fetched for the link
-    is not undone by an older event.
+    While it was in conflict nothing of it was applied; what was fetched for the link is
+    not undone by an older event.
     """
     kept = Kept.of(an_account(ADA), PaymentRecord(a_payment()))
     (group,) = kept.record(found(decided(ADA))).groups
@@ -396,8 +396,8 @@ def test_a_payment_stays_where_it_is_whoever_has_its_customer_now(
     named: str | None,
 ) -> None:
     """
-    Its customer was bound by mistake, and is another's since: a refund is still heard.
-    What names somebody else is in conflict.
+    Its customer was bound by mistake, and is another's since: a refund is still
+    recorded. A report that names another user is in conflict.
     """
     hers = PaymentRecord(a_payment(customer=CUS_2), UserId(ADA))
     kept = Kept.of(an_account(ADA), an_account(BOB, customer=CUS_2), hers)

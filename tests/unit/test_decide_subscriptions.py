@@ -1,4 +1,4 @@
-"""Whose subscription is it, and what has to be asked of the gateway?"""
+"""Which user owns a subscription, and what must be fetched from the gateway."""
 
 from datetime import timedelta
 
@@ -54,7 +54,7 @@ from support.subscribed import (
 
 
 def unsaved(subscription: Subscription) -> Subscription:
-    """Return it without how often it was saved, and in which load it was known."""
+    """Return it without its version and the number of its load."""
     return attrs.evolve(subscription, version=0, sequence=0)
 
 
@@ -73,7 +73,8 @@ def test_metadata_and_then_the_customer_say_whose_it_is(
     report: SubscriptionReport, owner: UserId | None
 ) -> None:
     """
-    Who is not there yet waits; the account takes its subscription at once.
+    A subscription of a user who does not exist yet waits; the account takes its
+    subscription at once.
     """
     kept = Kept.of(*TWO_BOUND)
     group = only(kept.decide(found(fetched(report))).groups)
@@ -114,7 +115,7 @@ def test_t23_what_names_two_users_moves_neither(
 
     group = only(decision.groups)
     assert decision.decided[0].outcome == QUARANTINED
-    # It rests on neither account, if it is not one's already.
+    # It depends on neither account, unless it is already linked to one.
     assert (group.before is None) == (known is None)
     assert group.events == ((event_in(source), QUARANTINED),)
     assert not group.changes_account
@@ -125,7 +126,7 @@ def test_t23_what_names_two_users_moves_neither(
 
 def test_p21_no_report_of_a_subscription_binds_its_customer() -> None:
     """
-    Metadata says whose it is, and not who the customer is.
+    Metadata names the owner of the subscription, not the customer's.
     """
     kept = Kept.of(an_account(ADA))
     group = only(kept.decide(found(fetched(a_report(user=ADA)))).groups)
@@ -137,7 +138,7 @@ def test_p21_no_report_of_a_subscription_binds_its_customer() -> None:
 
 def test_what_has_to_be_fetched_is_asked_for_once() -> None:
     """
-    A subscription that is not known yet, its period, and again: one job.
+    An unknown subscription, its period, and both again: one job.
     """
     payload = reported(1, a_report())
     decision = Kept().decide(payload, reported(2, a_term()), reported(3, a_report()))
@@ -155,7 +156,7 @@ def test_what_has_to_be_fetched_is_asked_for_once() -> None:
 
 def test_a_paid_period_goes_to_its_subscription_and_to_its_account() -> None:
     """
-    Ours or nobody's; one that was known changes nothing.
+    Linked or not; a known period changes nothing.
     """
     paid = found(PeriodPaid(a_term()))
     hers = a_subscription(owner=ADA)
@@ -184,8 +185,8 @@ def test_a_paid_period_goes_to_its_subscription_and_to_its_account() -> None:
 
 def test_a_paid_period_of_another_item_moves_no_date() -> None:
     """
-    An event of it is a reason to ask, for ours may be another one since; what was
-    fetched is not asked for again.
+    An event of it requests a sync, because our item may have changed since; a fetched
+    one does not request it again.
     """
     yearly = attrs.evolve(a_term(ends_at=NOON + 12 * MONTH), item_id="si_other")
     kept = kept_with(paid_for())
@@ -203,8 +204,8 @@ def test_a_paid_period_of_another_item_moves_no_date() -> None:
 @pytest.mark.parametrize("owner", [ADA, None], ids=["hers", "nobody's"])
 def test_what_was_decided_without_a_period_is_decided_anew(owner: str | None) -> None:
     """
-    A period that moves no date now does so beside what somebody else is saving: a
-    return of the later one, or the account that all of it is linked to.
+    A period that moves no date now does so with another writer's save: a refund of the
+    later period, or the account that all of it is linked to.
     """
     later = a_term(starts_at=NOON + MONTH, invoice="in_2")
     subscription = a_subscription(
@@ -236,7 +237,7 @@ def test_an_end_by_an_operation_asks_for_a_period_that_is_not_known_to_be_paid(
     *, covered: bool
 ) -> None:
     """
-    Its renewal was paid a moment ago and nobody told us: no event comes any more.
+    Its renewal was paid just before and not reported: no further event will arrive.
     """
     report, day = a_report(user=ADA), NOON + timedelta(days=1)
     begun = a_subscription(report, term=a_term() if covered else None, owner=ADA)

@@ -51,7 +51,7 @@ def a_card(customer: CustomerId) -> CardReported:
 def targets_of(
     *sources: SourcedFacts, payments: tuple[PaymentRecord, ...] = ()
 ) -> list[tuple[str, UserId | None]]:
-    """Return the group of each source, where both users' customers are bound."""
+    """Return the group of each source; both users' customers are bound."""
     accounts = (an_account(ADA, customer=CUS_1), an_account(BOB, customer=CUS_2))
     snapshot = Snapshot(
         lookup=Lookup(), sequence=1, accounts=accounts, payments=payments
@@ -95,7 +95,7 @@ def test_a_source_belongs_to_its_owner_or_is_by_itself(
     source: SourcedFacts, group: tuple[str, UserId | None]
 ) -> None:
     """
-    What an operation found is in the group of its user, whatever it is about.
+    The result of an operation is in the group of its user, whatever it is about.
     """
     assert targets_of(source) == [group]
 
@@ -112,7 +112,7 @@ def test_reports_of_one_payment_are_joined_before_its_owner_is_looked_for() -> N
 
 def test_a_period_follows_its_subscription() -> None:
     """
-    It names no customer: the report beside it does.
+    It names no customer; the report next to it does.
     """
     paid = found(PeriodPaid(a_term()))
     observed = found(SubscriptionObserved(report=a_report(), at=NOON))
@@ -123,7 +123,7 @@ def test_a_period_follows_its_subscription() -> None:
 
 def test_a_linked_payment_stays_with_its_account_whatever_a_report_says() -> None:
     """
-    It is decided on there, and quarantined there.
+    The decision is made there, and it is quarantined there.
     """
     record = PaymentRecord(a_payment(user=ADA), ADA, version=1)
     forged = reported(1, a_payment(user=BOB, customer=CUS_2))

@@ -1,4 +1,4 @@
-"""Card testing: who was declined too often is refused, before anything is asked."""
+"""Card testing: a user with too many declines is refused before any request is sent."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -19,7 +19,7 @@ from support.operations import CALLER, GOOD, card, change, only, start
 pytestmark = pytest.mark.anyio
 
 REFUSED = "pm_card_chargeDeclined"
-# It can be kept, and fails when it has to pay.
+# It can be attached, and fails when it must pay.
 FAILING = "pm_card_chargeCustomerFail"
 ASKING = "pm_card_authenticationRequired"
 BOB = UserId("bob")
@@ -63,8 +63,8 @@ async def test_t71_after_so_many_declines_nothing_is_asked_of_the_gateway(
     ask: Ask,
 ) -> None:
     """
-    Of none of the ways by which a card could be tried; not one request is sent, and
-    nothing is written down. Another user may.
+    By none of the ways in which a card could be tried: no request is sent, and nothing
+    is stored. Another user is allowed to.
     """
     async with Deployment.opened() as opened:
         deployment = attrs.evolve(opened, declines_max=3)
@@ -106,7 +106,7 @@ async def test_it_may_again_when_the_oldest_decline_has_left_the_hour() -> None:
 
 async def test_what_ends_or_costs_nothing_is_never_refused() -> None:
     """
-    Nor is what was answered before: its answer is the same one.
+    Nor is a repeated request: its answer is the same.
     """
     async with Deployment.opened() as opened:
         deployment = attrs.evolve(opened, declines_max=2)
@@ -127,7 +127,7 @@ async def test_what_ends_or_costs_nothing_is_never_refused() -> None:
 
 async def test_refusals_of_another_kind_are_no_declines() -> None:
     """
-    A payment method that does not exist was no card.
+    A payment method that does not exist was not a card.
     """
     async with Deployment.opened() as opened:
         deployment = attrs.evolve(opened, declines_max=1)
@@ -138,14 +138,14 @@ async def test_refusals_of_another_kind_are_no_declines() -> None:
 
 
 async def _tried_by_a_change(it: Deployment, name: str, **more: Any) -> Intent:
-    """Keep a card, and let it pay for one more of what is subscribed to."""
+    """Attach a card, and let it pay for one more unit of the subscription."""
     assert (await card(it, name)).state is IntentState.SUCCEEDED
     return await change(it, quantity=(await only(it)).report.quantity + 1, **more)
 
 
 async def test_t71_a_change_that_the_bank_declined_is_a_decline() -> None:
     """
-    It succeeds, waits to be paid, and counts; what was declined is kept with it.
+    It succeeds, waits to be paid, and counts; the decline is stored with it.
     """
     async with Deployment.opened() as opened:
         deployment = attrs.evolve(opened, declines_max=3)
@@ -169,8 +169,8 @@ async def test_t71_a_change_that_the_bank_declined_is_a_decline() -> None:
 
 async def test_t71_a_decline_counts_if_what_was_asked_for_next_is_refused() -> None:
     """
-    The change of the quantity was declined; that of the planned end was refused, for
-    the subscription had ended meanwhile.
+    The change of the quantity was declined; that of the planned end was refused,
+    because the subscription had ended meanwhile.
     """
     async with Deployment.opened() as opened:
         deployment = attrs.evolve(opened, declines_max=1)
@@ -180,7 +180,8 @@ async def test_t71_a_decline_counts_if_what_was_asked_for_next_is_refused() -> N
         engine, [subscription] = deployment.engine, deployment.subscriptions_of(ADA)
 
         def ends_it(request: ApiRequest, _: ApiResponse) -> None:
-            # The bank's no was read from there, and nothing else was asked since.
+            # The bank's refusal was read from there, and nothing else was requested
+            # since.
             if request.path.startswith("/v1/payment_intents/"):
                 engine.watch = lambda _, __: None
                 path = f"/v1/subscriptions/{subscription['id']}"
@@ -223,7 +224,7 @@ async def test_t71_a_payer_who_has_to_confirm_was_not_declined() -> None:
 
 async def test_an_administrator_is_counted_too_but_may_go_on_despite_it() -> None:
     """
-    A backend calls as one, and says nothing; who is none may not say it.
+    A backend calls as one and names no option; a caller who is none may not name it.
     """
     async with Deployment.opened() as opened:
         deployment = attrs.evolve(opened, declines_max=1)

@@ -1,4 +1,4 @@
-"""Changes to endpoints that take them, do not, or not at once."""
+"""Changes to endpoints that accept them, refuse them, or are slow."""
 
 import asyncio
 import itertools
@@ -47,11 +47,11 @@ Attempt = Callable[[DeliveryKey, str], Awaitable[SendResult]]
 
 
 class Crash(BaseException):
-    """The process is gone. Nobody catches it."""
+    """The process is killed; nothing catches it."""
 
 
 def after_one_round() -> Callable[[], bool]:
-    """Return what says from the second time on that it is to stop."""
+    """Return what requests a stop from the second call on."""
     asked = itertools.count()
     return lambda: next(asked) > 0
 
@@ -105,7 +105,7 @@ class World:
         return result
 
     def log(self, *users: str) -> None:
-        """Log a change of each."""
+        """Log a change of each user."""
         tables = self.database.tables.copy()
         for user in users:
             versions = [it for whose, it in tables.account_log if whose == user]
@@ -127,7 +127,7 @@ class World:
         self.database.tables = tables
 
     def deliver(self, endpoint: str = CRM, **given: Any) -> DeliverChanges:
-        """Return what a process has that begins now."""
+        """Return what a newly started process has."""
         return DeliverChanges(
             **{
                 "endpoint": endpoint,
@@ -153,7 +153,7 @@ class World:
 
 async def test_p32_changes_are_delivered_in_their_order_and_forgotten() -> None:
     """
-    All of what was logged, and nothing twice.
+    Everything logged, and nothing twice.
     """
     world = World()
     world.log("ada", "bob", "ada", "ada")
@@ -170,7 +170,7 @@ async def test_p32_changes_are_delivered_in_their_order_and_forgotten() -> None:
 
 async def test_f51_what_fails_is_tried_again_and_dead_after_three_days() -> None:
     """
-    The user's next change goes then; another user's went at once.
+    The user's next change is then sent; another user's was sent at once.
     """
     world = World()
     world.log("ada", "ada", "bob")
@@ -196,7 +196,7 @@ async def test_f51_what_fails_is_tried_again_and_dead_after_three_days() -> None
 
 async def test_a_bug_of_ours_counts_as_a_failure() -> None:
     """
-    It is told, and tried again later, not at once; no other user waits for it.
+    It is reported, and retried later, not at once; no other user waits for it.
     """
     world = World()
     world.log("ada", "bob")
@@ -216,7 +216,8 @@ async def test_a_bug_of_ours_counts_as_a_failure() -> None:
 
 async def test_a_change_that_cannot_be_read_counts_as_a_failure() -> None:
     """
-    The turn goes on with the other users; that one is tried later, like any failure.
+    The turn continues with the other users; that delivery is retried later, like any
+    failure.
     """
     world = World()
     world.log("ada", "bob")
@@ -240,7 +241,7 @@ async def test_a_change_that_cannot_be_read_counts_as_a_failure() -> None:
 
 async def test_a_change_that_the_database_does_not_give_is_no_failure() -> None:
     """
-    The turn ends, and the delivery is left to its lease.
+    The turn ends, and the delivery keeps its lease until that ends.
     """
     world = World()
     world.log("ada")
@@ -262,7 +263,7 @@ async def test_a_change_that_the_database_does_not_give_is_no_failure() -> None:
 
 async def test_f51_one_that_hangs_holds_up_neither_users_nor_endpoints() -> None:
     """
-    What is logged meanwhile is delivered meanwhile.
+    Changes logged meanwhile are delivered meanwhile.
     """
     world = World()
     world.log("ada", "bob")
@@ -294,7 +295,7 @@ async def test_f51_one_that_hangs_holds_up_neither_users_nor_endpoints() -> None
 
 async def test_no_more_than_so_many_are_under_way_at_once() -> None:
     """
-    Of an endpoint, however many users wait.
+    Of one endpoint, however many users wait.
     """
     world = World()
     world.log(*(f"u{it}" for it in range(20)))
@@ -304,7 +305,7 @@ async def test_no_more_than_so_many_are_under_way_at_once() -> None:
         nonlocal under_way, most
         under_way += 1
         most = max(most, under_way)
-        # Not all end at one moment.
+        # Not all end at the same time.
         for _turn in range(key.position % 5):
             await asyncio.sleep(0)
         under_way -= 1
@@ -319,7 +320,7 @@ async def test_no_more_than_so_many_are_under_way_at_once() -> None:
 
 async def test_f51_a_backlog_is_bounded_and_nothing_of_it_is_lost() -> None:
     """
-    An endpoint that is down for a day: what came meanwhile waits in the log.
+    An endpoint that is down for a day: changes wait in the log meanwhile.
     """
     world = World(open_max=5)
     world.log(*(["ada", "bob", "eve"] * 10))
@@ -347,7 +348,7 @@ async def test_a_turn_goes_on_while_the_feed_has_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """
-    Also where nothing is to be sent of what it took over: of who was erased.
+    Also if none of what it took over is sent: changes of an erased user.
     """
     monkeypatch.setattr("payments_core.jobs.deliver_changes.TAKEN_OVER_MAX", 1)
     world = World()
@@ -363,7 +364,7 @@ async def test_a_turn_goes_on_while_the_feed_has_more(
 
 async def test_f51_killed_between_send_and_record_it_is_sent_again() -> None:
     """
-    When its lease has run out, under the same id; the next one waits until then.
+    When its lease ends, under the same id; the next one waits until then.
     """
     world = World()
     world.log("ada", "ada")
@@ -401,7 +402,7 @@ async def test_asked_to_stop_it_ends_what_is_under_way() -> None:
 
 async def test_cut_off_it_leaves_what_is_under_way_to_its_lease() -> None:
     """
-    Nothing goes on behind its back.
+    Nothing continues in the background.
     """
     world = World()
     world.log("ada")
@@ -429,7 +430,7 @@ async def test_cut_off_it_leaves_what_is_under_way_to_its_lease() -> None:
 
 async def test_a_database_that_does_not_answer_ends_the_turn() -> None:
     """
-    What is under way ends before it; another turn sends it again.
+    Deliveries in flight end before it; another turn sends it again.
     """
     world = World()
     world.log("ada")
@@ -448,7 +449,7 @@ async def test_a_database_that_does_not_answer_ends_the_turn() -> None:
 
 async def test_of_who_was_erased_nothing_is_sent() -> None:
     """
-    Also where it was on its way already: it is gone.
+    Also if it was in flight already: it is gone.
     """
     world = World()
     world.log("ada", "bob")
@@ -475,7 +476,7 @@ class Fate(StrEnum):
 
 
 def planned(world: World, fates: Sequence[Fate]) -> Attempt:
-    """Return attempts that end so; after these, all is taken."""
+    """Return attempts that end this way; after these, everything is accepted."""
     left = iter(fates)
 
     async def attempt(key: DeliveryKey, text: str) -> SendResult:
@@ -491,7 +492,7 @@ def planned(world: World, fates: Sequence[Fate]) -> Attempt:
 
 
 def assert_heard_in_order(world: World, endpoint: str, dead: Collection[int]) -> None:
-    """See that each change arrived that is not dead, each user's in their order."""
+    """Assert that each change that is not dead arrived, each user's in order."""
     first_at, texts_of = dict[int, int](), defaultdict[str, set[str]](set)
     for number, (key, text) in enumerate(world.arrived):
         if key.endpoint == endpoint:
@@ -519,8 +520,9 @@ async def test_p32_f51_whatever_fails_each_user_hears_all_in_order(
     open_max: int,
 ) -> None:
     """
-    At least once each, under one id; a later one never before an earlier one was taken
-    or was dead. Kills, lost replies and doubled deliveries included; two endpoints.
+    At least once each, under one id; a later change never before an earlier one was
+    accepted or was dead. Kills, lost replies and doubled deliveries included; two
+    endpoints.
     """
     world = World(open_max=open_max)
     world.attempt = planned(world, fates)
@@ -536,7 +538,7 @@ async def test_p32_f51_whatever_fails_each_user_hears_all_in_order(
         world.log(*(batch or ()))
         await turns()
         world.clock.advance(timedelta(hours=wait or 0))
-    # Whatever was planned is over by then.
+    # All planned attempts are over by then.
     for _ in range(len(fates) + 20):
         world.clock.advance(timedelta(hours=8))
         await turns()

@@ -1,4 +1,4 @@
-"""A delivery: when it is tried again, when it is dead, and its names."""
+"""A delivery: when it is retried, when it is dead, and its names."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -36,7 +36,7 @@ def asking(wait: timedelta) -> SendResult:
 
 def test_a_new_one_is_due_at_once() -> None:
     """
-    Its days begin with its first attempt, not before.
+    Its three days begin with its first attempt, not before.
     """
     assert NEW.lease.is_due(NOON)
     assert not NEW.dead
@@ -48,7 +48,7 @@ def test_a_new_one_is_due_at_once() -> None:
 
 def test_f51_a_failure_is_given_back_for_later() -> None:
     """
-    With why, when it was tried first, and without a lease.
+    With the reason, the time of its first attempt, and without a lease.
     """
     claimed = NEW.claimed(NOON)
 
@@ -70,7 +70,7 @@ def test_a_wait_is_a_quarter_shorter_or_longer_by_chance(
     jitter: float, seconds: float
 ) -> None:
     """
-    So that not all come again at one moment.
+    So that not all are retried at one time.
     """
     after = NEW.failed(NOON, NO, jitter)
     assert after.lease.due_at - NOON == timedelta(seconds=seconds)
@@ -89,7 +89,7 @@ def test_what_an_endpoint_asks_for_counts_within_bounds(
     asked: timedelta, waits: timedelta
 ) -> None:
     """
-    Never sooner than without, and a day at the most.
+    Never sooner than without it, and at most a day.
     """
     assert NEW.failed(NOON, asking(asked), EVEN).lease.due_at == NOON + waits
 
@@ -99,7 +99,8 @@ def test_f51_the_last_attempt_is_at_the_end_of_three_days(
     draws: list[tuple[float, int]],
 ) -> None:
     """
-    After it, and not before, it is dead; whatever the chance, and what was asked for.
+    After it, and not before, it is dead, whatever the jitter, and whatever was
+    requested.
     """
     it, now, attempts = NEW, NOON, 0
     waits = iter(draws)
@@ -116,7 +117,7 @@ def test_f51_the_last_attempt_is_at_the_end_of_three_days(
 
 def test_one_that_comes_late_to_its_last_attempt_has_it() -> None:
     """
-    No process was there for a week: it is tried once more, and is dead after that.
+    No process ran for a week: it is tried once more, and is dead after that.
     """
     it = NEW.failed(NOON, NO, EVEN)
     late = NOON + timedelta(days=7)
@@ -127,7 +128,7 @@ def test_one_that_comes_late_to_its_last_attempt_has_it() -> None:
 
 def test_a_replayed_one_has_all_its_attempts_again() -> None:
     """
-    Due at once; why it failed before is still there to be seen.
+    Due at once; the reason of its earlier failure remains visible.
     """
     late = NOON + GIVE_UP_AFTER
     dead = NEW.failed(NOON, NO, EVEN).failed(late, NO, EVEN)
@@ -142,7 +143,7 @@ def test_a_replayed_one_has_all_its_attempts_again() -> None:
 
 def test_a_reason_has_an_end() -> None:
     """
-    However much a server says.
+    However long the server's text is.
     """
     after = NEW.failed(NOON, attrs.evolve(NO, reason="a" * 10_000), EVEN)
     assert after.reason == "a" * REASON_LENGTH_MAX
@@ -150,7 +151,7 @@ def test_a_reason_has_an_end() -> None:
 
 def test_waits_grow_up_to_six_hours() -> None:
     """
-    Seconds at first: most failures are short.
+    Seconds at first, because most failures are short.
     """
     waits = [BACK_OFF.after(it) for it in (0, 1, 2, 12, 13, 100)]
     assert waits == [
@@ -162,7 +163,7 @@ def test_waits_grow_up_to_six_hours() -> None:
 
 def test_a_delivery_has_a_name_for_people_and_one_for_its_endpoint() -> None:
     """
-    The one that the endpoint knows it by is the change's.
+    The endpoint knows it by the id of the change.
     """
     key = DeliveryKey("crm", 12)
     assert (key.id, key.webhook_id) == ("crm:12", "chg_12")

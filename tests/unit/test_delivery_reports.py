@@ -1,4 +1,4 @@
-"""What becomes of deliveries is counted, and told where it is not well."""
+"""Results of deliveries are counted, and failures are logged."""
 
 from datetime import timedelta
 from typing import Final
@@ -19,7 +19,7 @@ NEW: Final = Delivery.due(DeliveryKey("crm", 12), UserId("ada"), NOON)
 
 async def test_attempts_are_counted_by_endpoint_and_what_became_of_them() -> None:
     """
-    From zero on, so that growth is seen.
+    From zero on, so that growth is visible.
     """
     ops = Ops()
     ops.deliveries.begin("crm")
@@ -39,7 +39,7 @@ async def test_attempts_are_counted_by_endpoint_and_what_became_of_them() -> Non
 
 def test_what_fails_is_told_and_a_dead_one_loudly() -> None:
     """
-    With which it is and why, and without anything of the user.
+    With its id and the reason, and without any data of the user.
     """
     reports = Ops().deliveries
     failed = NEW.failed(NOON, NO, 0.5)

@@ -1,4 +1,4 @@
-"""The time of a sandbox beside us, as it keeps it in a file."""
+"""The time of a sandbox in another process, as it writes it to a file."""
 
 import os
 import re
@@ -28,18 +28,18 @@ SETTINGS: Final = Path(__file__).parents[2] / "docs" / "settings.md"
 OWN: Final = {
     *("HOST", "PORT", "OPS_PORT", "CONNECTIONS_MAX", "KEEP_ALIVE_S", "DRAIN_S"),
     *("DATABASE_POOL_SIZE", "LOG_LEVEL", "TRACES"),
-    # Of callers, whom the commands are not.
+    # Of callers; the commands are not callers.
     "DECLINES_PER_HOUR",
     *(f"{lane}_IN_FLIGHT_MAX" for lane in ("WEBHOOKS", "READS", "CHANGES")),
     *(
         f"{kind}_PER_MINUTE"
         for kind in ("READS", "CHANGES", "CARDS", "FEED", "REVOCATIONS", "ADMIN")
     ),
-    # Of passes that the service alone issues.
+    # Of passes, which only the service issues.
     *("ACCESS_PASS_ISSUER", "ACCESS_PASS_LIFETIME_S"),
     # `payments dev` has keys of its own.
     "JWT_KEYS_URL",
-    # Its secrets lie beside its file.
+    # Its secrets are next to its file.
     "WEBHOOKS_OUT",
 }
 SHOWN = datetime.fromtimestamp(SECOND, UTC)
@@ -58,7 +58,7 @@ def written(folder: DevFolder, seconds_ago: float) -> None:
 
 def test_it_is_that_second_of_the_sandbox(folder: DevFolder) -> None:
     """
-    Read anew each time, in UTC.
+    Read again each time, in UTC.
     """
     clock = folder.sandbox_clock
     assert clock().replace(microsecond=0) == SHOWN
@@ -106,7 +106,8 @@ def test_without_a_service_there_is_no_time(folder: DevFolder) -> None:
 )
 def test_what_is_no_time_is_told_as_such(folder: DevFolder, damaged: str) -> None:
     """
-    What needs the time is unavailable, and no bug: it goes on when the file is whole.
+    What needs the time is unavailable, which is not a bug: it works again when the file
+    is complete.
     """
     (folder.path / SANDBOX_CLOCK).write_text(damaged)
     with pytest.raises(Unavailable, match="payments dev"):
@@ -118,7 +119,7 @@ def test_what_is_no_time_is_told_as_such(folder: DevFolder, damaged: str) -> Non
 
 def test_each_setting_that_an_answer_depends_on_is_lent(folder: DevFolder) -> None:
     """
-    A new one is lent, or named above: else a command and the service disagree.
+    A new setting is lent, or named above: otherwise a command and the service disagree.
     """
     found = set(re.findall(r"PAYMENTS_[A-Z_]+", SETTINGS.read_text()))
     others = ("PAYMENTS_DEV_", "PAYMENTS_POSTGRES_", "PAYMENTS_TEST_")
@@ -136,7 +137,7 @@ def test_what_a_service_was_started_with_is_lent_to_other_commands(
     folder: DevFolder,
 ) -> None:
     """
-    As far as they have to know it as well: also what is in a file, and no port.
+    As far as they need to know it: also what is in a file, and no port.
     """
     key = folder.path / "key"
     key.write_text("the key of erasures")
@@ -164,7 +165,7 @@ def test_a_wipe_that_was_interrupted_is_finished_by_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken_at: str
 ) -> None:
     """
-    A data folder is whole or not there, and nothing older outlives it.
+    A data folder is complete or does not exist, and nothing older remains.
     """
     folder = OwnedFolder(tmp_path)
     with folder.owned(fresh=False):

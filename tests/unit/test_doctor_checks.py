@@ -1,4 +1,4 @@
-"""The doctor's checks: one that does not end, and one that waits for another."""
+"""The doctor's checks: one that does not end, and one that depends on another."""
 
 import asyncio
 from typing import Final
@@ -13,7 +13,7 @@ SECRET: Final = new_secret()
 
 
 def test_a_check_that_takes_too_long_says_so() -> None:
-    """The others are not held up; a bug in one is told without its text.
+    """The others are not delayed; a bug in a check is reported without its text.
 
     Its trace is in the log.
     """
@@ -39,7 +39,7 @@ def test_a_check_that_takes_too_long_says_so() -> None:
 
 
 def test_what_needs_a_database_does_not_wait_for_one_that_is_not_there() -> None:
-    """Each would wait for it again; they say that they could not look."""
+    """Each would wait for it again; they report that they could not check."""
     looked = list[str]()
 
     async def look() -> CheckResults:

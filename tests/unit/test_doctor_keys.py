@@ -35,7 +35,7 @@ async def found_at(server: KeyServer) -> CheckResult:
 
 async def test_keys_that_are_for_us_are_named(server: KeyServer) -> None:
     """
-    So it is seen whether a new one is there already.
+    So it is visible whether a new key is published already.
     """
     public = ec.generate_private_key(ec.SECP256R1()).public_key()
     key = ECAlgorithm.to_jwk(public, as_dict=True)

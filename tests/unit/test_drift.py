@@ -1,4 +1,4 @@
-"""What the kinds and causes of drift mean is written down, for each of them."""
+"""Every kind and every cause of drift is documented."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ def table(head: str, rows: Sequence[tuple[str, ...]]) -> str:
 
 def test_each_kind_of_drift_has_its_line() -> None:
     """
-    With what it means, and who mends it.
+    With its meaning, and who repairs it.
     """
     assert set(MEANINGS) == set(DriftKind)
     rows = [

@@ -1,4 +1,4 @@
-"""Why something differs, of all that is kept of its events."""
+"""Why something differs, judged by everything stored of its events."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -41,9 +41,9 @@ async def cause(
     right_at: datetime | None = None,
     read_until: datetime | None = None,
 ) -> DriftCause:
-    """Return why a subscription differs, where no event was ever received.
+    """Return why a subscription differs, if no event was ever received.
 
-    It was right, its last period began, and back-fill has read, at these moments.
+    It was correct, its last period began, and back-fill has read, at these times.
     """
     database = MemoryDatabase()
     checkpoints = MemoryCheckpoints(database)
@@ -65,7 +65,7 @@ async def cause(
 
 async def test_within_the_hour_an_event_may_have_come_for_itself() -> None:
     """
-    Whether somebody was there to take it is known an hour after the change.
+    Whether a process was there to receive it is known an hour after the change.
     """
     almost = NOON + DELIVERED_WITHIN - timedelta(seconds=1)
     assert await cause(almost) is DriftCause.EVENT_LOST
@@ -74,7 +74,7 @@ async def test_within_the_hour_an_event_may_have_come_for_itself() -> None:
 
 async def test_the_last_moment_that_it_names_counts() -> None:
     """
-    Not one that is still to come.
+    Not a time that is still to come.
     """
     soon = LATER - timedelta(minutes=1)
     assert await cause(LATER, renewed_at=soon) is DriftCause.EVENT_LOST
@@ -83,7 +83,7 @@ async def test_the_last_moment_that_it_names_counts() -> None:
 
 async def test_what_back_fill_has_read_was_heard() -> None:
     """
-    Of a change that names its moment from then on, of any other until a moment ago.
+    A change with a time of its own, from then on; any other, up to a moment ago.
     """
     renewed = NOON + timedelta(days=1)
     before, after = renewed - LEASE, renewed + LEASE
@@ -105,7 +105,7 @@ async def test_what_back_fill_has_read_was_heard() -> None:
 
 async def test_what_was_never_known_or_long_ago_is_no_bug_of_ours() -> None:
     """
-    Back-fill began some time, and lists go back thirty days.
+    Back-fill began at some time, and lists go back thirty days.
     """
     assert await cause(LATER, read_until=LATER) is DriftCause.WHILE_DOWN
     right_at = LATER - KEPT_FOR

@@ -1,4 +1,4 @@
-"""How much a sweep found, and how much of it is left."""
+"""How much a sweep found, and how much of it remains."""
 
 import json
 from datetime import datetime, timedelta
@@ -46,7 +46,7 @@ def test_a_thing_that_two_lists_show_is_one_difference() -> None:
 
 def test_what_is_left_is_what_was_not_repaired() -> None:
     """
-    Some of it no repair can mend. Of what was repaired, lost events are counted.
+    Some differences cannot be repaired. Of the repaired ones, lost events are counted.
     """
     counts = DriftCounts()
     lost = DriftCause.EVENT_LOST
@@ -97,7 +97,7 @@ async def test_what_a_long_reconciliation_left_is_not_forgotten_by_a_short_one()
     None
 ):
     """
-    Only one that goes back as far, within a day, or what left nothing.
+    Only by a reconciliation that goes back as far, within a day, or that left nothing.
     """
     checkpoints = MemoryCheckpoints(MemoryDatabase())
 

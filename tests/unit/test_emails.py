@@ -1,4 +1,4 @@
-"""International domains: two spellings of one domain, and no two domains of one."""
+"""International domains: equal spellings are one domain, and no others are."""
 
 import ast
 from pathlib import Path
@@ -21,7 +21,7 @@ ROOT: Final = Path(__file__).parents[2]
 )
 def test_t69_both_spellings_of_a_domain_are_one_email(spelling: str) -> None:
     """
-    What is shown is what was given.
+    The shown spelling is the one that was given.
     """
     email = read_email(spelling)
     assert email.key == "ann@xn--bcher-kva.example"
@@ -40,7 +40,7 @@ def test_t69_both_spellings_of_a_domain_are_one_email(spelling: str) -> None:
 )
 def test_t69_other_domains_are_other_emails(one: str, other: str) -> None:
     """
-    The codec of the standard library makes "ss" of "ß": another one's domain.
+    The codec of the standard library turns "ß" into "ss": another owner's domain.
     """
     assert read_email(one).key != read_email(other).key
 
@@ -64,7 +64,7 @@ def test_what_is_no_email_is_refused() -> None:
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_a_key_is_found_again_by_itself(local: str, domain: str) -> None:
     """
-    Whatever is an e-mail: what was kept and read again is the same key.
+    For every e-mail: what was stored and is read again has the same key.
     """
     try:
         key = read_email(f"{local}@{domain}").key

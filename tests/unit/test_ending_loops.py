@@ -43,9 +43,9 @@ class SignalAtCall:
 
 
 def run(by: str, work: Work, at: SignalAtCall) -> bool:
-    """Run it, and return whether a signal was heard.
+    """Run it, and return whether a signal was noted.
 
-    One that was heard stays ignored, as long as the process lives: here, the tests.
+    A noted signal stays ignored as long as the process lives: here, the tests.
     """
     before = signal.getsignal(signal.SIGTERM)
     with Ending.listening([signal.SIGTERM]) as ending, suppress(SystemExit):
@@ -63,15 +63,15 @@ def test_f07_a_signal_at_any_call_leaves_no_loop_and_no_coroutine_half_made(
     by: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """
-    Neither is left to be deallocated with a word of Python's.
+    Otherwise Python warns when one of them is deallocated.
     """
-    run(by, short, SignalAtCall(0))  # it imports what later runs have
+    run(by, short, SignalAtCall(0))  # it imports what later runs need
     calls = SignalAtCall(0)
     run(by, short, calls)
 
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        # The last is the test's own: it ends the profile.
+        # The last call is the test's own: it ends the profile.
         told = [run(by, short, SignalAtCall(n)) for n in range(1, calls.seen)]
         gc.collect()
 

@@ -1,4 +1,4 @@
-"""What a doctor says of endpoints, where no sandbox can be: live mode, and half-way."""
+"""The doctor's report on endpoints where no sandbox can be: live mode, and halfway."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -57,7 +57,7 @@ def found(
     url: str | None = None,
     others: tuple[Endpoint, ...] = (),
 ) -> list[tuple[str, str]]:
-    """Return what is wrong, and the remedies."""
+    """Return the findings and the remedies."""
     review = EndpointReview(
         endpoints=endpoints,
         others=others,
@@ -74,7 +74,7 @@ def said(*endpoints: Endpoint, secrets: tuple[str, ...] = (OLD,)) -> list[str]:
 
 
 def test_an_address_without_tls_is_named_in_live_mode() -> None:
-    """Stripe takes none like that today; it may be an old one."""
+    """Stripe accepts no such address today; it may be an old one."""
     [(text, remedy)] = found(endpoint(url=URL.replace("https", "http")))
     assert "without TLS" in text
     assert "setup --url https://pay.example.com --secret-file" in remedy
@@ -85,8 +85,8 @@ def test_a_remedy_is_a_command_for_the_endpoint_that_it_is_about(
     *, is_thin: bool
 ) -> None:
     """
-    Of its address and its kind, without what may be secret in it, and as a shell reads
-    it. Where none is known there is a place for one.
+    With its address and its kind, without what may be secret in it, and quoted for a
+    shell. An unknown value has a placeholder.
     """
     url = f"https://bob@h.com/$(x) y{WEBHOOK_PATH}?token=s"
     disabled = endpoint(url=url, is_thin=is_thin, is_enabled=False)
@@ -108,7 +108,7 @@ def test_a_remedy_is_a_command_for_the_endpoint_that_it_is_about(
 
 
 def test_a_run_that_broke_off_is_begun_again_by_the_command_that_it_was() -> None:
-    """A roll has an endpoint of that address to take the place of."""
+    """A roll needs an endpoint of that address to replace."""
     made = endpoint("we_2", Role.MADE)
     other = endpoint(url=URL.replace("pay", "old"))
     [(_, first), (text, again)] = found(made)
@@ -138,7 +138,7 @@ HOUR: Final = timedelta(hours=1)
 def test_a_roll_that_is_under_way_is_well(
     others: list[Endpoint], secrets: tuple[str, ...]
 ) -> None:
-    """At each step, for as long as it takes."""
+    """At each step, however long it takes."""
     # Stripe lists the newest first.
     assert said(*others, endpoint(), secrets=secrets) == []
 
@@ -148,7 +148,7 @@ def test_a_secret_that_is_lost_in_a_roll_has_a_way_out_that_is_open(
     *, is_enabled: bool
 ) -> None:
     """
-    A second roll is refused while one is under way.
+    A second roll is refused while one is in progress.
     """
     new = endpoint("we_2", secret=NEW, ago=HOUR, is_enabled=is_enabled)
     lost_new = dict(found(new, endpoint(), secrets=(OLD,)))
@@ -163,7 +163,7 @@ def test_a_secret_that_is_lost_in_a_roll_has_a_way_out_that_is_open(
 
 
 def test_after_a_roll_the_old_secret_is_named_until_it_is_gone() -> None:
-    """What is disabled signs nothing."""
+    """A disabled endpoint signs nothing."""
     ended = [
         endpoint("we_2", secret=NEW, ago=HOUR),
         endpoint(role=Role.REPLACED, ago=HOUR),
@@ -174,7 +174,7 @@ def test_after_a_roll_the_old_secret_is_named_until_it_is_gone() -> None:
 
 
 def test_types_may_be_sent_by_several_together() -> None:
-    """The routes for charges alone, and another endpoint for the rest."""
+    """The routes only for charges, and another endpoint for the rest."""
     charges = frozenset(it for it in EVENT_TYPES if it.startswith("charge."))
     both = endpoint(types=charges), endpoint("we_2", types=EVENT_TYPES - charges)
     assert not [it for it in said(*both) if "types" in it]
@@ -186,7 +186,7 @@ def test_types_may_be_sent_by_several_together() -> None:
     "since", ["", "yesterday", "2026-11-27T00:00:00", "9999-12-31T00:00:00Z"]
 )
 def test_marks_that_somebody_wrote_by_hand_do_not_break_it(since: str) -> None:
-    """A moment that is none was long ago; a role that is none is no role."""
+    """An invalid time counts as long ago; an invalid role counts as none."""
     marks = EndpointMarks(role="king", since=since)
     odd = endpoint(marks=marks)
     assert since_of(odd, NOW).year == 1
@@ -194,7 +194,7 @@ def test_marks_that_somebody_wrote_by_hand_do_not_break_it(since: str) -> None:
 
 
 def test_endpoints_of_others_are_none_of_ours() -> None:
-    """Nor those of a page of ours that has nothing to do with webhooks."""
+    """Nor are those of a page of ours that does not handle webhooks."""
     none = EndpointMarks()
     assert is_ours(endpoint(marks=none))
     assert not is_ours(endpoint(marks=none, url="https://example.com/webhooks/stripe"))
@@ -213,7 +213,7 @@ def test_endpoints_of_others_are_none_of_ours() -> None:
     ],
 )
 def test_of_an_address_nothing_secret_is_shown(url: str, shown: str) -> None:
-    """Nor what a terminal would obey."""
+    """Nor control characters for a terminal."""
     review = EndpointReview(
         endpoints=[endpoint(url=url), endpoint("we_2", url=url, is_thin=True)],
         secrets=(OLD,),
@@ -228,7 +228,7 @@ def test_of_an_address_nothing_secret_is_shown(url: str, shown: str) -> None:
 
 
 def test_how_a_host_is_written_makes_no_other_address() -> None:
-    """Its case, and the port that is usual."""
+    """Its case, and an explicit default port."""
     assert address_of("HTTPS://H.com:443/A") == address_of("https://h.com/A")
     assert address_of("http://h.com:80/") == address_of("http://H.com/")
     assert address_of("https://h.com:80/A") != address_of("https://h.com/A")
@@ -238,7 +238,7 @@ def test_how_a_host_is_written_makes_no_other_address() -> None:
 
 def test_an_endpoint_that_came_without_its_secret_is_not_known_to_be_made() -> None:
     """
-    Nobody could ever verify what it sends.
+    Nobody could ever verify its signatures.
     """
     made = endpoints._made  # two lines
     endpoint: Any = object()
@@ -249,7 +249,8 @@ def test_an_endpoint_that_came_without_its_secret_is_not_known_to_be_made() -> N
 
 def test_a_secret_of_another_address_is_in_use() -> None:
     """
-    One address alone is looked at; who took the other's secret out would refuse it.
+    Only one address is checked; removing the secret of the other would make its events
+    refused.
     """
     moved = endpoint("we_2", secret=NEW, url=URL.replace("//pay.", "//other."))
 

@@ -1,4 +1,4 @@
-"""Two runs set up one endpoint at once: nothing is deleted by what was seen before."""
+"""Two runs set up one endpoint at once: nothing is deleted by an outdated reading."""
 
 import json
 from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ ENDPOINTS: Final = "webhook_endpoints"
 
 @attrs.frozen
 class Runs:
-    """A run of ours at a sandbox, and what another one does there."""
+    """A run of ours at a sandbox, and what another run does there."""
 
     run: EndpointRun
     api: Api
@@ -76,7 +76,7 @@ async def test_what_plays_another_part_by_now_is_not_deleted(
     runs: Runs, meanwhile: dict[str, Any]
 ) -> None:
     """
-    Another run went on with it since it was seen: its secret may be in a file.
+    Another run continued with it since it was read: its secret may be in a file.
     """
     id_ = runs.make(Role.MADE)
     seen = await runs.seen(id_)
@@ -95,13 +95,13 @@ async def test_a_later_endpoint_is_ahead_once_its_secret_was_written_down(
     runs: Runs, tmp_path: Path, role: Role
 ) -> None:
     """
-    Of two that were only made the first one stays; one that another run has done with
-    is not made useless.
+    Of two that were only made the first one stays; an endpoint that another run has
+    finished is not made useless.
     """
     made = list[str]()
 
     def meet(request: Any, response: Any) -> None:
-        """Let another run make one as soon as ours is there."""
+        """Let another run make an endpoint as soon as ours exists."""
         if request.method == "POST" and request.path.endswith(ENDPOINTS) and not made:
             made.append(json.loads(response.body)["id"])
             made.append(runs.make(role))

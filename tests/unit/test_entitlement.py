@@ -1,4 +1,4 @@
-"""Who has paid, where there are subscriptions too. Without any: see `test_account`."""
+"""Who has paid, with subscriptions. Without any: see `test_account`."""
 
 from datetime import datetime, timedelta
 from itertools import permutations
@@ -41,7 +41,7 @@ LIVING: Final = [s for s in S if s not in (S.CANCELED, S.INCOMPLETE_EXPIRED)]
 
 
 def says(*facts: Payment | Subscription, now: datetime = LATER) -> Standing:
-    """Return the standing, after checking that no order of the facts matters."""
+    """Return the entitlement, after checking that no order of the facts matters."""
     found = {
         standing(
             [fact for fact in order if isinstance(fact, Payment)],
@@ -93,7 +93,7 @@ def test_each_status_shows_what_it_means_for_a_month_that_was_paid(
     status: SubscriptionStatus, expected: PaymentStatus
 ) -> None:
     """
-    The month stays, whatever the status is: time that was paid for is not taken.
+    The month stays, whatever the status is: paid time is not taken away.
     """
     assert shown(of(status), FIRST) == (expected, END)
     assert shown(of(status)) == (expected, END)
@@ -123,8 +123,8 @@ def test_no_status_is_worth_anything_by_itself(
 
 def test_of_several_subscriptions_the_one_that_needs_somebody_counts() -> None:
     """
-    A debt comes before an expected payment, that before a trial, and that before what
-    is paid.
+    A debt takes precedence over an expected payment, that over a trial, and that over a
+    paid one.
     """
     waiting = a_subscription(a_report("sub_2", S.INCOMPLETE))
     owing = a_subscription(a_report("sub_3", S.PAST_DUE))
@@ -137,8 +137,8 @@ def test_of_several_subscriptions_the_one_that_needs_somebody_counts() -> None:
 
 def test_a_trial_is_free_and_nothing_is_paid() -> None:
     """
-    Its end is the date; the invoice over nothing is no payment. What was paid, failed
-    or given back before it began says nothing in it.
+    Its end is the date; the invoice over zero is no payment. A payment, failure or
+    refund from before it began does not matter in it.
     """
     assert shown(in_trial()) == (P.TRIALING, NOON + 14 * DAY)
     for state in (PaymentState.FAILED, PaymentState.REFUNDED):
@@ -148,7 +148,7 @@ def test_a_trial_is_free_and_nothing_is_paid() -> None:
 
 def test_a_trial_that_is_ended_early_ends_there() -> None:
     """
-    Nobody has paid for the rest of it.
+    The rest of it was not paid for.
     """
     ended = in_trial(S.CANCELED, ended_at=NOON + 3 * DAY)
     assert shown(ended) == (P.NONE, NOON + 3 * DAY)
@@ -162,7 +162,7 @@ def test_p01_a_failed_payment_of_what_is_over_says_the_same_when_more_is_known(
     known: bool,  # noqa: FBT001  # a column
 ) -> None:
     """
-    That its invoice was of the subscription makes it no less failed.
+    That its invoice was the subscription's makes it no less failed.
     """
     failed = attrs.evolve(
         a_payment(state=PaymentState.FAILED, at=NOON + DAY),
@@ -195,7 +195,7 @@ def test_p01_who_paid_for_an_upgrade_alone_has_paid_whatever_is_known_of_it(
 
 def test_once_a_period_was_paid_for_an_upgrade_says_nothing() -> None:
     """
-    Its period's money went back, and that is what is shown.
+    Its period's money was refunded, and that is what is shown.
     """
     back = of_invoice(attrs.evolve(FIRST, state=PaymentState.REFUNDED))
     upgrade = of_invoice(a_payment("ch_upgrade", at=NOON + 5 * DAY), "in_upgrade")
@@ -209,7 +209,7 @@ def test_once_a_period_was_paid_for_an_upgrade_says_nothing() -> None:
 
 def test_a_trial_that_was_invoiced_is_no_period_that_was_paid_for() -> None:
     """
-    Its invoice is of nothing; an upgrade in the trial is all that was paid.
+    Its invoice is over zero; an upgrade in the trial is all that was paid.
     """
     ended = in_trial(S.CANCELED, ended_at=NOON + 9 * DAY)
     free = attrs.evolve(
@@ -228,18 +228,18 @@ DISPUTED: Final = attrs.evolve(of_invoice(FIRST), dispute=DisputeState.OPEN)
 @pytest.mark.parametrize(
     ("subscription", "others", "asked"),
     [
-        # All that is known of a life that is over is that money was taken in it.
+        # All that is known of an ended life is that money was taken in it.
         (of(S.CANCELED, ended_at=NOON + 9 * DAY), [FAILED], True),
         (of(S.CANCELED, ended_at=NOON + 9 * DAY), [], False),
-        # The period's own payment is known: it says no less.
+        # The period's own payment is known: it is sufficient.
         (of(S.CANCELED, ended_at=NOON + 9 * DAY), [of_invoice(FIRST)], False),
-        # Of an open one the period says as much, or its payment something else.
+        # Of an open one the period is sufficient, or its payment differs.
         (of(), [FAILED], False),
         (of(), [of_invoice(FIRST)], False),
         (of(), [DISPUTED], True),
-        # Nothing is collected of one that is paused after its trial.
+        # Nothing is charged for one that is paused after its trial.
         (in_trial(S.PAUSED), [], True),
-        # The event of a first payment is still to come, or the trial says enough.
+        # The event of a first payment is still to come, or the trial is sufficient.
         (of(paid=False), [], False),
         (in_trial(), [], False),
     ],
@@ -268,7 +268,7 @@ def test_a_status_that_rests_on_what_is_not_known_is_asked_about(
 @pytest.mark.parametrize(
     ("status", "grace"),
     [
-        # Its first payment is collected an hour after the trial.
+        # Its first payment is charged an hour after the trial.
         (S.TRIALING, True),
         (S.ACTIVE, True),
         (S.PAST_DUE, False),
@@ -282,7 +282,7 @@ def test_p11_a_grace_after_a_trial_is_for_who_goes_on(
     grace: bool,  # noqa: FBT001  # a column
 ) -> None:
     """
-    Who left, or did not pay, had free what a trial is, and no more.
+    A user who left, or did not pay, gets the trial for free, and nothing more.
     """
     end = NOON + 14 * DAY
     ended_at = end if status is S.CANCELED else None
@@ -300,7 +300,7 @@ def test_p11_a_grace_after_a_trial_is_for_who_goes_on(
 
 def test_what_is_paid_after_a_trial_counts_from_then() -> None:
     """
-    The later of both: the trial's end, or the end of the term that was paid.
+    From the later of both: the trial's end, or the end of the paid period.
     """
     after = in_trial(S.ACTIVE).paid(a_term(starts_at=NOON + 14 * DAY))
     assert shown(after) == (P.PAID, NOON + 14 * DAY + MONTH)
@@ -311,7 +311,7 @@ def test_paid_through_is_the_paid_terms_end_and_not_the_periods(
     status: SubscriptionStatus,
 ) -> None:
     """
-    The gateway moves the period on before anybody has paid for it.
+    The gateway moves the period forward before it is paid for.
     """
     moved_on = attrs.evolve(
         a_report(status=status), period_start=END, period_end=END + MONTH
@@ -322,7 +322,7 @@ def test_paid_through_is_the_paid_terms_end_and_not_the_periods(
 
 def test_a_first_payment_that_is_awaited_takes_nothing_from_what_was_paid() -> None:
     """
-    The status says pending, the month that was bought before stays.
+    The status is pending, the month that was bought before stays.
     """
     month = months_after(NOON - DAY, 1)
     assert shown(of(S.INCOMPLETE, paid=False), BEFORE) == (P.PENDING, month)
@@ -344,7 +344,7 @@ def test_p20_a_paid_term_lets_in_until_just_before_its_end_and_the_grace(
     grace: timedelta,
 ) -> None:
     """
-    The last moment is in, the boundary itself is out.
+    The last moment is included, the end itself is not.
     """
 
     def entitled(now: datetime) -> bool:
@@ -387,7 +387,7 @@ def test_within_a_living_life_only_the_subscription_says_that_one_failed(
     state: PaymentState,
 ) -> None:
     """
-    A try that did not succeed says nothing by itself; the next one may.
+    A failed attempt alone decides nothing; the next one may succeed.
     """
     tried = attrs.evolve(FAILED, state=state)
     assert shown(of(), FIRST, tried) == (P.PAID, END)
@@ -396,7 +396,7 @@ def test_within_a_living_life_only_the_subscription_says_that_one_failed(
 
 def test_once_its_subscription_has_ended_a_failure_shows() -> None:
     """
-    Nobody else can tell of it any more.
+    Nothing else can report it any longer.
     """
     ended = of(S.CANCELED, ended_at=NOON + 9 * DAY)
     assert shown(ended, FIRST, FAILED) == (P.FAILED, END)
@@ -404,7 +404,7 @@ def test_once_its_subscription_has_ended_a_failure_shows() -> None:
 
 def test_the_date_is_the_latest_of_all() -> None:
     """
-    Of months that were bought, of what is paid and of what is free.
+    Of bought months, of paid periods and of free time.
     """
     month = months_after(NOON - DAY, 1)
     assert shown(of(), BEFORE)[1] == max(END, month)
@@ -416,8 +416,8 @@ def test_the_date_is_the_latest_of_all() -> None:
 
 def test_an_end_without_grace_lets_nobody_in_at_its_very_moment() -> None:
     """
-    The first period was paid and given back: nothing was ever paid, and there is no
-    end, and no grace after it.
+    The first period was paid and refunded: nothing was ever paid, and there is no end,
+    and no grace after it.
     """
     given_back = of_invoice(a_payment("ch_back", PaymentState.REFUNDED, at=NOON))
     subscription = a_subscription(term=a_term())

@@ -1,4 +1,4 @@
-"""Folded step by step or computed from scratch: there is one standing, in any order."""
+"""Step by step or computed from scratch, in any order: the entitlement is the same."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -47,7 +47,7 @@ from support.profiles import examples
 S: Final = SubscriptionStatus
 DAY: Final = timedelta(days=1)
 SHORTLY: Final = timedelta(microseconds=1)
-# An account that is there is looked for by nobody.
+# An account that exists is not searched for.
 NOT_REACHED: Final[Any] = None
 POLICY: Final = Policy()
 NO_GRACE: Final = Policy(grace=timedelta(0))
@@ -59,7 +59,7 @@ OWN_DAYS: Final = Policy(
         ]
     )
 )
-# Around the beginnings and the ends of lives and terms, to the second.
+# Around the beginnings and the ends of lives and paid periods, to the second.
 MOMENTS: Final = [
     NOON + days * DAY + seconds * timedelta(seconds=1)
     for days, seconds in [
@@ -75,7 +75,7 @@ Item = Payment | Observation | PaidPeriod | PaymentAccount
 
 @st.composite
 def payments(draw: st.DrawFn) -> Payment:
-    """One of four charges, each at a time of its own; bare now and then."""
+    """One of four charges, each at a time of its own; without details now and then."""
     number = draw(st.integers(0, 3))
     full = a_payment(
         f"ch_{number}",
@@ -84,7 +84,7 @@ def payments(draw: st.DrawFn) -> Payment:
         user=ADA,
         dispute=draw(st.sampled_from([DisputeState.NONE] * 3 + list(DisputeState))),
     )
-    if number < 2 and draw(st.booleans()):  # the rest pays none
+    if number < 2 and draw(st.booleans()):  # the rest pays for none
         full = of_invoice(full, f"in_{number + 1}", f"sub_{number + 1}")
     elif number == 2:  # that is known of one of them
         full = attrs.evolve(full, invoice_known=True)
@@ -94,7 +94,7 @@ def payments(draw: st.DrawFn) -> Payment:
 
 @st.composite
 def observation(draw: st.DrawFn) -> Observation:
-    """Anything that may be said of one of two subscriptions of hers."""
+    """Any report of one of two subscriptions of hers."""
     id_ = draw(ids)
     status = draw(st.sampled_from(S))
     ended = status in {S.CANCELED, S.INCOMPLETE_EXPIRED} and draw(st.booleans())
@@ -111,7 +111,7 @@ def observation(draw: st.DrawFn) -> Observation:
     )
 
 
-# What an invoice covers never changes, and neither does what paid it.
+# What an invoice covers never changes, and neither does the payment that paid it.
 terms = st.sampled_from(
     [
         a_term(
@@ -134,7 +134,7 @@ terms = st.sampled_from(
 
 @attrs.define
 class Shelf:
-    """What is kept of one user between saves; `record` is one of them."""
+    """The stored state of one user between saves; `record` adds a fact."""
 
     kept: Kept = attrs.field(factory=Kept)
 
@@ -177,7 +177,7 @@ class Shelf:
         )
 
     def assert_granted_is_entitled(self) -> None:
-        """The account has access up to the latest end of what gives it, and no more."""
+        """Assert access up to the latest end of the grants, and no longer."""
         if self.account is None:
             return
         verdict = self.account.verdict
@@ -190,7 +190,7 @@ class Shelf:
                 assert some is self.account.standing(now=now, policy=policy).entitled
 
     def assert_an_answer_holds(self) -> None:
-        """As long as an answer says, another one shows the same."""
+        """Assert that the answer stays the same for as long as it promises."""
         account = self.account
         if account is None:
             return
@@ -252,7 +252,7 @@ def test_p06_a_checkpoint_says_what_all_facts_say_after_every_step(
     story: list[Item],
 ) -> None:
     """
-    Payments, reports, terms and the registration, in any order, each on its own.
+    Payments, reports, paid periods and the registration, in any order, each on its own.
     """
     shelf = Shelf()
     for item in story:
@@ -284,7 +284,7 @@ def test_who_is_entitled_has_access_to_a_product_and_the_other_way_round(
     story: list[Item],
 ) -> None:
     """
-    By the plain grace, by none, and by days of a product's own, at any moment.
+    By the general grace, by none, and by days of a product's own, at any time.
     """
     shelf = Shelf()
     shelf.record(an_account())
@@ -307,7 +307,7 @@ def test_p01_once_all_is_looked_up_no_order_mattered(
     data: st.DataObject,
 ) -> None:
     """
-    Looks with the same numbers in the end, and the terms that they bring along.
+    Fetches with the same numbers in the end, and the paid periods that they return.
     """
     ends = [it for it in reported if not it.report.is_terminal]
     final = [
@@ -328,7 +328,7 @@ def test_p01_once_all_is_looked_up_no_order_mattered(
 
 @st.composite
 def subscriptions(draw: st.DrawFn) -> list[Subscription]:
-    """Return up to two, as they are known in the end."""
+    """Return up to two, in their final known state."""
     reports = draw(
         st.lists(observation(), max_size=2, unique_by=lambda it: it.report.gateway_id)
     )
@@ -357,8 +357,8 @@ def test_p01_no_order_of_payments_and_subscriptions_matters(
     paid: list[Payment], subscribed: list[Subscription]
 ) -> None:
     """
-    Of those that are there, whatever they are; and who may enter follows the date: up
-    to it everybody, in the grace after it nobody for whom nothing was ever paid.
+    With any set of them; and entitlement follows the date: up to it everybody, in the
+    grace after it nobody for whom nothing was ever paid.
     """
     (only,) = {
         standing(left, right, now=NOON, policy=POLICY)
@@ -375,7 +375,7 @@ def test_p11_nobody_gets_in_for_nothing(
     paid: list[Payment], subscribed: list[Subscription]
 ) -> None:
     """
-    Where there is a date, there is money that stayed, a paid term or a trial.
+    A date means money that stayed, a paid period or a trial.
     """
     found = standing(paid, subscribed, now=NOON, policy=POLICY)
     if found.payment_expire_date is not None:
@@ -405,7 +405,7 @@ def test_p11_a_payment_that_did_not_succeed_moves_no_date(
     state: PaymentState,
 ) -> None:
     """
-    Neither on nor back, whenever it was tried and whatever it says of the status.
+    Neither forward nor back, whenever it was tried and whatever status it leads to.
     """
     tried = a_payment("ch_tried", state, at=at)
     before = standing(paid, subscribed, now=NOON, policy=POLICY)

@@ -1,4 +1,4 @@
-"""What stands against an erasure, and who is a pseudonym."""
+"""What prevents an erasure, and what a pseudonym is."""
 
 import attrs
 import pytest
@@ -23,7 +23,7 @@ OVER = {SubscriptionStatus.CANCELED, SubscriptionStatus.INCOMPLETE_EXPIRED}
 
 def test_a_pseudonym_is_no_user_id() -> None:
     """
-    Nobody can register, claim or ask for one.
+    Nobody can register, claim or request one.
     """
     one = pseudonym("1")
     assert is_pseudonym(one)
@@ -35,7 +35,7 @@ def test_a_pseudonym_is_no_user_id() -> None:
 @pytest.mark.parametrize("status", list(SubscriptionStatus))
 def test_a_subscription_that_is_not_over_is_open(status: SubscriptionStatus) -> None:
     """
-    Whatever else it is.
+    Whatever else applies to it.
     """
     one = a_subscription(a_report(status=status), owner=ADA)
     found = [*what_is_open([one], [], [])]
@@ -48,7 +48,7 @@ def test_money_that_is_not_decided_is_open(
     state: PaymentState, dispute: DisputeState
 ) -> None:
     """
-    A payment that is pending, a dispute that is open: each is named.
+    A pending payment, an open dispute: each is named.
     """
     record = a_record(a_payment(state=state, dispute=dispute))
     found = [*what_is_open([], [record], [])]

@@ -16,7 +16,7 @@ KINDS = list(family(PaymentsError))
 
 
 def an_error(kind: type[PaymentsError]) -> PaymentsError:
-    """Make one, with a word for each thing that it wants to know."""
+    """Make an error, with a word for each of its parameters."""
     own = inspect.signature(kind.__init__).parameters.values()
     wanted = [p.name for p in own if p.kind is p.POSITIONAL_OR_KEYWORD]
     return kind(*(f"<{name}>" for name in wanted if name != "self"))
@@ -34,7 +34,7 @@ def test_every_error_has_a_code_of_its_own() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_error_says_whose_fault_it_is(kind: type[PaymentsError]) -> None:
     """
-    Exactly one of three answers, but for the root itself.
+    Exactly one of three answers, except for the root itself.
     """
     answers = [issubclass(kind, top) for top in (Rejected, Unavailable, Untrusted)]
     assert sum(answers) == (kind is not PaymentsError)
@@ -45,14 +45,14 @@ def test_every_error_says_whose_fault_it_is(kind: type[PaymentsError]) -> None:
 )
 def test_every_error_builds_its_own_sentence(kind: type[PaymentsError]) -> None:
     """
-    It is made from data, and what it says is not empty.
+    It is made from data, and its text is not empty.
     """
     assert str(an_error(kind))
 
 
 def test_the_whole_family_lives_in_one_module() -> None:
     """
-    One table at the edge has to know them all.
+    One table at the edge must contain them all.
     """
     assert {kind.__module__ for kind in KINDS} == {errors.__name__}
 
@@ -73,6 +73,6 @@ def test_an_error_says_when_to_ask_again(
     error: PaymentsError, retry_after_s: int | None
 ) -> None:
     """
-    One that may be retried, and one that waits for what is under way.
+    An error that may be retried, and one that waits for work in progress.
     """
     assert error.retry_after_s == retry_after_s

@@ -1,4 +1,4 @@
-"""How a page of the gateway's list is asked for."""
+"""How a page of the gateway's list is requested."""
 
 from contracts.examples import NOON, an_event
 from payments_core.event_list import PAGE_EVENTS_MAX, EventQuery, ListedEvents
@@ -7,7 +7,7 @@ from payments_core.use_cases.back_fill_events import PAGE_EVENTS, PAGE_EVENTS_MI
 
 def test_nothing_asked_for_is_the_newest_page() -> None:
     """
-    With as many events as there may be.
+    With the largest number of events.
     """
     query = EventQuery()
 
@@ -17,14 +17,14 @@ def test_nothing_asked_for_is_the_newest_page() -> None:
 
 def test_back_fill_asks_for_no_more_than_there_may_be() -> None:
     """
-    Nor for nothing, after failures.
+    And never zero, after failures.
     """
     assert 0 < PAGE_EVENTS_MIN < PAGE_EVENTS <= PAGE_EVENTS_MAX
 
 
 def test_a_page_is_a_value() -> None:
     """
-    Two that say the same are one.
+    Two with equal fields are equal.
     """
     one, other = (
         ListedEvents(events=[an_event()], has_more=False, at=NOON) for _ in range(2)

@@ -1,7 +1,7 @@
-"""Events in any order, late, twice, twinned, of one second: one truth.
+"""Events in any order, late, twice, as other events, of one second: one truth.
 
-A user subscribes, plans the end, changes their mind, and gets some money back; their
-events are made once, and told again and again to a database that knows nothing of it.
+A user subscribes, plans the end, changes their mind, and gets a partial refund; the
+events are made once, and delivered again and again to a database that knows nothing.
 """
 
 import copy
@@ -33,7 +33,7 @@ TYPES: Final = (
     "customer.subscription.updated",
     "charge.refunded",
 )
-# 120 orders; with one event more 720.
+# 120 orders; with one more event 720.
 MORE: Final = ("invoice_payment.paid",) * PROVES
 AN_HOUR: Final = timedelta(hours=1)
 
@@ -44,8 +44,8 @@ pytestmark = pytest.mark.anyio
 class Life:
     """What happened at the gateway.
 
-    `before` is a database from before anybody heard of it, `begun` one that has heard
-    that there is a subscription, and no more.
+    `before` is a database from before any event, `begun` one that knows only that there
+    is a subscription.
     """
 
     deployment: Deployment
@@ -54,7 +54,7 @@ class Life:
     events: Sequence[Event]
 
     def again(self, database: MemoryDatabase | None = None) -> Deployment:
-        """Return who has heard nothing yet, or what a database has."""
+        """Return a world without any event, or with the contents of a database."""
         database = copy.deepcopy(database or self.before)
         return attrs.evolve(self.deployment, database=database)
 
@@ -69,7 +69,7 @@ class Life:
             await who.apply([translate(body)])
 
     async def hold(self, who: Deployment, where: object) -> None:
-        """Hold what is known, once all is worked off, to the gateway's own books."""
+        """Compare the state after all jobs are done with the gateway's own data."""
         await crowd.work(who)
         await crowd.compare(who, crowd.owners_of(who), where)
 
@@ -89,7 +89,7 @@ async def life() -> AsyncIterator[Life]:
         begun = copy.deepcopy(deployment.database)
         await deployment.advance(AN_HOUR)
         path = f"subscriptions/{subscription['id']}"
-        # In one second: nothing but the gateway says which was the last.
+        # Within one second only the gateway knows which was the last.
         api.post(path, cancel_at_period_end=True)
         api.post(path, cancel_at_period_end=False)
         await deployment.advance(AN_HOUR)
@@ -101,7 +101,7 @@ async def life() -> AsyncIterator[Life]:
 
 async def test_p01_f35_every_order_of_a_life_comes_to_the_same(life: Life) -> None:
     """
-    Each event comes twice, the second time at any place after the first.
+    Each event is delivered twice, the second time at any place after the first.
     """
     dice = random.Random(0)  # noqa: S311  # a seed's
     for order in permutations(life.one_each((*TYPES, *MORE))):
@@ -114,7 +114,7 @@ async def test_p01_f35_every_order_of_a_life_comes_to_the_same(life: Life) -> No
 
 async def test_f36_what_is_hours_late_takes_nothing_back(life: Life) -> None:
     """
-    Neither at once nor after the worker has asked.
+    Neither at once nor after the worker has fetched.
     """
     who = life.again()
     oldest, *newer = life.one_each(TYPES)
@@ -170,7 +170,7 @@ async def test_f38_of_one_second_the_gateway_says_what_was_last(
 
 async def test_p37_what_was_kept_and_the_gateway_rebuild_all(life: Life) -> None:
     """
-    The bodies of all events, told to a database that has only its registrations.
+    The bodies of all events, delivered to a database that has only its registrations.
     """
     first = life.again()
     await life.tell(first, *life.events)

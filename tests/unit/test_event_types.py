@@ -1,4 +1,4 @@
-"""Every type of event that Stripe has does something stated, or has a reason not to."""
+"""Every type of Stripe's events has a stated effect, or a reason for having none."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ from payments_adapters.stripe.other_types import OTHER_GROUPS, why_ignored
 from support.event_page import MARK, PAGE, rewritten
 from support.stripe_bodies import event_body
 
-# The types for which the SDK lets an endpoint be registered: Stripe's own list.
+# The types that the SDK accepts for an endpoint: Stripe's own list.
 _PARAMS: Final = (
     Path(stripe.__file__).parent / "params/_webhook_endpoint_create_params.py"
 )
@@ -31,7 +31,7 @@ OF_STRIPE: Final = re.findall(
 
 def test_the_list_of_the_sdk_is_read() -> None:
     """
-    One that is laid out in another way would pass every test below.
+    A list in another format would pass every test below.
     """
     assert len(OF_STRIPE) > 250
     assert {"charge.succeeded", "customer.subscription.deleted"} < set(OF_STRIPE)
@@ -40,7 +40,7 @@ def test_the_list_of_the_sdk_is_read() -> None:
 @pytest.mark.parametrize("table", [FOLLOWED, IGNORED])
 def test_no_type_is_of_two_kinds(table: dict[str, object]) -> None:
     """
-    Followed, not followed, of a group that is not: one of the three.
+    Followed, not followed, or of a group that is not followed: one of the three.
     """
     others = FOLLOWED.keys() ^ IGNORED.keys() ^ table.keys()
 
@@ -50,7 +50,7 @@ def test_no_type_is_of_two_kinds(table: dict[str, object]) -> None:
 
 def test_each_type_that_stripe_has_is_known() -> None:
     """
-    A version of the SDK that brings a new one fails here, until it has its row.
+    A version of the SDK with a new type fails here, until the type has its row.
     """
     left = [it for it in OF_STRIPE if it not in FOLLOWED]
 
@@ -59,7 +59,7 @@ def test_each_type_that_stripe_has_is_known() -> None:
 
 def test_each_type_of_the_tables_is_one_that_stripe_has() -> None:
     """
-    A slip in a name would be a row that means nothing.
+    A typing error in a name would be a row that means nothing.
     """
     named = FOLLOWED.keys() | IGNORED.keys()
 
@@ -68,7 +68,7 @@ def test_each_type_of_the_tables_is_one_that_stripe_has() -> None:
 
 def test_an_endpoint_is_registered_for_what_is_followed() -> None:
     """
-    Not for what only older versions call so: Stripe would refuse it.
+    Not for the names of older versions: Stripe would refuse them.
     """
     assert list(ENDPOINT_TYPES) == sorted(ENDPOINT_TYPES)
     assert set(ENDPOINT_TYPES) == FOLLOWED.keys() & set(OF_STRIPE)
@@ -99,7 +99,7 @@ def test_an_event_says_whether_its_type_is_known(
     type_: str, reason: str | None
 ) -> None:
     """
-    What Stripe adds later is told from what we do not need.
+    A type that Stripe adds later is distinct from one that we do not need.
     """
     event = translate(event_body({"id": "x_1", "object": "x"}, type_))
 

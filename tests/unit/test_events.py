@@ -1,4 +1,4 @@
-"""Events: what makes two of them one, and what of them is never shown."""
+"""Events: when two are the same, and what is never shown of them."""
 
 from contracts.examples import APPLIED, NOON, an_event, key_of
 from payments_core.events import Receipt
@@ -37,7 +37,7 @@ def test_a_body_is_not_shown() -> None:
 
 def test_a_receipt_without_an_outcome_is_of_a_duplicate() -> None:
     """
-    What became of it was decided before.
+    Its outcome was decided before.
     """
     assert Receipt(None).duplicate
     assert not Receipt(APPLIED).duplicate

@@ -1,4 +1,4 @@
-"""Each step of an operation is written down before it is sent, and ends."""
+"""Each step of an operation is saved before it is sent, and ends."""
 
 import itertools
 from typing import Any
@@ -26,7 +26,7 @@ BOB = UserId("bob")
 
 async def test_p23_what_can_never_be_done_does_not_stay_open() -> None:
     """
-    What it is about is not there any more: no repetition brings it again.
+    Its object no longer exists: no retry brings it back.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -48,7 +48,7 @@ async def test_p23_what_can_never_be_done_does_not_stay_open() -> None:
 
 async def test_p23_what_was_given_to_another_user_meanwhile_ends_all_the_same() -> None:
     """
-    Whose it is, a look settles; the change was made.
+    A sync settles the owner; the change was made.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -76,7 +76,8 @@ async def test_p23_a_customer_that_is_another_users_is_asked_for_less_and_less()
     None
 ):
     """
-    The wait grows after each try, as after any failure; it is not every five seconds.
+    The wait grows after each attempt, as after any failure; it is not every five
+    seconds.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -131,7 +132,7 @@ async def test_p24_t70_every_change_was_committed_before_it_left() -> None:
 @pytest.mark.parametrize("wanted", [{"product": "prod_nope"}, {"price": "price_nope"}])
 async def test_what_is_not_sold_is_refused_before_an_intent(wanted: Any) -> None:
     """
-    The field is named, and nothing is written down.
+    The error names the field, and nothing is saved.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -165,7 +166,7 @@ async def test_p03_f13_a_save_whose_reply_is_lost_runs_again_and_its_caller_wait
             try:
                 intent = await start(deployment, GOOD)
             except StoreUnavailable:
-                # A load changes nothing: who asked asks again.
+                # A load changes nothing: the caller asks again.
                 assert deployment.fuse.broken == "load"
                 continue
             if not deployment.fuse.reached:
@@ -178,7 +179,7 @@ async def test_p03_f13_a_save_whose_reply_is_lost_runs_again_and_its_caller_wait
 
 async def test_an_account_that_stays_locked_begins_nothing() -> None:
     """
-    The caller is told that it is busy, and nothing was asked of the gateway.
+    The error says that it is busy, and no request was sent to the gateway.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -191,7 +192,7 @@ async def test_an_account_that_stays_locked_begins_nothing() -> None:
 
 async def test_who_drains_waits_for_what_nobody_waits_for_any_more() -> None:
     """
-    An operation goes on after its caller's deadline; a process ends after it.
+    An operation continues after its caller's deadline; a process ends after it.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -205,7 +206,7 @@ async def test_who_drains_waits_for_what_nobody_waits_for_any_more() -> None:
 
 async def test_what_is_sold_already_at_the_gateway_is_not_sold_twice() -> None:
     """
-    Made outside of this service: refused, and synced, so that it is known here.
+    Made outside this service: refused, and synced, so that it is known here.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()

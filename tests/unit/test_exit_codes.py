@@ -1,4 +1,4 @@
-"""What a command that did not come to its end says, and its exit code."""
+"""What a command that did not finish prints, and its exit code."""
 
 import click
 import pytest
@@ -8,7 +8,7 @@ from payments_service.cli.exit_codes import Exit, exit_of
 
 
 def of_click(cause: BaseException) -> click.Abort:
-    """Return what click makes of an exception, in a command or at a question."""
+    """Return click's result for an exception, in a command or at a prompt."""
     try:
         try:
             raise cause
@@ -30,7 +30,7 @@ def test_what_was_interrupted_is_not_done(
     capsys: pytest.CaptureFixture[str], error: BaseException
 ) -> None:
     """
-    Shells know 130.
+    130, which shells know.
     """
     assert exit_of(error) == 130
     assert "interrupted" in capsys.readouterr().err
@@ -41,7 +41,7 @@ def test_what_was_not_confirmed_is_refused(
     capsys: pytest.CaptureFixture[str], error: BaseException
 ) -> None:
     """
-    By a no, or by nobody who could answer.
+    By a no, or because nobody could answer.
     """
     assert exit_of(error) == Exit.REFUSED
     assert "nothing was done" in capsys.readouterr().err
@@ -59,7 +59,7 @@ def test_what_was_asked_too_often_is_refused(
     capsys: pytest.CaptureFixture[str], error: Exception, code: Exit
 ) -> None:
     """
-    5 says that something is down, which a script waits for.
+    5 says that something is down, which a script would wait for.
     """
     assert exit_of(error) == code
     assert "again" in capsys.readouterr().err

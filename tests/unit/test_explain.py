@@ -33,7 +33,7 @@ def explained(kept: Kept, user: UserId, after: timedelta) -> Explanation:
 
 
 def reached_by(verdict: AccountVerdict) -> datetime | None:
-    """Return the end of what the date is said to rest on."""
+    """Return the end of what the date is reported to rest on."""
     match verdict.date_by:
         case PaidPeriod(ends_at=end) | PrepaidMonths(ends_at=end):
             return end
@@ -52,7 +52,7 @@ def test_an_explanation_agrees_with_the_standing(
     user: UserId, facts: Sequence[Fact], after: timedelta
 ) -> None:
     """
-    The verdict is the account's, and its cause one that such a verdict can have.
+    The verdict is the account's, and its cause is possible for such a verdict.
     """
     kept = Kept.of(an_account(ADA, customer=CUS_1), an_account(BOB))
     for fact in facts:

@@ -1,4 +1,4 @@
-"""The first cause where what was paid and what was heard do not fit together."""
+"""The first cause if what was paid and what was reported do not agree."""
 
 from datetime import timedelta
 
@@ -59,7 +59,7 @@ def cause_of(facts: AccountFacts) -> Cause:
 
 def test_money_that_was_taken_for_what_nobody_knows() -> None:
     """
-    After all that was paid; before its end it decides on nothing.
+    Taken after everything that was paid; before its end it decides nothing.
     """
     own = a_subscription(owner=ADA, term=a_term())
     periods = (a_term(),)
@@ -105,7 +105,7 @@ def test_nothing_paid_is_the_subscriptions_own_state(
 
 def test_an_open_subscription_says_more_than_one_that_ended_since() -> None:
     """
-    Though the other one began later.
+    Though the other began later.
     """
     paused = a_subscription(a_report("sub_1", S.PAUSED))
     ended = a_subscription(a_report("sub_2", S.CANCELED, at=NOON + MONTH))
@@ -117,7 +117,7 @@ def test_an_open_subscription_says_more_than_one_that_ended_since() -> None:
 
 def test_what_is_owed_is_explained_by_the_last_attempt() -> None:
     """
-    Not by one from before the period that was paid.
+    Not by an attempt from before the paid period.
     """
     own = a_subscription(a_report(status=S.PAST_DUE), owner=ADA, term=a_term())
     old = a_payment("ch_1", PaymentState.FAILED, at=NOON - MONTH, customer=CUS_1)
@@ -142,7 +142,7 @@ def test_what_is_owed_is_explained_by_the_last_attempt() -> None:
 
 def test_a_job_that_waits_is_a_reason_to_know_nothing() -> None:
     """
-    Of somebody of whom nothing else is known.
+    For a user of whom nothing else is known.
     """
     facts = attrs.evolve(facts_of(), jobs=[a_job("cus_1")])
 
@@ -166,7 +166,7 @@ def test_a_decline_of_what_was_paid_since_explains_nothing() -> None:
 
 def test_months_are_explained_by_what_bought_them() -> None:
     """
-    Not by a payment that failed since, nor by one that was refunded.
+    Not by a later payment that failed, nor by a refunded one.
     """
     bought = a_payment("ch_1", at=NOON)
     back = a_payment("ch_2", PaymentState.REFUNDED, at=NOON + DAY)
@@ -180,7 +180,7 @@ def test_months_are_explained_by_what_bought_them() -> None:
 
 def test_a_contradicted_dispute_is_a_contradiction() -> None:
     """
-    Nobody has to answer it before it is known.
+    It needs no answer before its state is known.
     """
     disputed = a_payment("ch_1", dispute=DisputeState.CONTRADICTED)
 
@@ -189,7 +189,7 @@ def test_a_contradicted_dispute_is_a_contradiction() -> None:
 
 def test_another_customers_failure_ends_no_subscription() -> None:
     """
-    Though it was in the life of one that has ended since.
+    Though it was in the life of a subscription that has ended since.
     """
     ended = a_subscription(a_report(status=S.CANCELED, ended_at=NOON + MONTH))
     other = CustomerId("cus_9")

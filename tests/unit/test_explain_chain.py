@@ -1,4 +1,4 @@
-"""The chain of facts: in order, bounded, each with what told it."""
+"""The chain of facts: in order, limited, each with its source."""
 
 from datetime import timedelta
 
@@ -51,7 +51,7 @@ def kept(event: GatewayEvent, outcome: Outcome) -> KeptEvent:
 
 def test_of_a_long_history_the_newest_are_told() -> None:
     """
-    So many, the oldest of them first.
+    Up to a limit, the oldest of them first.
     """
     payments = [a_payment(f"ch_{n:02}", at=NOON + n * DAY) for n in range(30)]
     account = an_account(ADA).with_summary(PaymentSummary.replay(payments))
@@ -65,7 +65,7 @@ def test_of_a_long_history_the_newest_are_told() -> None:
 
 def test_a_period_is_told_though_only_the_subscription_knows_it() -> None:
     """
-    As the release before kept it; where both do, with what it cost.
+    As the release before stored it; if both know it, with its cost.
     """
     own = a_subscription(a_report(), owner=ADA, term=a_term())
     account = an_account(ADA, customer=CUS_1).with_subscription(own)
@@ -113,7 +113,7 @@ def test_an_event_that_waits_is_told_with_its_reason() -> None:
 
 def test_what_the_cause_names_is_told_however_much_came_since() -> None:
     """
-    Many refunds, and a trial that ended beside another subscription.
+    After many refunds, and a trial that ended next to another subscription.
     """
     failed = a_payment("ch_f", PaymentState.FAILED, at=NOON + 40 * DAY)
     older = [

@@ -33,7 +33,8 @@ POLICY = Policy()
 
 def test_what_is_planned_is_told_in_its_order() -> None:
     """
-    A change that is held, the end of a subscription, a job; without a time the last.
+    A change that is held, the end of a subscription, a job; a step without a time comes
+    last.
     """
     report = attrs.evolve(
         a_report(),
@@ -57,7 +58,7 @@ def test_what_is_planned_is_told_in_its_order() -> None:
 
 def test_t71_whose_cards_are_declined_is_told_when_one_is_tried_again() -> None:
     """
-    It comes by itself; an operator may let one be tried before.
+    It is tried by itself; an operator may allow a card to be tried before.
     """
     free = AccountFacts(account=an_account(ADA))
     locked = attrs.evolve(free, no_card_before=NOON)
@@ -90,7 +91,7 @@ def test_who_has_a_subscription_is_not_told_to_subscribe() -> None:
 
 def test_what_is_held_back_can_be_decided_one_by_one() -> None:
     """
-    Some of it; a job that was not tried yet comes by itself.
+    Some of them; a job that was not tried yet runs by itself.
     """
     tried = a_job("sub_1").failed(NOON, "no answer")
     facts = AccountFacts(
@@ -110,7 +111,7 @@ def test_what_is_held_back_can_be_decided_one_by_one() -> None:
 
 def test_a_paused_subscription_can_be_resumed_where_nothing_else_helps() -> None:
     """
-    The gateway would refuse another one beside it.
+    The gateway would refuse another subscription next to it.
     """
     paused = a_subscription(a_report("sub_2", SubscriptionStatus.PAUSED))
     facts = AccountFacts(account=an_account(ADA).with_subscription(paused))

@@ -1,4 +1,4 @@
-"""Who is told why a user has paid, and of which moments."""
+"""Who may read why a user has paid, and for which times."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
@@ -29,7 +29,7 @@ async def story() -> AsyncIterator[Story]:
 
 async def test_another_users_explanation_is_not_found(story: Story) -> None:
     """
-    Now or then: as if there were no such user.
+    At present or in the past: as if the user did not exist.
     """
     eve, now = caller_of(UserId("eve")), story.deployment.clock.now
 
@@ -55,7 +55,7 @@ async def test_a_moment_has_to_be_recorded(story: Story) -> None:
 
 @attrs.define
 class Overtaken:
-    """A history of an account that is changed while it is first read."""
+    """A history of an account that changes while it is first read."""
 
     history: MemoryAccountHistory
     change: Callable[[], Awaitable[None]]
@@ -75,7 +75,7 @@ class Overtaken:
 
 async def test_facts_and_verdict_are_of_one_moment(story: Story) -> None:
     """
-    A refund comes while the facts of a payment are read: both are read again.
+    A refund arrives while the facts of a payment are read: both are read again.
     """
     await story.card()
     await story.buy()

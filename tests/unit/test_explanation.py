@@ -1,4 +1,4 @@
-"""Why a user has access or not, as it is told."""
+"""Why a user has access or not, as it is presented."""
 
 import json
 from datetime import datetime, timedelta
@@ -86,7 +86,7 @@ def test_access_follows_from_the_date_and_the_time(
 )
 def test_a_trial_is_said_to_be_one(later: timedelta, said: str) -> None:
     """
-    Where it is what the date comes from.
+    If the date comes from it.
     """
     trial = KnownSubscriptionOut.known(in_trial())
     assert trial.trial_end is not None
@@ -114,7 +114,7 @@ def test_each_code_has_its_sentence() -> None:
 @pytest.mark.parametrize("kind", ActionKind)
 def test_what_is_to_be_typed_can_be_typed(kind: ActionKind) -> None:
     """
-    A command of ours that takes these words, or a route; or it is done at Stripe.
+    A command of ours that takes these arguments, or a route; or it is done at Stripe.
     """
     how = ActionOut.of(Action(kind, ("x_1",)), "ada").how
 

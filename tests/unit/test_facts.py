@@ -34,7 +34,8 @@ CREATED = event_with().created_at
 )
 def test_a_report_is_one_fact(report: Report, fact: Fact) -> None:
     """
-    It is recorded with its event; a doubt asks for the payment, if it has one.
+    It is recorded with its event; an unclear one requests a sync of the payment, if it
+    has one.
     """
     event = event_with(report=report)
     source = facts_of(event)
@@ -45,7 +46,7 @@ def test_a_report_is_one_fact(report: Report, fact: Fact) -> None:
 
 def test_an_event_that_reports_nothing_has_no_facts() -> None:
     """
-    It is kept all the same.
+    It is stored all the same.
     """
     source = facts_of(event_with())
 

@@ -28,7 +28,7 @@ STEPS: Final = st.lists(
 
 
 class Reader:
-    """Reads on from where it is; `latest`: only the last of each user."""
+    """Reads on from its place; `latest`: only the last change of each user."""
 
     def __init__(self, stores: Stores, *, latest: bool) -> None:
         self.stores, self.latest = stores, latest
@@ -71,7 +71,7 @@ async def played(steps: list[Step]) -> None:
     for user in USERS:
         own = [it for it in every if it[0] == user]
         assert own == sorted(own)
-        # Whatever it saw before, a copy ends as the user does.
+        # Whatever it read before, a copy ends with the user's state.
         copied = [it for it in latest if it[0] == user]
         assert copied[-1:] == own[-1:]
         assert copied == sorted(set(copied))

@@ -35,7 +35,7 @@ async def fetched(story: Story, kind: JobKind, subject: str) -> tuple[object, ..
 
 async def test_a_subscription_comes_with_what_was_paid(story: Story) -> None:
     """
-    With the number that was drawn before it was asked for.
+    With the number that was drawn before the request.
     """
     id_ = story.subscription.removeprefix("subscriptions/")
     observed, paid = await fetched(story, JobKind.SUBSCRIPTION, id_)
@@ -48,7 +48,7 @@ async def test_a_subscription_comes_with_what_was_paid(story: Story) -> None:
 
 async def test_a_payment_comes_with_what_it_paid(story: Story) -> None:
     """
-    Which invoice that was is known then.
+    Its invoice is known then.
     """
     corrected, paid = await fetched(story, JobKind.PAYMENT, story.paid)
 
@@ -60,7 +60,8 @@ async def test_a_payment_comes_with_what_it_paid(story: Story) -> None:
 
 async def test_a_customer_comes_with_the_card_that_pays(story: Story) -> None:
     """
-    The card of the subscription goes before the default; what it has is told beside.
+    The card of the subscription takes precedence over the default; the customer's
+    subscriptions are returned with it.
     """
     own = story.card
     story.api.give_card(story.customer, OTHER)

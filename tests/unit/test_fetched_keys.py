@@ -51,7 +51,7 @@ class Heard(FetchListener):
 
 @attrs.define
 class Address:
-    """What it answers now; `None` is nothing. It may be held."""
+    """What it answers now; `None` is no answer. The answer may be held back."""
 
     answer: bytes | None = OLD
     asked: int = 0
@@ -74,7 +74,7 @@ class Address:
         return FetchedKeys("URL", self.fetch, self.heard, lambda: self.now_s, self.wait)
 
     async def wait(self, seconds: float) -> None:
-        """Take note of a pause; end who makes the third one."""
+        """Note a pause; end the reading at the third one."""
         self.waited.append(seconds)
         if len(self.waited) == 3:
             raise asyncio.CancelledError
@@ -101,8 +101,8 @@ async def test_before_the_first_reading_there_are_none() -> None:
 
 async def test_t48_keys_overlap_and_one_that_left_is_retired_at_once() -> None:
     """
-    The set that is current is another object as soon as anything of it changed, and the
-    same one while nothing did.
+    The current set is a new object as soon as anything in it changed, and the same
+    object while nothing did.
     """
     address = Address()
     keys = address.keys()
@@ -122,7 +122,7 @@ async def test_t48_keys_overlap_and_one_that_left_is_retired_at_once() -> None:
 
 async def test_t30_tokens_have_keys_read_once_in_30_seconds() -> None:
     """
-    However many there are; a reading of our own does not count, so a key that came just
+    However many there are; our own reading does not count, so a key published just
     after it is found.
     """
     address = Address()
@@ -145,8 +145,8 @@ async def test_t30_tokens_have_keys_read_once_in_30_seconds() -> None:
 
 async def test_all_who_ask_at_once_wait_for_one_reading() -> None:
     """
-    Also those who come before the first one has ended, and one who gives up ends
-    nothing.
+    Also those who ask before the first reading has ended; one caller that gives up does
+    not end it.
     """
     address = Address()
     keys = address.keys()
@@ -169,8 +169,8 @@ async def test_t30_who_asks_while_many_wait_is_refused_at_once(
     *, is_our_own: bool
 ) -> None:
     """
-    Also while it is a reading of our own that is slow: no token of an unknown key makes
-    a queue. Who gives up waiting makes room, and so does the end of the reading.
+    Also while our own reading is slow: tokens of an unknown key make no queue. A caller
+    that gives up waiting makes room, and so does the end of the reading.
     """
     address = Address()
     keys = address.keys()
@@ -204,8 +204,8 @@ async def test_while_they_cannot_be_read_the_last_ones_are_good_for_a_day(
     answer: bytes | None,
 ) -> None:
     """
-    It is said when it begins and when they are too old, and not in between. Then there
-    are none, until there are some.
+    The outage is logged when it begins and when the keys are too old, and not in
+    between. Then there are none, until they can be read again.
     """
     address = Address()
     keys = address.keys()
@@ -246,7 +246,8 @@ async def test_a_failure_is_said_again_once_they_were_read_between() -> None:
 
 async def test_whatever_goes_wrong_it_is_read_again() -> None:
     """
-    A bug of ours is a failure like others: the keys stay, and so does what reads.
+    A bug of ours is a failure like others: the keys stay, and so does the task that
+    reads.
     """
     address = Address()
     keys = address.keys()
@@ -267,7 +268,7 @@ async def test_whatever_goes_wrong_it_is_read_again() -> None:
 
 async def test_an_end_while_it_reads_leaves_nothing_behind() -> None:
     """
-    What reads is cancelled before the loop ends.
+    The reading is cancelled before the loop ends.
     """
     address = Address()
     keys = address.keys()
@@ -289,7 +290,7 @@ async def test_they_are_read_at_their_times(
     answer: bytes | None, waits_s: float
 ) -> None:
     """
-    Every five minutes, and every 30 s while they cannot be.
+    Every five minutes, and every 30 s while they cannot be read.
     """
     address = Address(answer)
     keys = address.keys()

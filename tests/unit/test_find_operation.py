@@ -1,4 +1,4 @@
-"""Whose account an operation is about, and what is refused before it begins."""
+"""Which account an operation is about, and what is refused before it begins."""
 
 import pytest
 
@@ -62,7 +62,7 @@ async def test_the_first_call_of_a_user_registers_them(user: UserId | Email) -> 
 @pytest.mark.parametrize("user", [ADA, ADAS_EMAIL], ids=["id", "e-mail"])
 async def test_another_users_account_is_not_found(user: UserId | Email) -> None:
     """
-    Whether it is there or not; an administrator finds it.
+    Whether or not it exists; an administrator finds it.
     """
     async with Deployment.opened() as deployment:
         for _ in range(2):
@@ -74,7 +74,7 @@ async def test_another_users_account_is_not_found(user: UserId | Email) -> None:
 
 async def test_an_administrator_registers_nobody() -> None:
     """
-    An id that nobody has stays nobody's.
+    An unknown id stays unknown.
     """
     async with Deployment.opened() as deployment:
         with pytest.raises(AccountNotFound):
@@ -84,7 +84,7 @@ async def test_an_administrator_registers_nobody() -> None:
 
 async def test_a_rule_is_asked_of_the_account_before_anything_else() -> None:
     """
-    What it raises is told, also to who asks for what was done already.
+    Its error is raised also for a repeated request.
     """
     asked: list[UserId] = []
 
@@ -104,7 +104,7 @@ async def test_a_rule_is_asked_of_the_account_before_anything_else() -> None:
 
 async def test_what_was_done_under_the_key_is_found() -> None:
     """
-    By whichever name of the user it is asked for.
+    By whichever name of the user is used.
     """
     async with Deployment.opened() as deployment:
         done = await deployment.set_up_card(ADA, caller=caller_of(ADA), key="a-key")

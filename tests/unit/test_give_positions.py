@@ -1,4 +1,4 @@
-"""The loop that gives positions: it goes on while there is more."""
+"""The loop that gives positions: it continues while there is more."""
 
 import pytest
 
@@ -20,7 +20,7 @@ async def test_a_turn_says_whether_there_may_be_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """
-    It takes so many, and the next turn is due at once; not when it is to stop.
+    It takes up to a limit, and the next turn is due at once; not if it is to stop.
     """
     monkeypatch.setattr(module, "BATCH", 2)
     database = MemoryDatabase()

@@ -1,4 +1,4 @@
-"""What looks as if it was drawn at random, and what does not."""
+"""What looks randomly generated, and what does not."""
 
 import random
 
@@ -7,7 +7,7 @@ from payments_adapters.guessable import weakness_of
 
 def test_what_was_drawn_at_random_is_taken() -> None:
     """
-    Whatever is usual: hexadecimal, base 62 and plain bytes, of 32 and more.
+    In any usual form: hexadecimal, base 62 and plain bytes, of 32 and more.
     """
     draw = random.Random(7)  # noqa: S311  # the same ones each time
     letters = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -22,7 +22,7 @@ def test_what_was_drawn_at_random_is_taken() -> None:
 
 def test_what_nobody_drew_is_told_with_its_reason() -> None:
     """
-    Zeros, a counter, a text over and over.
+    Zeros, a counter, a repeated text.
     """
     assert weakness_of(bytes(32)) == "has fewer than 6 different characters"
     assert weakness_of(bytes(range(32))) == "is a sequence"

@@ -1,12 +1,12 @@
-"""Seeded histories, of which anything may be lost: a sweep knows the truth.
+"""Seeded histories in which anything may be lost: a sweep finds the truth.
 
 The truth is derived from the sandbox's own objects, by the rules of docs/domain.md.
-What is lost is nothing, one event in twenty, or all for some days, or all that ever
-was; what comes is doubled, shuffled, and twinned: once more, as another event. Events
-are snapshots of the version that we read, snapshots of an older one, or thin.
+Lost is nothing, one event in twenty, or all events for some days, or all ever; the rest
+is doubled, shuffled, and sent once more as another event. Events are snapshots of the
+version that we read, snapshots of an older one, or thin.
 
-Where the list of events is read as well, a sweep finds nothing but what the gateway has
-not: though two processes read and work, one of which is frozen now and then.
+If the list of events is read as well, a sweep finds only what the gateway does not
+list, although two processes read and work, one of which is frozen now and then.
 """
 
 import random
@@ -35,28 +35,28 @@ from support.reconciling import A_MOMENT, Story, reconciling
 from support.year_truth import GatewayRecords
 
 SHARES: Final = 8
-# So many of a share in the suite; all of them are resumable by their seed.
+# So many of each share in the suite; each can be repeated by its seed.
 HISTORIES: Final = 20_000 // SHARES if PROVES else 160 // SHARES
 DAYS: Final = (25, 75) if PROVES else (15, 45)
 ACTIVITY: Final = 0.12
-# So many things somebody does at once.
+# So many things a user does at once.
 DEEDS: Final = (1, 1, 1, 2, 3)
 TWINNED: Final = 0.05
 COUNTED: Final = 60 if PROVES else 12
 THIN: Final = "thin"
-# Half of all come as we read them.
+# Half of all events have the version that we read.
 WAYS: Final = (NEWEST, NEWEST, NEWEST, BASIL, ACACIA, THIN)
 # So many lives of two processes, of so many days.
 PAIRS: Final = 400 if PROVES else 16
 DAYS_OF_TWO: Final = (8, 16)
-# A port's call in which the first process is frozen, if it comes to so many.
+# A call of a port in which the first process is frozen, if there are so many.
 FROZEN_AT: Final = (1, 40)
-# What an event may cost where none is lost and none is hours late, in GETs.
+# What an event may cost, in GETs, if none is lost and none is hours late.
 GETS_MAX: Final = {NEWEST: 0.3, BASIL: 1.0, ACACIA: 1.0, THIN: 1.0}
 
 
 class Lost(StrEnum):
-    """What is lost of all events; `SOME` and `DAYS` are one in twenty at least."""
+    """What is lost of all events; `SOME` and `DAYS` are at least one in twenty."""
 
     NOTHING = "nothing"
     SOME = "some"
@@ -74,7 +74,7 @@ class History:
     post: Post
     deeds: Sequence[int] = DEEDS
     days: tuple[int, int] = DAYS
-    # How often a day events are delivered, and worked off.
+    # How often a day events are delivered, and jobs are done.
     steps: int = 1
     gets: int = 0
     answers: Answers = attrs.field(factory=Answers)
@@ -95,7 +95,7 @@ class History:
             if day in {0, 3} and len(crowd.users) < 2:
                 await crowd.arrive(UserId(f"user-{day}"))
             active = [it for it in crowd.users if dice.random() < ACTIVITY]
-            # In one second: what they do cannot be ordered by time.
+            # Within one second: these acts cannot be ordered by time.
             await crowd.do(
                 [it for it in active for _ in range(dice.choice(self.deeds))]
             )
@@ -138,8 +138,8 @@ async def test_p26_p27_f39_f40_f41_after_a_sweep_all_is_known(
 ) -> None:
     """
     Status, date, entitlement, card, subscriptions; and a second sweep finds nothing,
-    nor does the first one where nothing was lost. Explanations agree with it, and what
-    was answered each day is what is logged of that moment.
+    nor does the first one if nothing was lost. Explanations agree with it, and the
+    answer of each day is the logged one for that time.
     """
     found, ways, lost, users = Counter[str](), Counter[str](), 0, 0
     answers = 0
@@ -181,8 +181,9 @@ async def test_an_event_costs_few_gets_where_none_is_lost(
     way: str, record_property: Callable[[str, object], None]
 ) -> None:
     """
-    Events come doubled, shuffled and twinned, within the hour; nobody does two things
-    in one second. Counted are all GETs of the worker, what is overdue included.
+    Events arrive doubled, shuffled and as other events, within the hour; no user does
+    two things in one second. All GETs of the worker count, those for overdue syncs
+    included.
     """
     gets = heard = 0
     for seed in range(COUNTED):
@@ -200,7 +201,7 @@ async def test_an_event_costs_few_gets_where_none_is_lost(
 
 @attrs.frozen
 class LateList:
-    """A gateway that lists some events a moment late, each at its place."""
+    """A gateway that lists some events slightly late, each at its place."""
 
     gateway: Any
     late: Collection[str]
@@ -214,10 +215,10 @@ class LateList:
 
 @attrs.define
 class TwoProcesses:
-    """Both read the list and work; one is frozen until its leases have run out.
+    """Both read the list and work; one is frozen until its leases have ended.
 
-    When it wakes, the other one is done, or is still at what it claimed. Then what the
-    first one asks for may not be answered.
+    When it wakes, the other one is done, or still works on what it claimed. Then the
+    requests of the first one may get no answer.
     """
 
     deployment: Deployment
@@ -234,7 +235,7 @@ class TwoProcesses:
             if day in {0, 3}:
                 await self.crowd.arrive(UserId(f"user-{day}"))
             await self.crowd.do([it for it in self.crowd.users if self._chance()])
-            # What happened in this second is listed, but for some of it.
+            # What happened in this second is listed, except some of it.
             await self._read_list(late=self._just_made())
             await self._pass(timedelta(days=1), day)
             await self._work(day)
@@ -278,7 +279,7 @@ class TwoProcesses:
         deployment.fuse = Fuse(self.dice.randint(*FROZEN_AT), Break.FREEZE)
         deployment.fuse.meanwhile = go_on
         if self._chance():
-            # The answer is there, and older than what is known when it is taken in.
+            # The answer is older than what is known when it is recorded.
             deployment.fuse.at, deployment.fuse.only = 2, "subscription"
         await self._read_list()
         await deployment.work_once()
@@ -296,13 +297,13 @@ class TwoProcesses:
             assert known.card == truth.card, (self.seed, day, user)
 
     async def _finish(self) -> None:
-        """Let the other process do what it has claimed."""
+        """Let the other process finish what it has claimed."""
         held, self._held = self._held, ()
         for it in held:
             await self.deployment.run_work(it)
 
     def _claims(self) -> Mapping[str, Any]:
-        """Return by what the other process holds what it has claimed."""
+        """Return the leases of what the other process has claimed."""
         jobs = self.deployment.database.tables.jobs
         held = [it.work for it in self._held if isinstance(it.work, Job)]
         loop = self.deployment.database.loops[EVENT_BACK_FILL]
@@ -317,8 +318,9 @@ async def test_p27_p33_where_the_list_is_read_a_sweep_finds_nothing(
     record_property: Callable[[str, object], None],
 ) -> None:
     """
-    Of half of all events nothing else is heard, some are listed late, and one of two
-    processes is frozen again and again. What the gateway has not is found all the same.
+    Half of all events are received in no other way, some are listed late, and one of
+    two processes is frozen again and again. What the gateway does not list is found all
+    the same.
     """
     frozen = 0
     for seed in range(PAIRS):

@@ -22,7 +22,7 @@ INPUTS = 60
 @pytest.mark.parametrize("reader", READERS, ids=lambda it: it.name)
 def test_t66_each_reader_answers_whatever_comes(reader: Reader) -> None:
     """
-    What it was once seen to trip over, what is valid, and what is nearly so.
+    Inputs that once broke it, valid ones, and almost valid ones.
     """
     for data in FOUND.get(reader.name, ()):
         assert problem(reader, data) is None
@@ -34,7 +34,7 @@ def test_t66_each_reader_answers_whatever_comes(reader: Reader) -> None:
 
 def test_each_input_that_was_found_is_a_readers() -> None:
     """
-    A reader that is renamed takes them along.
+    A renamed reader takes them along.
     """
     assert set(FOUND) <= {it.name for it in READERS}
     assert len({it.name for it in READERS}) == len(READERS)
@@ -42,7 +42,7 @@ def test_each_input_that_was_found_is_a_readers() -> None:
 
 def test_the_same_seed_makes_the_same_inputs() -> None:
     """
-    So a failure is found again.
+    So a failure can be repeated.
     """
     seeds = [Seed.of(it) for it in READERS[1].seeds]
 
@@ -97,7 +97,7 @@ def test_what_a_reader_must_not_do_is_found(
     read: Callable[[bytes], object], told: str
 ) -> None:
     """
-    The input that is printed is one that fails, and not much longer than it has to be.
+    The printed input is one that fails, and is not much longer than necessary.
     """
     seeds = [b"a", b"a long text around " + CANARY.encode() + b" and b behind it"]
     reader = Reader("bad", read, seeds, (ValueError,))
@@ -135,7 +135,7 @@ def test_what_a_log_would_not_show_is_no_failure() -> None:
 
 def test_another_line_is_another_answer() -> None:
     """
-    Inputs are made of what was answered in a new way.
+    New inputs are made of those that were answered in a new way.
     """
 
     def read(data: bytes) -> object:

@@ -1,4 +1,4 @@
-"""User ids, customer ids and e-mails: what is one, and which two are the same."""
+"""User ids, customer ids and e-mails: what is valid, and which two are the same."""
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ from payments_core.errors import InvalidValue
 )
 def test_a_user_id_is_opaque(text: str) -> None:
     """
-    Anything that a URL, a log line and a header carry unharmed.
+    Anything that a URL, a log line and a header carry unchanged.
     """
     assert user_id(text) == text
 
@@ -29,7 +29,7 @@ def test_a_user_id_is_opaque(text: str) -> None:
 )
 def test_other_texts_are_no_user_id(text: str) -> None:
     """
-    Too long, an e-mail, harmful, or what a path means by itself (RFC 3986, 5.2.4).
+    Too long, an e-mail, harmful, or with a meaning in a path (RFC 3986, 5.2.4).
     """
     with pytest.raises(InvalidValue) as refused:
         user_id(text)
@@ -52,7 +52,7 @@ def test_other_texts_are_no_customer_id(text: str) -> None:
 )
 def test_spellings_of_one_email_have_one_key(spelling: str) -> None:
     """
-    Case, Unicode form, spaces around and a final dot make no other person.
+    Case, Unicode form, spaces around and a final dot do not make another person.
     """
     email = Email.of(spelling)
     assert email.key == Email.of("zoë@example.org").key
@@ -83,14 +83,14 @@ def test_other_texts_are_no_email(text: str) -> None:
 )
 def test_t69_what_only_looks_alike_is_another_email(one: str, other: str) -> None:
     """
-    Case folding and compatibility forms would merge the mailboxes of two persons.
+    Case folding and compatibility forms would merge the mailboxes of two people.
     """
     assert Email.of(one).key != Email.of(other).key
 
 
 def test_an_email_has_at_most_254_characters() -> None:
     """
-    254 are one, 255 are none.
+    254 are accepted, 255 are refused.
     """
     assert len(Email.of("a" * 250 + "@b.c").text) == 254
     with pytest.raises(InvalidValue):
@@ -100,7 +100,7 @@ def test_an_email_has_at_most_254_characters() -> None:
 @given(st.from_regex(r"[!-?A-~]{1,9}@[a-z0-9-]{1,9}", fullmatch=True))
 def test_a_key_finds_itself_and_ignores_case(text: str) -> None:
     """
-    A key that was kept and read again is the same key.
+    A key that was stored and read again is the same key.
     """
     email = Email.of(text)
     assert Email.of(email.key).key == email.key

@@ -1,4 +1,4 @@
-"""Customers who were there before us are bound, and all that they had is known."""
+"""Existing customers are bound, and everything they had is known."""
 
 import asyncio
 import random
@@ -51,7 +51,7 @@ BASE_CALLS: Final = {"customers": 1, "charges": 1, "subscriptions": 1, "invoices
 async def story() -> AsyncIterator[Story]:
     """Lend a world of three customers; nothing of them is known here.
 
-    Ada has a card and pays, Bob has a card only.
+    Ada has a card and pays, Bob has only a card.
     """
     async with Deployment.opened() as deployment, reconciling(deployment) as it:
         for name in ("ada", "bob", "eve"):
@@ -77,9 +77,9 @@ def calls(story: Story) -> Counter[str]:
 @pytest.mark.parametrize("share", range(SHARES))
 async def test_an_imported_user_is_right_without_a_webhook(share: int) -> None:
     """
-    Status, date, card and subscriptions are what they would be if all had been heard,
-    and what the gateway's own books say. A reconciliation finds nothing. That is so too
-    where half of it was heard before.
+    Status, date, card and subscriptions are the same as if every event had been
+    received, and agree with the gateway's own data. A reconciliation finds nothing. The
+    same holds if half of the events were received before.
     """
     compared, plain = 0, Counter[str]()
     for number in range(WORLDS // SHARES):
@@ -93,7 +93,7 @@ async def test_an_imported_user_is_right_without_a_webhook(share: int) -> None:
             results = await imported(story, before.rows)
             assert {result.state for result in results} <= {RowState.IMPORTED}, results
             if heard:
-                # What was linked by the binding asks for syncs, as it always does.
+                # What the binding linked requests syncs, as it always does.
                 it.clock.advance(timedelta(seconds=5))
                 await it.work()
             else:
@@ -115,7 +115,7 @@ async def test_an_imported_user_is_right_without_a_webhook(share: int) -> None:
             ]
             assert not again, (seed, again)
     assert compared
-    # Four lists of each; what went back or is disputed is asked for by itself.
+    # Four lists of each; what was refunded or is disputed is fetched separately.
     assert plain["customers"] == plain["subscriptions"] == plain["rows"]
 
 
@@ -166,7 +166,7 @@ async def test_a_dry_run_checks_and_changes_nothing(story: Story) -> None:
     results = await importer(story)([*rows(story), lost], BY, dry_run=True)
 
     assert [it.state.value for it in results] == [*["imported"] * 3, "refused"]
-    # The sandbox counts what it has.
+    # The sandbox counts its objects.
     assert calls(story) == {"customers": 3}
     tables = story.deployment.database.tables
     assert not (*tables.accounts, *tables.changes_by_hand, *tables.subscriptions)
@@ -192,7 +192,7 @@ async def test_what_may_not_be_bound_is_refused_and_the_rest_is_imported(
     story: Story, case: str, field: str, code: str, reason: str
 ) -> None:
     """
-    With the field and the reason; nothing of the row is kept.
+    With the field and the reason; nothing of the row is stored.
     """
     ada, bob, eve = rows(story)
     marked = story.api.post("customers", metadata={"user_id": "somebody"})["id"]
@@ -343,7 +343,7 @@ async def test_one_customer_without_an_answer_is_refused_and_the_rest_goes_on(
     story: Story,
 ) -> None:
     """
-    An answer that nobody can use would stop the import for ever.
+    An unusable answer would stop the import for ever.
     """
     all_ = rows(story)
     lost = GatewayOutcomeUnknown("an answer that cannot be read")
@@ -367,7 +367,7 @@ async def test_a_bug_at_one_row_refuses_it_and_the_rest_goes_on(
     story: Story, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    The row says that it was a bug; who listens hears of it once, with its trace.
+    The row says that it was a bug; the bug is reported once, with its trace.
     """
     all_, heard = rows(story), list[tuple[str, Exception]]()
     user, customer = all_[1].user_id, all_[1].customer_id
@@ -415,7 +415,7 @@ async def test_whose_history_is_not_all_recorded_is_refused_and_told_why(
     story: Story,
 ) -> None:
     """
-    Bound all the same: what is left out needs a person.
+    It is bound all the same: what is left out needs a person.
     """
     all_ = rows(story)
     intent = story.api.post(
@@ -459,7 +459,7 @@ async def test_so_many_customers_are_asked_about_at_a_time(story: Story) -> None
 
 @attrs.define
 class _Unlisted:
-    """Lists of the gateway's that break down at one customer."""
+    """Lists of the gateway's that fail at one customer."""
 
     lists: Any
     error: Exception
@@ -473,7 +473,7 @@ class _Unlisted:
 
 @attrs.define
 class _Failing:
-    """A gateway that does not say who a customer is: after some answers, or of one."""
+    """A gateway that fails on customers: after some answers, or on one customer."""
 
     gateway: Any
     error: Exception | None
@@ -486,7 +486,7 @@ class _Failing:
         self._now += 1
         self.most = max(self.most, self._now)
         try:
-            # Others may go on meanwhile.
+            # Others may continue meanwhile.
             await asyncio.sleep(0)
             if self.answers is not None:
                 self.answers -= 1

@@ -1,4 +1,4 @@
-"""What an import says while it works, and where it breaks off."""
+"""What an import reports while it works, and when it is interrupted."""
 
 import pytest
 
@@ -9,7 +9,7 @@ def test_rows_under_way_are_told(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """
-    Who cuts it off learns how many of them are done, too.
+    An operator who interrupts it learns how many of them are done, too.
     """
     report = ImportReport(dry_run=False)
     report.begin_batch(100)

@@ -45,7 +45,7 @@ class Locked:
 async def test_what_was_locked_is_recorded_in_the_order_of_arrival() -> None:
     """
     However the back-off shuffled it: a payment older than its account's latest would
-    fold the account from the start, each time again.
+    make the account be replayed from the start, each time.
     """
     locked, moments = Locked(), itertools.count()
     record: Any = locked

@@ -1,4 +1,4 @@
-"""What is asked of the gateway: its states, its keys, and when it is asked again."""
+"""Requests to the gateway: their states, their keys, and when they are sent again."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise, product
@@ -33,7 +33,7 @@ S: Final = IntentState
 ENDED: Final = {S.SUCCEEDED, S.REFUSED, S.ABANDONED}
 MOMENT: Final = timedelta(microseconds=1)
 
-# Written out, so that a change of the table is seen by whoever reviews it.
+# Written out, so that a reviewer sees a change of the table.
 SNAPSHOT = """
 new: abandoned declined sent succeeded
 sent: abandoned declined succeeded unknown
@@ -65,7 +65,7 @@ def test_p19_the_table_is_the_documented_one() -> None:
 @pytest.mark.parametrize("state", IntentState)
 def test_p19_terminal_rows_are_empty(state: IntentState) -> None:
     """
-    What succeeded, was declined or abandoned is not open any more.
+    What succeeded, was declined or abandoned is no longer open.
     """
     assert an_intent(state=state).open == (state not in ENDED)
 
@@ -100,14 +100,16 @@ def test_p19_each_pair_steps_or_raises(before: IntentState, after: IntentState) 
 )
 def test_a_key_says_of_which_intent_it_may_be(key: str | None, id_: str | None) -> None:
     """
-    Others have keys of any look; whether there is such an intent is not said.
+    Other programs' keys may look like anything; whether such an intent exists is not
+    said.
     """
     assert intent_of_key(key) == id_
 
 
 def test_a_call_keeps_what_came_of_it() -> None:
     """
-    An answer, a refusal, or silence; a 500 is not forgotten by a later silence.
+    An answer, a refusal, or an unknown outcome; a later unknown outcome does not
+    replace a 500.
     """
     answer = Answer(id="sub_1", at=NOON)
     refusal = Refusal(code="card_declined", reason="declined")
@@ -129,7 +131,7 @@ def test_a_call_keeps_what_came_of_it() -> None:
 @pytest.mark.parametrize("state", sorted(ENDED))
 def test_what_came_of_a_call_stays(state: IntentState) -> None:
     """
-    Its end is its end, whatever is heard later.
+    Its end is final, whatever is learned later.
     """
     ended = a_call(state=state)
     with pytest.raises(IllegalTransition):
@@ -174,7 +176,7 @@ def test_a_call_is_silent_two_hours_after_it_was_last_sent(
     silent: bool,  # noqa: FBT001  # a column
 ) -> None:
     """
-    Sending it again starts the two hours anew.
+    Sending it again restarts the two hours.
     """
     unknown = a_call(state=S.UNKNOWN)
     resent = unknown.sent(NOON + REISSUE_AFTER)
@@ -185,7 +187,7 @@ def test_a_call_is_silent_two_hours_after_it_was_last_sent(
 
 def test_a_new_generation_is_sent_as_if_for_the_first_time() -> None:
     """
-    Another key, bytes and ticket of its own, and its key lives 23 hours again.
+    With its own key, bytes and sequence number, and its key lives 23 hours again.
     """
     old = attrs.evolve(a_call(state=S.UNKNOWN), server_error_cached=True)
     frozen = attrs.evolve(old.frozen, body="other")
@@ -200,7 +202,7 @@ def test_a_new_generation_is_sent_as_if_for_the_first_time() -> None:
 
 def test_each_step_and_generation_has_a_key_of_its_own() -> None:
     """
-    Of one intent and of others; sending again changes no key.
+    Of one intent and of different ones; sending again changes no key.
     """
     calls = [
         (intent, a_call(step, state=S.UNKNOWN, generation=generation))
@@ -218,7 +220,7 @@ def test_each_step_and_generation_has_a_key_of_its_own() -> None:
 @pytest.mark.parametrize("state", [s for s in S if s is not S.NEW])
 def test_an_intent_follows_its_latest_call(state: IntentState) -> None:
     """
-    Sent or unknown with it; a call that ended leaves the intent to go on.
+    Sent or unknown with it; after a call that ended, the intent may continue.
     """
     sent = an_intent().with_call(a_call())
     intent = sent.with_call(a_call(state=state))
@@ -244,7 +246,7 @@ def test_a_changed_call_takes_the_place_of_the_old_one() -> None:
 
 def test_an_intent_ends_once_with_its_outcome() -> None:
     """
-    Every repetition gets that answer.
+    Every repeated request gets that answer.
     """
     outcome = IntentOutcome(customer_id="cus_1")
     ended = an_intent(state=S.SENT).ended(S.SUCCEEDED, outcome)
@@ -271,7 +273,7 @@ def test_p18_an_intent_that_fails_is_due_later_and_later() -> None:
 
 def test_an_intent_that_waits_for_a_moment_did_not_fail() -> None:
     """
-    It goes on then, and waits no longer for its next failure.
+    It continues then, and its next failure does not wait longer.
     """
     claimed = an_intent().rescheduled(NOON).claimed(NOON)
     waiting = claimed.rescheduled(NOON, NOON + REISSUE_AFTER)
@@ -284,7 +286,7 @@ def test_an_intent_that_waits_for_a_moment_did_not_fail() -> None:
 
 def test_claiming_an_intent_leases_it() -> None:
     """
-    Nobody else goes on with it for thirty seconds; each claim has its fence.
+    No other process runs it for thirty seconds; each claim has its own fence.
     """
     claimed = an_intent().claimed(NOON)
 
@@ -295,7 +297,7 @@ def test_claiming_an_intent_leases_it() -> None:
 
 def test_who_runs_an_intent_may_keep_it_for_longer() -> None:
     """
-    From that moment on as long as at first, with the same fence.
+    For the same length from that time on, with the same fence.
     """
     later = NOON + LEASE - MOMENT
     extended = an_intent().claimed(NOON).extended(later)
@@ -311,7 +313,7 @@ def test_p18_an_intent_may_be_abandoned_after_a_day(
     abandoned: bool,  # noqa: FBT001  # a column
 ) -> None:
     """
-    So its attempts are finite: nobody waits for it any more.
+    So its attempts are finite: nobody waits for it any longer.
     """
     assert an_intent().may_be_abandoned(NOON + age) is abandoned
 
@@ -339,7 +341,7 @@ def test_p13_fingerprints_are_equal_only_for_what_is_equal(
     other: tuple[OperationParams, IntentKind, str],
 ) -> None:
     """
-    What is wanted, its kind and its subject: equal in all, or not equal.
+    Parameters, kind and subject: equal in all, or not equal.
     """
     left, right = one[0].fingerprint(*one[1:]), other[0].fingerprint(*other[1:])
     assert (left == right) == (one == other)
@@ -365,7 +367,7 @@ def test_p13_each_leaf_changes_the_fingerprint(
 @pytest.mark.parametrize("text", ["", "a b", "ä", "../x", "x" * 65, "x\n"])
 def test_what_is_no_id_of_an_intent_is_nobodys(text: str) -> None:
     """
-    There is none of it, so it is not looked for.
+    No such intent can exist, so it is not looked for.
     """
     with pytest.raises(IntentNotFound):
         intent_id(text)

@@ -20,7 +20,7 @@ CHANGES = [6, 51]
 
 @pytest.fixture(params=CHANGES)
 async def story(request: Any) -> AsyncIterator[Story]:
-    """Lend a subscription that was changed often and then renewed; nobody heard it."""
+    """Lend a subscription, changed often and then renewed; no event was received."""
     async with told() as story:
         [item] = story.api.get(story.subscription)["items"]["data"]
         for number in range(request.param):
@@ -44,7 +44,7 @@ async def paid_until(story: Story) -> datetime | None:
 
 async def test_the_sandbox_shows_ten_of_them_as_stripe_does(story: Story) -> None:
     """
-    In an invoice, in a list, and where it is expanded; all of them where they are
+    In an invoice, in a list, and if it is expanded; all of them where its lines are
     listed.
     """
     id_ = story.api.get(story.subscription)["latest_invoice"]
@@ -71,7 +71,7 @@ async def test_a_renewal_of_many_lines_is_heard(story: Story) -> None:
 
 async def test_a_renewal_of_many_lines_is_found(story: Story) -> None:
     """
-    By a sweep, which finds nothing the next time.
+    By a sweep; the next sweep finds nothing.
     """
     await story.deployment.hear([], apply_only=True)
     found = await story.sweep(repairs=True)
@@ -83,7 +83,7 @@ async def test_a_renewal_of_many_lines_is_found(story: Story) -> None:
 
 async def test_its_payment_says_what_it_paid(story: Story) -> None:
     """
-    A charge of it is fetched with its invoice, whole.
+    Its charge is fetched with the whole invoice.
     """
     newest = story.deployment.engine.world.all("charge")[-1]
     found = await story.deployment.gateway.payment(newest["id"])
@@ -93,7 +93,7 @@ async def test_its_payment_says_what_it_paid(story: Story) -> None:
 
 async def test_a_list_says_what_it_paid(story: Story) -> None:
     """
-    With a call more for its lines, or two where there are more than a hundred.
+    With one more call for its lines, or two if there are more than a hundred.
     """
     ever = CreatedBetween(start=None, end=story.deployment.clock.now)
     page = await story.lists.page(ObjectList.INVOICES, ever)

@@ -1,4 +1,4 @@
-"""What the worker has to do: when it is due, who has it, and when it is given up."""
+"""A job of the worker: when it is due, who holds it, and when it is given up."""
 
 from datetime import timedelta
 from itertools import pairwise
@@ -64,14 +64,14 @@ jobs = st.builds(
 )
 def test_an_open_job_is_due_when_nobody_has_it(job: Job, due: bool) -> None:  # noqa: FBT001  # a column
     """
-    From its very moment on, and from the very end of a lease.
+    From exactly its due time on, and from exactly the end of a lease.
     """
     assert job.is_due(NOON) is due
 
 
 def test_a_lease_hides_a_job_for_a_minute() -> None:
     """
-    Whoever died with it loses it then.
+    A process that died with it loses it then.
     """
     leased = a_job().claimed(NOON)
 
@@ -84,7 +84,7 @@ def test_a_lease_hides_a_job_for_a_minute() -> None:
 @given(jobs, st.integers(1, 5))
 def test_p33_each_lease_has_a_greater_number(job: Job, times: int) -> None:
     """
-    So whoever has an older one has lost the job, whatever happened in between.
+    So the holder of an older one has lost the job, whatever happened in between.
     """
     numbers = [job.lease.fence]
     for _ in range(times):
@@ -98,7 +98,7 @@ def test_p33_each_lease_has_a_greater_number(job: Job, times: int) -> None:
 @given(jobs)
 def test_p33_nothing_but_a_lease_changes_its_number(job: Job) -> None:
     """
-    Failing, giving back, finishing and asking leave it as it is.
+    Failing, giving back, finishing and requesting leave it as it is.
     """
     others = [
         job.failed(NOON, "failed"),
@@ -112,7 +112,7 @@ def test_p33_nothing_but_a_lease_changes_its_number(job: Job) -> None:
 
 def test_p18_a_job_that_fails_is_tried_later_and_later_and_then_once_a_day() -> None:
     """
-    Twelve quick attempts, whose delays double up to an hour; it is never given up.
+    Twelve quick attempts, with delays that double up to an hour; it is never given up.
     """
     job, delays = a_job(), list[timedelta]()
     for attempt in range(400):
@@ -132,7 +132,7 @@ def test_p18_a_job_that_fails_is_tried_later_and_later_and_then_once_a_day() -> 
 
 def test_f47_a_failing_job_that_is_asked_for_again_has_its_quick_attempts() -> None:
     """
-    Whatever asks for it: a redelivery, another event, a person. It is due at once.
+    Whatever requests it: a redelivery, another event, a person. It is due at once.
     """
     failing = attrs.evolve(a_job_with(FAILING, due_at=NOON + LEASE), reason="failed")
     again = failing.requested(a_job(reason="again"))
@@ -145,7 +145,7 @@ def test_f47_a_failing_job_that_is_asked_for_again_has_its_quick_attempts() -> N
 
 def test_a_gateway_that_does_not_listen_costs_no_try() -> None:
     """
-    Given back, and nothing else.
+    It is given back, and nothing else changes.
     """
     leased = a_job_with(attempts=3).claimed(NOON)
     given_back = leased.released(NOON + LEASE)
@@ -158,7 +158,7 @@ def test_a_gateway_that_does_not_listen_costs_no_try() -> None:
 
 def test_a_job_that_was_asked_for_meanwhile_starts_over() -> None:
     """
-    At once, and with all its tries.
+    At once, and with all its attempts.
     """
     again = a_job_with(attempts=3).claimed(NOON).requeued(NOON)
 
@@ -169,7 +169,7 @@ def test_a_job_that_was_asked_for_meanwhile_starts_over() -> None:
 @given(jobs)
 def test_p33_a_finished_job_stays_with_its_fence(job: Job) -> None:
     """
-    Nobody has it and it is not due; all that was counted but its failures stays.
+    It has no holder and is not due; all its counts but the failures stay.
     """
     done = job.finished()
 
@@ -181,7 +181,7 @@ def test_p33_a_finished_job_stays_with_its_fence(job: Job) -> None:
 
 def test_a_job_asked_for_twice_is_one_job() -> None:
     """
-    Due at the earlier moment, for the later reason, counted, with its tries.
+    Due at the earlier time, for the later reason, counted, with its attempts.
     """
     known = a_job_with(attempts=3, until=NOON + LEASE, fence=2)
     wishes = [a_job(due_at=NOON + by * LEASE, reason="again") for by in (-1, 1)]
@@ -198,7 +198,7 @@ def test_p18_asking_for_a_failing_or_done_job_brings_it_back(
     job: Job, wish: Job
 ) -> None:
     """
-    With all its quick attempts, due as was asked; any other keeps those that it had.
+    With all its quick attempts, due as requested; any other job keeps its own.
     """
     after, was_open = job.requested(wish), job.state is JobState.OPEN
     keeps = was_open and not job.is_failing
@@ -212,7 +212,7 @@ def test_p18_asking_for_a_failing_or_done_job_brings_it_back(
 
 def test_a_job_is_of_the_account_that_was_first_known() -> None:
     """
-    Asking names whose it is where that was not known, and never another.
+    A request fills in an unknown owner, and never changes a known one.
     """
     hers, his = (attrs.evolve(a_job(), user_id=user) for user in (ADA, BOB))
 

@@ -1,4 +1,4 @@
-"""What makes two wishes one job, and how people call it."""
+"""When two requests are one job, and what people call it."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from payments_core.job_key import JobKey, JobKind
 
 def test_p19_the_kinds_are_the_documented_ones() -> None:
     """
-    A kind that is added here has to be in the worker and in the database too.
+    A new kind must be added to the worker and the database too.
     """
     assert " ".join(JobKind) == (
         "subscription customer payment set_up event access_end"
@@ -26,7 +26,7 @@ def test_p19_the_kinds_are_the_documented_ones() -> None:
 )
 def test_a_job_has_an_id_for_people(key: JobKey, id_: str) -> None:
     """
-    Without a space, so that it is one word on a command line.
+    Without a space, so that it is one argument on a command line.
     """
     assert key.id == id_
     assert JobKey.of_id(id_) == key

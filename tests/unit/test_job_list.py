@@ -9,7 +9,7 @@ from payments_core.job_list import JobPlace
 
 def test_jobs_are_listed_by_when_they_are_due_then_by_kind_and_subject() -> None:
     """
-    So that no two have one place, and a page goes on where the last one ended.
+    So no two have the same place, and a page begins where the last one ended.
     """
     jobs = [
         a_job("sub_9", JobKind.CUSTOMER),

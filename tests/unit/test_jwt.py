@@ -57,7 +57,7 @@ def a_verifier(clock: Clock = lambda: NOW, keys: KeySet = KEYS) -> JwtVerifier:
 
 
 def signed(header: bytes, payload: bytes, secret: bytes = SECRET) -> str:
-    """Sign anything: what a library would refuse to make is what we test."""
+    """Sign anything: the tests need what a library would refuse to make."""
     text = f"{b64(header)}.{b64(payload)}"
     return f"{text}.{b64(hmac.digest(secret, text.encode(), 'sha256'))}"
 
@@ -73,7 +73,7 @@ def a_token(*, typ: object = "at+jwt", **claims: Any) -> str:
 
 
 def is_accepted(text: str, verifier: JwtVerifier | None = None) -> bool:
-    # A new one each time, unless given: no verdict comes from memory.
+    # A new one each time, unless given: no result comes from memory.
     try:
         (verifier or a_verifier()).verify(text)
     except InvalidToken:
@@ -83,7 +83,7 @@ def is_accepted(text: str, verifier: JwtVerifier | None = None) -> bool:
 
 def test_a_good_token_tells_who_comes() -> None:
     """
-    All that we rely on is in the token, in our types; other claims are let be.
+    Everything that we rely on is in the token, in our types; other claims are ignored.
     """
     text = a_token(
         email=" Ann@Example.org", scope="a  payments:admin", nbf=NOW_S, name="Ann"
@@ -124,7 +124,7 @@ def test_t33_claims_are_one_clear_json_object(payload: bytes) -> None:
 )
 def test_t33_expiry_is_a_time_in_whole_seconds(exp: object) -> None:
     """
-    A missing, spelled, fractional or endless expiry is none.
+    A missing, spelled, fractional or infinite expiry is invalid.
     """
     assert not is_accepted(a_token(exp=exp))
     assert not is_accepted(a_token(iat=exp))
@@ -148,14 +148,14 @@ def test_t33_a_token_lives_as_long_as_it_may(
     claims: dict[str, int], *, accepted: bool
 ) -> None:
     """
-    Expired by thirty seconds is the end, and no issuer gives more than the cap.
+    Thirty seconds after its expiry is the end, and no issuer gives more than the cap.
     """
     assert is_accepted(a_token(**claims)) == accepted
 
 
 def test_t33_without_a_cap_on_age_no_token_outlives_the_century() -> None:
     """
-    However generous the settings, a time that fits no calendar is refused.
+    However generous the settings, a time beyond the calendar is refused.
     """
     verifier = JwtVerifier(KEYS, ISSUER, AUDIENCE, lambda: NOW, timedelta.max)
 
@@ -171,7 +171,7 @@ def test_t34_t40_a_token_of_the_future_is_refused(
     ahead_s: int, *, accepted: bool
 ) -> None:
     """
-    Half a minute of difference between two clocks is let pass, more is not.
+    Half a minute of difference between two clocks is accepted, more is not.
     """
     assert is_accepted(a_token(nbf=NOW_S + ahead_s)) == accepted
     assert is_accepted(a_token(iat=NOW_S + ahead_s)) == accepted
@@ -179,7 +179,7 @@ def test_t34_t40_a_token_of_the_future_is_refused(
 
 def test_t40_f43_a_clock_set_back_refuses_tokens_already_seen() -> None:
     """
-    A token that was good is refused when our clock says it was not issued yet.
+    A token that was good is refused if our clock says it was not issued yet.
     """
     times = iter([NOW, NOW - timedelta(hours=2), NOW])
     verifier = a_verifier(lambda: next(times))
@@ -215,7 +215,7 @@ def test_t35_we_may_be_one_audience_of_several(aud: list[str]) -> None:
 @pytest.mark.parametrize("typ", ["at+jwt", "AT+JWT", "JWT", "jwt", ABSENT])
 def test_t36_an_access_token_says_so_or_nothing(typ: object) -> None:
     """
-    "JWT" and no type at all are let pass: not every issuer follows RFC 9068.
+    "JWT" and a missing type are accepted: not every issuer follows RFC 9068.
     """
     assert is_accepted(a_token(typ=typ))
 
@@ -251,7 +251,7 @@ def test_t69_an_email_that_is_not_verified_says_nothing(
     verified: object, email: str | None
 ) -> None:
     """
-    Only true, or no word of it from our own issuer, makes an e-mail the user's.
+    Only true, or no such claim from our own issuer, makes an e-mail the user's.
     """
     token = a_verifier().verify(a_token(email="ann@a.example", email_verified=verified))
     assert (token.email and token.email.key) == email
@@ -269,7 +269,7 @@ _NO_IDS: Final = [ABSENT, None, "", 1, True, ["a"], "a b", "a\n", "é", "\ud800"
 )
 def test_t37_ids_and_scopes_are_strictly_typed(claims: dict[str, object]) -> None:
     """
-    An empty, long or odd id is none; it could not be revoked or found again.
+    An empty, long or odd id is invalid; it could not be revoked or found again.
     """
     assert not is_accepted(a_token(**claims))
 
@@ -287,14 +287,14 @@ def test_t37_only_a_space_separates_scopes() -> None:
 @pytest.mark.parametrize("after", ["", " ", "\n", "\r\n", "=", "==", "\0", "."])
 def test_t39_a_token_has_one_spelling(before: str, after: str) -> None:
     """
-    Padding and white space around a good token make a bad one.
+    Padding and white space around a good token make it invalid.
     """
     assert is_accepted(before + a_token() + after) == (not before and not after)
 
 
 def test_t39_unused_bits_and_padding_inside_make_no_second_spelling() -> None:
     """
-    The last letter of a part carries spare bits: only zeros there are accepted.
+    The last letter of a part has spare bits: only zeros are accepted there.
     """
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     good = a_token()
@@ -339,7 +339,7 @@ def test_t49_a_token_has_a_greatest_length() -> None:
 
 def test_a_refusal_repeats_nothing_of_the_token() -> None:
     """
-    A log of refusals holds no one's e-mail, id or token.
+    A log of refusals holds nobody's e-mail, id or token.
     """
     odd = ({"sub": "canary a"}, {"email": "canary"}, {"jti": "canary/"})
     texts = [a_token(**claims) for claims in odd]
@@ -353,7 +353,7 @@ def test_a_refusal_repeats_nothing_of_the_token() -> None:
 
 def test_a_remembered_token_still_expires() -> None:
     """
-    Memory saves the signature's cost, never the look at the clock.
+    Memory saves the cost of the signature; the clock is always checked.
     """
     times = iter([NOW, NOW + timedelta(seconds=39), NOW + timedelta(seconds=40)])
     verifier = a_verifier(lambda: next(times))
@@ -366,7 +366,7 @@ def test_a_remembered_token_still_expires() -> None:
 
 def test_a_token_is_remembered_for_a_minute() -> None:
     """
-    After sixty seconds the signature is checked again, with the keys of that day.
+    After sixty seconds the signature is checked again, with the keys of that time.
     """
     times = iter(NOW + timedelta(seconds=after_s) for after_s in (0, 59, 60))
     keys = dict(KEYS.keys)
@@ -403,7 +403,7 @@ def test_memory_has_a_limit_and_keeps_no_refusals() -> None:
 
 def test_memory_is_counted_as_it_is() -> None:
     """
-    What a token costs besides its text is not more than what is counted for it.
+    What a token costs apart from its text is not more than what is counted for it.
     """
     many = " ".join(f"s{number:03}" for number in range(400))
     for scope in ("a", many):
@@ -427,7 +427,7 @@ def test_memory_is_counted_as_it_is() -> None:
 
 def test_what_was_verified_twice_is_kept_once() -> None:
     """
-    A token that comes again after its minute takes the place of itself.
+    A token that comes again after its minute replaces itself.
     """
     times = (NOW + timedelta(seconds=61 * turn) for turn in itertools.count())
     verifier = a_verifier(lambda: next(times))
@@ -442,8 +442,8 @@ def test_what_was_verified_twice_is_kept_once() -> None:
 @pytest.mark.parametrize("kid", ["k1", "k2"])
 def test_t48_a_key_that_is_retired_opens_nothing_from_then_on(kid: str) -> None:
     """
-    Also no token that was verified with it a moment before; one of a key that stays is
-    verified again, and good.
+    Nor any token that was verified with it a moment before; a token of a key that stays
+    is verified again, and accepted.
     """
     both = jwks_of({"k1": SECRET, "k2": OTHER_SECRET})
     held = HeldKeys(KeySet.from_jwks(both))
@@ -465,7 +465,8 @@ def test_t48_a_key_that_is_retired_opens_nothing_from_then_on(kid: str) -> None:
 
 def test_without_keys_nothing_is_known_of_a_token() -> None:
     """
-    It is neither good nor bad, unless it is none at all; also one that was good.
+    It is neither accepted nor refused, unless it is not a token; also if it was
+    accepted before.
     """
     held = HeldKeys(KEYS)
     verifier = JwtVerifier(held, ISSUER, AUDIENCE, lambda: NOW, timedelta(minutes=15))
@@ -486,7 +487,7 @@ def test_without_keys_nothing_is_known_of_a_token() -> None:
 
 @attrs.frozen
 class Besieged:
-    """Keys for which too many wait already."""
+    """Keys for which too many requests wait already."""
 
     current: KeySet | None = KEYS
 
@@ -499,7 +500,7 @@ async def test_t30_while_too_many_wait_for_keys_it_is_not_said_that_there_is_non
     None
 ):
     """
-    A key may have come: the caller is to ask again, and is not called unknown.
+    A key may have been published: the caller must retry, and is not called unknown.
     """
     verifier = JwtVerifier(
         Besieged(), ISSUER, AUDIENCE, lambda: NOW, timedelta(minutes=15)
@@ -525,7 +526,7 @@ def test_t30_t31_only_an_unknown_key_may_have_keys_read(
     header: dict[str, object], *, asks: bool
 ) -> None:
     """
-    The refusal names the issuer, which the settings do: nothing that the token says.
+    The refusal names the issuer from the settings, and nothing from the token.
     """
     with pytest.raises(InvalidToken) as refusal:
         a_verifier().verify(signed(changed(HEADER, header), changed(CLAIMS, {})))
@@ -533,8 +534,8 @@ def test_t30_t31_only_an_unknown_key_may_have_keys_read(
     assert refusal.value.unknown_key_of == (ISSUER if asks else None)
 
 
-# P16: what each member may be, and what it may not. The reference model is this
-# table and the four lines of `is_sound`.
+# P16: valid and invalid values of each member. The reference model is this table and
+# the four lines of `is_sound`.
 _Values = tuple[object, ...]
 _EVER: Final[_Values] = (None, True, 1.5, float("nan"), 10**400, [], {}, ["a"], {"": 1})
 _FINE: Final[Mapping[str, _Values]] = {
@@ -608,7 +609,7 @@ def test_p16_a_token_is_accepted_exactly_when_the_model_says_so(
     changes: _Chosen,
 ) -> None:
     """
-    Over all products of mutations, verifier and reference model say the same.
+    Over all products of mutations, verifier and reference model agree.
     """
     assert agree(changes)
 
@@ -618,7 +619,7 @@ def test_p16_time_rules_hold_among_well_typed_tokens(
     members: dict[str, object],
 ) -> None:
     """
-    With each member fine by itself, only the times decide.
+    With each member valid alone, only the times decide.
     """
     assert agree({name: (value, True) for name, value in members.items()})
 
@@ -636,7 +637,7 @@ _PARTS: Final = st.lists(st.binary().map(b64) | _ANY_TEXT, max_size=6).map(".".j
 @example("\ud800")
 def test_p16_nothing_but_a_refusal_comes_of_any_text(text: str) -> None:
     """
-    No text at all makes the verifier fail in another way.
+    No text makes the verifier fail in another way.
     """
     assert not is_accepted(text)
 
@@ -649,7 +650,7 @@ def test_p16_nothing_but_a_refusal_comes_of_any_signed_bytes(
     octets: bytes, *, as_header: bool
 ) -> None:
     """
-    Not even who holds the key makes the verifier fail in another way.
+    Even the holder of the key cannot make the verifier fail in another way.
     """
     header = octets if as_header else changed(HEADER, {})
 

@@ -44,7 +44,7 @@ def an_oct(kid: str = "k1", secret: bytes = SECRET) -> Jwk:
 
 
 def signed(header: bytes, payload: bytes, secret: bytes = SECRET) -> str:
-    """Sign anything: what a library would refuse to make is what we test."""
+    """Sign anything: the tests need what a library would refuse to make."""
     text = f"{b64(header)}.{b64(payload)}"
     return f"{text}.{b64(hmac.digest(secret, text.encode(), 'sha256'))}"
 
@@ -93,7 +93,7 @@ def rsa_key() -> rsa.RSAPrivateKey:
 
 @pytest.fixture(scope="module")
 def private(rsa_key: rsa.RSAPrivateKey) -> dict[str, Jwk]:
-    """Give a private key of each kind, by its algorithm and with it as its kid."""
+    """Return a private key of each kind, by its algorithm, which is also its kid."""
     p256 = ec.generate_private_key(ec.SECP256R1())
     ed = ed25519.Ed25519PrivateKey.generate()
     keys = {
@@ -118,7 +118,7 @@ def test_what_a_private_key_signs_its_public_part_verifies(
     private: dict[str, Jwk], alg: str
 ) -> None:
     """
-    Whatever was meant comes back, from a private and from a public key set.
+    The same claims are returned, from a private and from a public key set.
     """
     email = Email.of("Ann@example.org")
     text = an_issued(private[alg], email=email, scopes=["b", "a", "b"])
@@ -166,7 +166,8 @@ def test_t29_a_public_key_is_no_secret(
     private: dict[str, Jwk], rsa_key: rsa.RSAPrivateKey, alg: str, typ: str
 ) -> None:
     """
-    HMAC with any spelling of the public RSA key, which everybody has, is refused.
+    HMAC with any spelling of the public RSA key, which is known to everybody, is
+    refused.
     """
     key, jwk = rsa_key.public_key(), public(private["RS256"])
     pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -194,7 +195,7 @@ def test_t29_a_public_key_is_no_secret(
 )
 def test_t28_only_the_algorithm_of_the_key_is_accepted(alg: object) -> None:
     """
-    A token does not choose how it is checked; "none" is no choice either.
+    A token does not choose how it is checked; "none" is not accepted either.
     """
     text = with_header(alg=alg)
     unsigned, _, _ = text.rpartition(".")
@@ -277,14 +278,14 @@ def test_t32_neither_encrypted_nor_nested_nor_detached_tokens_are_read() -> None
 )
 def test_t32_a_header_is_one_clear_json_object(header: bytes) -> None:
     """
-    No name twice, no other value, no other encoding, no depth to fall into.
+    No duplicate name, no other value, no other encoding, no deep nesting.
     """
     assert not is_accepted(signed(header, payload()))
 
 
 def test_t48_a_retired_key_opens_nothing() -> None:
     """
-    Two keys overlap while one replaces the other; then the old one is dead.
+    Two keys overlap while one replaces the other; then the old one is refused.
     """
     old, new = an_oct("old"), an_oct("new", secrets.token_bytes(32))
     by_old, by_new = an_issued(old), an_issued(new)
@@ -298,7 +299,7 @@ def test_t48_a_retired_key_opens_nothing() -> None:
 
 
 def refusal_of(text: str) -> str:
-    """Read a key set that must not be read; its secret may not come out."""
+    """Read a key set that must be refused; the error must not contain its secret."""
     with pytest.raises(InvalidValue) as refusal:
         KeySet.from_jwks(text)
     said = "".join(traceback.format_exception(refusal.value))
@@ -318,7 +319,7 @@ def refusal_of(text: str) -> str:
 )
 def test_what_is_no_key_set_is_refused(text: str) -> None:
     """
-    Nonsense stops the start.
+    An invalid document stops the start.
     """
     refusal_of(text)
 
@@ -340,7 +341,7 @@ def test_a_key_set_is_one_object_of_at_most_32_keys_in_64_kib() -> None:
 
 def test_a_key_set_of_the_greatest_size_is_read() -> None:
     """
-    Thirty-two keys, and not a byte too many, are fine; other members do not matter.
+    Thirty-two keys, and not a byte too many, are accepted; other members do not matter.
     """
     keys = [an_oct(f"k{at}", secrets.token_bytes(32)) for at in range(32)]
     text = jwks(*({**key, "use": "sig", "x5t": "x"} for key in keys))
@@ -359,7 +360,7 @@ def test_a_key_set_of_the_greatest_size_is_read() -> None:
 )
 def test_a_bad_secret_is_refused_by_its_kid(changes: dict[str, object]) -> None:
     """
-    The reason says which key it is, and not what is in it.
+    The reason says which key it is, and not its content.
     """
     reason = refusal_of(jwks(an_oct(), changed(an_oct("key-2"), **changes)))
 
@@ -371,7 +372,7 @@ def test_a_bad_secret_is_refused_by_its_kid(changes: dict[str, object]) -> None:
 )
 def test_a_bad_kid_is_refused_by_its_place(kid: object) -> None:
     """
-    What stands where a kid should be could be anything, so it is not repeated.
+    The value in place of a kid could be anything, so it is not repeated.
     """
     reason = refusal_of(jwks(an_oct(), changed(an_oct(), kid=kid)))
 
@@ -380,7 +381,7 @@ def test_a_bad_kid_is_refused_by_its_place(kid: object) -> None:
 
 def test_a_kid_names_one_key() -> None:
     """
-    Two keys of one name would leave it to chance which one counts.
+    With two keys of one name it would be chance which one counts.
     """
     assert refusal_of(jwks(an_oct("a"), an_oct("b"), an_oct("a"))).startswith("key a ")
 
@@ -414,7 +415,7 @@ def test_a_bad_asymmetric_key_is_refused_by_its_kid(
 
 def test_a_short_or_foreign_key_is_refused() -> None:
     """
-    RSA under 2048 bits and curves we did not name are not keys for us.
+    RSA under 2048 bits and curves that are not listed are refused.
     """
     short = rsa.generate_private_key(65537, 1024).public_key()  # noqa: S505  # the point
     p384 = ec.generate_private_key(ec.SECP384R1()).public_key()
@@ -437,7 +438,7 @@ def test_no_numbers_make_a_key_set_fail_otherwise(
     private: dict[str, Jwk], alg: str, numbers: Jwk
 ) -> None:
     """
-    Whatever stands for a number, the key is read or refused in our own words.
+    Whatever is in place of a number, the key is read or refused with our own error.
     """
     with contextlib.suppress(InvalidValue):
         KeySet.from_jwks(jwks({**private[alg], **numbers}))
@@ -484,7 +485,7 @@ def test_a_development_key_needs_a_good_kid(kid: str) -> None:
 
 def test_the_first_key_that_can_signs(private: dict[str, Jwk]) -> None:
     """
-    Public keys are passed over; with nothing else there is no token.
+    Public keys are skipped; with nothing else there is no token.
     """
     seen_only, able = public(private["RS256"]), private["EdDSA"]
     header, _, _ = an_issued(seen_only, able, an_oct()).partition(".")

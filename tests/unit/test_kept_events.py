@@ -1,4 +1,4 @@
-"""Where a kept event is in a list."""
+"""The place of a stored event in a list."""
 
 from datetime import timedelta
 
@@ -11,7 +11,7 @@ from payments_core.kept_events import KeptEvent, cursor_of
 
 def test_no_two_events_have_one_place() -> None:
     """
-    Sample events share an id, and many are received at one moment.
+    Sample events share an id, and many are received at one time.
     """
     first = KeptEvent(
         key=EventKey("evt_1", "charge.failed"),

@@ -42,14 +42,14 @@ def test_work_is_due_when_its_moment_came_and_nobody_has_it(
     due: bool,  # noqa: FBT001  # a column
 ) -> None:
     """
-    From its very moment on, and from the very end of a claim.
+    From exactly its due time on, and from exactly the end of a claim.
     """
     assert lease.is_due(NOON) is due
 
 
 def test_a_claim_hides_work_for_its_length() -> None:
     """
-    Who died with it loses it then; when it was due stays as it was.
+    A process that died with it loses it then; its due time stays as it was.
     """
     claimed = DUE.claimed(NOON, LENGTH)
 
@@ -71,7 +71,7 @@ def test_a_claim_that_is_extended_is_the_same_claim() -> None:
 @given(leases, st.integers(1, 5))
 def test_p33_each_claim_has_a_greater_fence(lease: Lease, times: int) -> None:
     """
-    So whoever has an older one has lost the work, whatever happened in between.
+    So the holder of an older one has lost the work, whatever happened in between.
     """
     fences = [lease.fence]
     for _ in range(times):
@@ -99,7 +99,7 @@ def test_what_is_given_back_untried_is_no_failure(
     lease: Lease, due_at: datetime
 ) -> None:
     """
-    Nobody has it, it is due at that moment, and its attempts stay.
+    It has no holder, it is due at that time, and its attempts stay.
     """
     released = lease.released(due_at)
 
@@ -124,7 +124,7 @@ def test_p18_work_that_fails_is_due_later_and_later() -> None:
 @given(leases)
 def test_p18_no_count_of_failures_is_too_large(lease: Lease) -> None:
     """
-    Thousands of them wait the longest, and no number overflows.
+    After thousands the wait is the longest, and no number overflows.
     """
     wait = lease.failed(NOON, BACK_OFF).due_at - NOON
     assert BACK_OFF.first <= wait <= BACK_OFF.longest

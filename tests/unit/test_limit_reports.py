@@ -1,4 +1,4 @@
-"""What limits refused is heard of: counted, and told once a minute."""
+"""What limits refused is reported: counted, and logged once a minute."""
 
 import structlog
 
@@ -14,8 +14,8 @@ from support.service import World
 
 def test_each_limit_and_each_lane_is_there_from_the_start() -> None:
     """
-    An alert on growth misses the first of a series that was not there. The lanes are
-    those of the public port.
+    An alert on growth misses the first increase of a series that did not exist. The
+    lanes are those of the public port.
     """
     reports = LimitReports()
     assert reports.limited == {it.value: 0 for it in RequestKind}
@@ -28,7 +28,7 @@ def test_each_limit_and_each_lane_is_there_from_the_start() -> None:
 
 def test_each_limit_is_counted_and_told_once_a_minute() -> None:
     """
-    With how many it stands for; a flood of one hides no other.
+    With the number that it stands for; many of one kind hide no other.
     """
     now = [0.0]
     reports = LimitReports(RareWarnings(lambda: now[0]))

@@ -13,7 +13,7 @@ from payments_core.linking import EmailHolders, FormerKey, KeyKind, link_keys
 
 def test_link_keys_are_all_keys_that_are_there() -> None:
     """
-    Of several reports at once; what is left out is no key.
+    Of several reports at once; a missing value is not a key.
     """
     reports = [
         a_payment(user=ADA),
@@ -67,13 +67,13 @@ ADAS: Final = held(ADA, 2, 5)
         ([ADAS], (BOB, 8), 8, BOB),
         ([ADAS], (BOB, 5), 5, BOB),
         ([held(ADA, None, 5)], (BOB, 8), 1, ADA),
-        # One who had it for no second is first all the same.
+        # A holder for no time at all is first all the same.
         ([held(ADA, 3, 3)], (BOB, 3), 1, ADA),
         ([held(ADA, 3, 3)], (BOB, 3), 3, BOB),
-        # One who has it again.
+        # A holder who has it again.
         ([ADAS, held(BOB, 6, 7)], (ADA, 9), 6, BOB),
         ([held(BOB, 6, 7), ADAS], (ADA, 9), 9, ADA),
-        # Nobody knows when.
+        # The time is unknown.
         ([], (BOB, 8), None, BOB),
         ([ADAS], (ADA, 8), None, ADA),
         ([ADAS], (BOB, 8), None, None),
@@ -86,7 +86,7 @@ def test_t69_an_email_is_whose_it_was_at_the_time(
     holder: str | None,
 ) -> None:
     """
-    What was paid before an address changed hands is not the next one's.
+    What was paid before an address changed hands does not belong to the next holder.
     """
     now, since = current or (None, None)
     holders = EmailHolders(
@@ -113,7 +113,7 @@ def test_before_the_first_holder_nobody_had_an_email(
     former: Sequence[FormerKey], since: int | None, at: int | None, *, had: bool
 ) -> None:
     """
-    What was paid before they had it may be theirs; it need not be.
+    What was paid before may be the first holder's; it need not be.
     """
     holders = EmailHolders(
         former, UserId(BOB) if since else None, day(since) if since else None

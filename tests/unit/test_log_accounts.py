@@ -1,4 +1,4 @@
-"""Accounts that the log lacks are logged: once, from now on, some at a time."""
+"""Accounts that the log lacks are logged: once, from now on, in batches."""
 
 from collections.abc import Callable
 from typing import Final
@@ -53,7 +53,7 @@ async def without_log() -> World:
 
 async def test_an_account_that_the_log_lacks_is_logged_as_it_is() -> None:
     """
-    From now on: nothing is said of before. The account is otherwise the same.
+    From now on: nothing is logged of the past. The account itself does not change.
     """
     world = await without_log()
     before = world.account()
@@ -73,7 +73,7 @@ async def test_an_account_that_the_log_lacks_is_logged_as_it_is() -> None:
 
 async def test_what_is_logged_is_left_as_it_is() -> None:
     """
-    A second turn, a day later, finds nothing; before, none is due.
+    A second turn, a day later, finds nothing; before that, none is due.
     """
     world = await without_log()
     loop = loop_in(world)
@@ -92,7 +92,7 @@ async def test_a_turn_that_is_cut_off_goes_on_where_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """
-    At once, and by any process.
+    At once, and in any process.
     """
     monkeypatch.setattr(module, "PAGE", 2)
     world = await without_log()
@@ -107,7 +107,7 @@ async def test_a_turn_that_is_cut_off_goes_on_where_it_was(
 
 async def test_one_whose_log_says_something_else_is_logged_anew() -> None:
     """
-    A release that knows no log changed it.
+    A release without a log changed it.
     """
     world = await without_log()
     loop = loop_in(world)
@@ -137,7 +137,7 @@ async def test_what_changed_meanwhile_is_not_logged_twice() -> None:
 
 
 def after(pages: int) -> Callable[[], bool]:
-    """Say that it is to stop, once so many pages were begun."""
+    """Return what requests a stop once so many pages were begun."""
     left = [False] * pages
 
     def stopping() -> bool:

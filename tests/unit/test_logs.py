@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, and nothing in it that is a secret."""
+"""Logs: one JSON object a line, without any secret."""
 
 import asyncio
 import io
@@ -62,7 +62,7 @@ class Log:
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
-    """Lend what a process would log; the process that tests stays as it was."""
+    """Lend the output of a process's log; this process's own logging is unchanged."""
     root = logging.getLogger()
     before = root.handlers[:], root.level, logging.raiseExceptions
     structlogs = structlog.get_config()
@@ -107,7 +107,7 @@ def test_t61_what_looks_like_a_secret_is_blotted_out(
     log: Log, kind: str, say: Callable[[object], None]
 ) -> None:
     """
-    Whoever logs it, and wherever it stands in a value.
+    Whichever module logs it, and wherever it is in a value.
     """
     say(f"before {SECRETS[kind]} after")
 
@@ -151,7 +151,7 @@ def test_t61_a_value_whose_name_is_a_secrets_is_blotted_out(
     log: Log, name: str, value: object
 ) -> None:
     """
-    Not every secret can be told by its look.
+    Not every secret can be recognised by its form.
     """
     structlog.get_logger().info("said", **{name: value})
 
@@ -173,7 +173,8 @@ def test_t58_a_card_number_never_comes_out_of_the_logs(
     log: Log, value: object, say: Callable[[object], None]
 ) -> None:
     """
-    Whoever logs it, as a text or as a number; nor does a gateway's word for it (T60).
+    Whichever module logs it, as a text or as a number; nor does a gateway's word for it
+    (T60).
     """
     say(value)
 
@@ -189,7 +190,7 @@ def test_t59_a_value_for_a_cards_field_is_blotted_out(
     log: Log, name: str, value: object
 ) -> None:
     """
-    Three digits alone tell nothing; their name does.
+    Three digits alone mean nothing; the name of their field does.
     """
     structlog.get_logger().info("said", **{name: value})
 
@@ -275,7 +276,7 @@ def as_an_argument() -> None:
 
 
 def after_a_message() -> None:
-    # As uvicorn says that a lifespan failed: a whole traceback in the message.
+    # The way uvicorn logs a failed lifespan: a whole traceback in the message.
     logging.getLogger("uvicorn.error").error("Traceback:\n  ValueError: %s", CANARY)
 
 
@@ -314,7 +315,7 @@ def test_t61_no_way_to_log_shows_an_exceptions_message(
     log: Log, say: Callable[[], None]
 ) -> None:
     """
-    As a value, an argument, a traceback in a message, or by asyncio: the kind only.
+    As a value, an argument, a traceback in a message, or by asyncio: only its kind.
     """
     say()
 
@@ -381,7 +382,7 @@ def test_p17_blotting_out_twice_is_blotting_out_once(text: str) -> None:
 @pytest.mark.parametrize("chatty", ["httpx", "httpcore", "uvicorn.access", "alembic"])
 def test_t61_libraries_that_log_addresses_are_quiet(log: Log, chatty: str) -> None:
     """
-    httpx logs whole URLs at `info`, even where we debug.
+    httpx logs whole URLs at `info`, even if our level is debug.
     """
     logging.getLogger(chatty).info("GET /users/alice@example.com")
 
@@ -390,7 +391,7 @@ def test_t61_libraries_that_log_addresses_are_quiet(log: Log, chatty: str) -> No
 
 def test_the_level_decides(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    What is below it is not said; configuring again replaces what was.
+    What is below it is not logged; configuring again replaces the level.
     """
     monkeypatch.setattr(sys, "stderr", log.stream)
     logs.configure("warning")

@@ -1,4 +1,4 @@
-"""A claim is kept as long as it takes, and no longer than another process lets it."""
+"""A claim is held as long as needed, and no longer than another process allows."""
 
 from datetime import timedelta
 from typing import Final
@@ -36,7 +36,7 @@ class Story:
 
 async def test_a_claim_is_extended_when_it_is_half_over() -> None:
     """
-    Not before that, and then for its whole length; so is the next one.
+    Not before that, and then for its whole length; the same holds for the next one.
     """
     story = Story()
     claim = await story.claimed()
@@ -53,7 +53,7 @@ async def test_a_claim_is_extended_when_it_is_half_over() -> None:
 
 async def test_another_position_is_saved_at_once() -> None:
     """
-    The same one is not, and none takes away what was saved.
+    The same position is not, and None does not remove a saved one.
     """
     story = Story()
     claim = await story.claimed()
@@ -74,7 +74,7 @@ async def test_another_position_is_saved_at_once() -> None:
 
 async def test_a_claim_without_an_end_gets_one() -> None:
     """
-    What was given back is claimed anew, by its fence.
+    What was given back is claimed again, by its fence.
     """
     story = Story()
     claim = await story.claimed()
@@ -85,7 +85,7 @@ async def test_a_claim_without_an_end_gets_one() -> None:
 
 async def test_p33_who_lost_the_claim_saves_nothing() -> None:
     """
-    Neither how far it is, nor that it goes on.
+    Neither its position, nor that it continues.
     """
     story = Story()
     late = await story.claimed()

@@ -52,7 +52,7 @@ def outcomes(measuring: MeasuredUseCases, cls: type) -> dict[str, int]:
 
 @attrs.frozen
 class Directory:
-    """Fails as it is told to."""
+    """Fails on request."""
 
     error: BaseException | None = None
 
@@ -74,7 +74,8 @@ def all_use_cases() -> list[type]:
 
 def test_every_use_case_that_is_wired_is_measured() -> None:
     """
-    Whether punq makes it or a provider; nobody lists them. What is no use case is not.
+    Whether punq makes it or a provider; there is no list to maintain. Other objects are
+    not measured.
     """
     container = wired()
     measuring = container[MeasuredUseCases]
@@ -146,7 +147,7 @@ async def test_an_error_goes_on_and_is_counted_by_its_code(
 
 def test_what_is_called_without_waiting_is_counted_too() -> None:
     """
-    Few use cases are no coroutines.
+    A few use cases are not coroutines.
     """
     container = wired()
     for _ in range(3):
@@ -160,7 +161,7 @@ def test_what_is_called_without_waiting_is_counted_too() -> None:
 
 def test_an_object_is_measured_once_however_often_it_is_asked_for() -> None:
     """
-    And what is made from it is measured as it.
+    And what is made from it is measured like it.
     """
     measuring = MeasuredUseCases(NO_SPANS.call)
     catalogue = ReadCatalogue(wired()[ReadCatalogue].policy)

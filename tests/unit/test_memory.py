@@ -28,7 +28,7 @@ class TestMemory:
 
 def test_neither_tables_nor_their_copy_see_what_is_written_to_the_other() -> None:
     """
-    Which rows they share is nobody's business.
+    Which rows they share is an internal matter.
     """
     tables = Tables()
     tables.put_job(a_job("ch_1"))
@@ -48,7 +48,7 @@ class TestMemoryTokenStore(TokenStoreContract):
 
 def test_a_clock_shows_what_it_was_told() -> None:
     """
-    It stands still, until it is set or advanced.
+    It does not move until it is set or advanced.
     """
     clock = FixedClock(NOON)
     clock.advance(timedelta(seconds=1))
@@ -64,7 +64,7 @@ def test_a_clock_shows_what_it_was_told() -> None:
 )
 def test_a_clock_shows_utc_only(moment: datetime) -> None:
     """
-    The port promises UTC; a test double may not be laxer than the real clock.
+    The port promises UTC; a test double must not be laxer than the real clock.
     """
     clock = FixedClock(NOON)
     with pytest.raises(ValueError, match="UTC"):

@@ -52,12 +52,12 @@ def world() -> MemoryWorld:
 @as_far_as_the_fake_goes
 @every_contract_of("world")
 class TestMemoryGateway(Named):
-    """Every contract of a gateway, in memory: what is beyond the fake has to fail."""
+    """Every contract of a gateway: what the fake does not support must fail."""
 
 
 def test_each_case_that_is_beyond_the_fake_is_one_of_the_contract() -> None:
     """
-    A case that is named otherwise by now would be expected to pass, unnoticed.
+    A case that was renamed would otherwise be expected to pass, unnoticed.
     """
     for listed in BEYOND_THE_FAKE:
         _, _, case = listed.removesuffix("]").partition("[")
@@ -72,7 +72,7 @@ def test_each_case_that_is_beyond_the_fake_is_one_of_the_contract() -> None:
 
 async def test_a_decline_is_told_again(world: MemoryWorld) -> None:
     """
-    The bank was asked, once.
+    The bank was asked only once.
     """
     customer = await a_customer(world)
     report = await started(world, customer, has_card=False)
@@ -87,7 +87,7 @@ async def test_a_decline_is_told_again(world: MemoryWorld) -> None:
 
 async def test_planned_faults_come_one_after_the_other(world: MemoryWorld) -> None:
     """
-    Each once; what is refused was not done, and its key does it.
+    Each once; what is refused was not done, and the same key does it.
     """
     request, key = customer_wanted(), new_key()
     world.memory.plan(GatewayRefused("no", "not today"))
@@ -101,7 +101,7 @@ async def test_planned_faults_come_one_after_the_other(world: MemoryWorld) -> No
 
 async def test_a_refusal_that_nobody_hears_is_silence(world: MemoryWorld) -> None:
     """
-    Whatever the answer was, it did not arrive; asked again it is told.
+    Whatever the answer was, it did not arrive; a retry gets it.
     """
     world.memory.plan(GatewayOutcomeUnknown("it got lost"), done=True)
     request, key = start_wanted(world, CustomerId("cus_nothing")), new_key()
@@ -113,7 +113,7 @@ async def test_a_refusal_that_nobody_hears_is_silence(world: MemoryWorld) -> Non
 
 async def test_every_sending_is_noted(world: MemoryWorld) -> None:
     """
-    Those that fail too, with the key and the bytes that they were sent with.
+    Failed ones too, with the key and the bytes that they were sent with.
     """
     request = customer_wanted()
     world.memory.plan(GatewayOutcomeUnknown("no answer in time"))
@@ -129,7 +129,7 @@ async def test_looking_for_a_request_does_nothing(
     paying: bool,  # noqa: FBT001  # drawn
 ) -> None:
     """
-    Not even one that would take money, or have it declined.
+    Not even a request that would take money, or have it declined.
     """
     customer = await a_customer(world)
     report = await started(world, customer, has_card=False)
@@ -142,7 +142,7 @@ async def test_looking_for_a_request_does_nothing(
 
 async def test_what_the_fake_cannot_bill_it_refuses(world: MemoryWorld) -> None:
     """
-    A test of a trial or a change that passed here would say nothing.
+    A test of a trial or a change that passed here would prove nothing.
     """
     customer = await a_payer(world)
     report = await started(world, customer)
@@ -175,7 +175,7 @@ async def test_what_is_not_sold_as_a_subscription_is_refused(
 
 async def test_a_card_that_is_said_to_be_there_has_to_be(world: MemoryWorld) -> None:
     """
-    Nothing is begun by charging nobody.
+    Nothing is begun without somebody to charge.
     """
     request = start_wanted(world, await a_customer(world), has_card=True)
     with pytest.raises(GatewayRefused) as refusal:
@@ -186,7 +186,7 @@ async def test_a_card_that_is_said_to_be_there_has_to_be(world: MemoryWorld) -> 
 
 async def test_the_first_price_of_a_product_is_its_default(world: MemoryWorld) -> None:
     """
-    In the order in which they were put there.
+    In the order in which they were added.
     """
     dearer = MemoryGateway(world.clock)
     dearer.objects.prices |= {DEAR.id: DEAR, CHEAP.id: CHEAP}
@@ -196,7 +196,7 @@ async def test_the_first_price_of_a_product_is_its_default(world: MemoryWorld) -
 
 async def test_the_same_calls_give_the_same_answers() -> None:
     """
-    Ids, secrets, order: two worlds that lived alike are alike.
+    Ids, secrets, order: two worlds with the same calls are equal.
     """
 
     async def lived() -> object:

@@ -24,7 +24,7 @@ async def test_what_is_put_in_late_is_where_its_time_is(
     lists_world: MemoryListsWorld,
 ) -> None:
     """
-    A test puts things in as it likes; each page that was asked for is noted.
+    A test adds objects in any order; each requested page is noted.
     """
     made = list[str]()
     for _ in range(3):

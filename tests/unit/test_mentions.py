@@ -1,4 +1,4 @@
-"""Whom a body mentions: exactly, whatever it looks like."""
+"""Which users a body mentions: exactly, in whatever spelling."""
 
 import json
 import re
@@ -30,7 +30,7 @@ def encoded(body: bytes) -> str:
 
 
 def may_mention(them: Identifiers, body: bytes) -> bool:
-    """Say whether the database would find a body."""
+    """Return whether the database would find a body."""
     text = encoded(body)
     is_named = re.search(them.pattern, text, re.IGNORECASE) is not None
     return is_named or not {*them.pieces}.isdisjoint(text.split('"'))
@@ -50,12 +50,12 @@ def may_mention(them: Identifiers, body: bytes) -> bool:
 )
 def test_a_body_that_mentions_somebody_is_theirs(it: Any) -> None:
     """
-    By an id of theirs, by their e-mail in any spelling, by their name in metadata.
+    By one of their ids, by their e-mail in any spelling, or by their name in metadata.
     """
     body = json.dumps(it).encode()
     assert ADA.are_in(body)
     assert may_mention(ADA, body)
-    # One that is cut off is read as far as it goes.
+    # A body that is cut off is read as far as it goes.
     assert ADA.are_in(json.dumps({"a": it}).encode()[:-1])
 
 
@@ -73,7 +73,7 @@ def test_a_body_that_mentions_somebody_is_theirs(it: Any) -> None:
 )
 def test_who_is_alike_is_somebody_else(it: Any) -> None:
     """
-    A part of another text is no name.
+    A part of another text is not a name.
     """
     assert not ADA.are_in(json.dumps(it).encode())
 
@@ -87,14 +87,14 @@ def decomposed(text: str) -> str:
 
 
 def as_unicode(text: str) -> str:
-    """Return an e-mail with the letters of its domain."""
+    """Return an e-mail with its domain in Unicode."""
     local, _, domain = text.rpartition("@")
     domain = domain.replace("xn--exmple-cua", "ex\u00e4mple")
     return f"{local}@{domain}"
 
 
 def as_bytes(value: Any) -> str:
-    """Return JSON without an escape but those that it needs."""
+    """Return JSON with no escapes but the necessary ones."""
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -120,7 +120,7 @@ def test_whatever_mentions_somebody_is_found_by_the_database(
     dump: Callable[[Any], str],
 ) -> None:
     """
-    However an e-mail is spelled: what is found is read here.
+    However an e-mail is spelled, what is found here is found there.
     """
     text = f"{local}@{domain}"
     try:
@@ -153,13 +153,13 @@ def test_an_id_is_looked_up_and_not_searched_for() -> None:
 @pytest.mark.parametrize("body", [b"", b"\xff\x00", b"[" * 100_000, b"{}"])
 def test_any_bytes_are_looked_through(body: bytes) -> None:
     """
-    What is no JSON, or too deep, mentions nobody.
+    What is not JSON, or too deep, mentions nobody.
     """
     assert not ADA.are_in(body)
 
 
 def test_by_what_somebody_is_known_comes_back_as_it_was() -> None:
     """
-    It is kept while an erasure is under way.
+    It is stored while an erasure is in progress.
     """
     assert Identifiers.of_text(ADA.text) == ADA

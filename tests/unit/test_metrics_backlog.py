@@ -1,4 +1,4 @@
-"""What waits, as a worker shows it: counts, ages, and NaN where nothing is known."""
+"""What waits, as a worker exports it: counts, ages, and NaN if nothing is known."""
 
 import asyncio
 import math
@@ -35,7 +35,7 @@ FULL: Final = Backlog(
     unnumbered_since=NOON - 4 * MINUTE,
     endpoints={
         "crm": EndpointWaiting(since=NOON - 5 * MINUTE, dead=3),
-        # It is configured no more: its cursor stays for ever.
+        # It is no longer configured: its cursor stays for ever.
         "former": EndpointWaiting(since=NOON - 9_000 * MINUTE, dead=9),
     },
 )
@@ -50,7 +50,7 @@ class Reader:
     hangs: bool = False
     refuses: bool = False
     looks: int = 0
-    # A read that began ends when that is set.
+    # A read that began ends when this is set.
     goes_on: asyncio.Event | None = None
     began: asyncio.Event = attrs.field(factory=asyncio.Event)
 
@@ -74,7 +74,7 @@ class Reader:
 
 
 async def shown(reader: Any, within_s: float = 60.0, **more: Any) -> dict[str, float]:
-    """Return the samples by their names and labels, after they were measured."""
+    """Return the samples by their names and labels, after a measurement."""
     readers = attrs.evolve(Ops(endpoints=ENDPOINTS).readers, backlog=reader, **more)
     metrics = BacklogMetrics(readers, within_s)
     await metrics.measure()
@@ -87,7 +87,7 @@ async def shown(reader: Any, within_s: float = 60.0, **more: Any) -> dict[str, f
 
 async def test_what_waits_is_shown_with_its_age() -> None:
     """
-    By the configured endpoints: of others nobody waits for anything.
+    For the configured endpoints only.
     """
     values = await shown(Reader(FULL, ENDPOINTS))
 
@@ -108,7 +108,7 @@ async def test_what_waits_is_shown_with_its_age() -> None:
 
 async def test_where_nothing_waits_the_age_is_zero() -> None:
     """
-    Also of what another process's clock saw a moment later.
+    Also for work that another process's clock saw a moment later.
     """
     values = await shown(Reader(EMPTY, ENDPOINTS))
     ages = [it for it in values if it.endswith(("age_seconds", "feed_lag_seconds"))]
@@ -121,7 +121,7 @@ async def test_where_nothing_waits_the_age_is_zero() -> None:
 
 async def test_what_cannot_be_read_is_no_number_and_all_else_is_there() -> None:
     """
-    What was read before it stays, and what comes after it is not waited for.
+    What was read before it stays, and what comes after it does not wait for it.
     """
     asked = []
 
@@ -149,8 +149,8 @@ async def test_what_cannot_be_read_is_no_number_and_all_else_is_there() -> None:
 
 async def test_what_the_database_refuses_is_logged_and_all_else_is_there() -> None:
     """
-    A table that is not there, a right that is missing: who reads the rest must not
-    take the worker for dead.
+    A missing table, a missing right: the rest must be readable, or the worker would
+    look dead.
     """
     with structlog.testing.capture_logs() as logs:
         values = await shown(Reader(FULL, ENDPOINTS, refuses=True))
@@ -164,7 +164,7 @@ async def test_what_the_database_refuses_is_logged_and_all_else_is_there() -> No
 
 async def test_a_database_that_does_not_answer_holds_no_scrape_up() -> None:
     """
-    It is given up after a while: an alarm on the rest must not wait for it.
+    The read is abandoned after a while: an alert on the rest must not wait for it.
     """
     values = await shown(Reader(endpoints=ENDPOINTS, hangs=True), within_s=0.001)
     assert math.isnan(values["payments_jobs_due"])
@@ -172,7 +172,7 @@ async def test_a_database_that_does_not_answer_holds_no_scrape_up() -> None:
 
 async def test_what_was_known_before_is_not_shown_as_if_it_still_were() -> None:
     """
-    A number that does not change any more looks well.
+    A number that no longer changes looks healthy.
     """
     reader = Reader(FULL)
     readers = attrs.evolve(Ops().readers, backlog=reader)
@@ -192,7 +192,8 @@ async def test_what_was_known_before_is_not_shown_as_if_it_still_were() -> None:
 
 async def test_two_scrapes_at_once_show_the_same_numbers() -> None:
     """
-    Prometheus is run in pairs: what one of them asks for costs the other no number.
+    Prometheus is run in pairs: the request of one must not remove numbers from the
+    other's.
     """
     reader = Reader(FULL)
     metrics = BacklogMetrics(attrs.evolve(Ops().readers, backlog=reader))
@@ -219,7 +220,7 @@ async def test_two_scrapes_at_once_show_the_same_numbers() -> None:
     await one
     await other
     assert values() == [0, 7]
-    # Each look takes a connection, of which jobs have a few.
+    # Each read takes a connection, of which jobs have a few.
     assert reader.looks == 2
 
 

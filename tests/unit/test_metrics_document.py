@@ -1,4 +1,4 @@
-"""docs/metrics.md tells the families that are shown, and no others."""
+"""docs/metrics.md lists the exported families, and no others."""
 
 import re
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ WORDS_OF_PEOPLE: Final = {"email", "user", "user_id", "customer", "customer_id",
 
 def test_the_page_is_the_one_that_is_made() -> None:
     """
-    `make metrics` writes it anew.
+    `make metrics` writes it.
     """
     assert KEPT.read_text() == text()
 
@@ -23,7 +23,7 @@ def test_the_page_is_the_one_that_is_made() -> None:
 @pytest.mark.parametrize("family", families(), ids=lambda it: it.name)
 def test_t79_no_label_is_for_what_names_somebody(family: object) -> None:
     """
-    And each family says what it means, in a name of our own or the library's.
+    And each family has a description, under a name of ours or of the library.
     """
     labels: Sequence[str] = getattr(family, "labels", ())
     name, meaning = getattr(family, "name", ""), getattr(family, "text", "")
@@ -34,7 +34,7 @@ def test_t79_no_label_is_for_what_names_somebody(family: object) -> None:
 
 def test_labels_of_few_values_are_listed() -> None:
     """
-    As a process shows them before anything was done: the state of what it watches.
+    As a process exports them before it has done anything: the states that it watches.
     """
     listed = {
         (it.name, label): it.values[label] for it in families() for label in it.values

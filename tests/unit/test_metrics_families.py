@@ -1,4 +1,4 @@
-"""How families are made, and what is measured before it is shown."""
+"""How families are made, and what is measured before they are exported."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 @attrs.define(eq=False)
 class Looks(Measured):
-    """Shows how often it was measured."""
+    """Counts its measurements."""
 
     name: str
     count: int = 0
@@ -38,7 +38,7 @@ def samples(family: Metric) -> list[tuple[dict[str, str], float]]:
 
 def test_a_counter_has_one_label_or_two() -> None:
     """
-    A value of one label is a word, not its letters.
+    The value of one label is a word, not its letters.
     """
     one = families.counter("c", "Text.", ["kind"], {"ok": 1, "no": 0})
     assert samples(one) == [({"kind": "ok"}, 1), ({"kind": "no"}, 0)]
@@ -57,7 +57,7 @@ def test_a_gauge_has_no_label_or_one() -> None:
 
 async def test_all_that_has_to_be_measured_is_measured_for_each_scrape() -> None:
     """
-    However many there are of it.
+    However many objects there are.
     """
     nobody: Any = None
     app: Any = create_ops_app(nobody, [Looks("one"), Looks("other")])

@@ -19,7 +19,7 @@ ZONES = ["UTC", "America/St_Johns", "Pacific/Kiritimati", "XYZ+12", "XYZ-14"]
 @pytest.fixture(params=ZONES)
 def zone(request: pytest.FixtureRequest) -> Iterator[None]:
     """
-    The process lives in another time zone for one test.
+    Run one test with the process in another time zone.
     """
     before = os.environ.get("TZ")
     os.environ["TZ"] = request.param
@@ -97,7 +97,7 @@ def test_months_only_move_forward(anchor: datetime) -> None:
 
 def test_dates_stop_at_the_end_of_time() -> None:
     """
-    A payment of a far future is no crash.
+    A payment of a far future does not crash.
     """
     assert months_after(datetime(9999, 12, 1, tzinfo=UTC), 1) == END_OF_TIME
     assert months_after(datetime(2026, 1, 1, tzinfo=UTC), 10**6) == END_OF_TIME
@@ -106,7 +106,7 @@ def test_dates_stop_at_the_end_of_time() -> None:
 @given(st.integers(-14 * 60, 14 * 60), st.integers(0, 100))
 def test_p20_the_anchors_own_zone_does_not_matter(minutes: int, months: int) -> None:
     """
-    One moment spelled in two zones gives one date, in UTC.
+    One moment written in two zones gives one date, in UTC.
     """
     anchor = datetime(2026, 1, 31, 23, 30, tzinfo=UTC)
     elsewhere = anchor.astimezone(timezone(timedelta(minutes=minutes)))
@@ -124,7 +124,7 @@ def test_p20_f44_the_zone_of_the_process_does_not_matter(
     anchor: datetime, months: int
 ) -> None:
     """
-    On a laptop in Newfoundland a month is what it is in the cluster.
+    On a laptop in Newfoundland a month is the same as in the cluster.
     """
     end = months_after(anchor, months)
     assert end.tzinfo is UTC
@@ -138,7 +138,7 @@ def on(month: int, day: int) -> datetime:
 
 
 def bought(*moments: datetime) -> datetime | None:
-    """Say until when payments at these moments last."""
+    """Return until when payments at these times last."""
     payments = [a_payment(f"ch_{n}", at=at) for n, at in enumerate(moments)]
     found = standing(payments[::-1], now=on(1, 1), policy=Policy())
     return found.payment_expire_date
@@ -185,6 +185,6 @@ def test_p20_a_payment_at_the_very_end_continues_the_term(
     late: timedelta, expected: datetime
 ) -> None:
     """
-    In the last second it continues; one second later it starts anew.
+    In the last second it continues; one second later it starts again.
     """
     assert bought(on(1, 31), on(2, 28) + late) == expected

@@ -1,6 +1,6 @@
-"""Each clock is used for its own, where the gateway's time is not the real one.
+"""Each clock has its own use, if the gateway's time is not the real time.
 
-So it is in `payments dev` after the sandbox's time was advanced: here by two months.
+This is so in `payments dev` after the sandbox's time was advanced: here by two months.
 """
 
 from datetime import datetime, timedelta
@@ -35,7 +35,7 @@ MINUTE = timedelta(minutes=1)
 
 def test_what_is_asked_for_is_due_by_the_real_time() -> None:
     """
-    At once, or a moment later; a job that is finished, and asked for again, too.
+    At once, or a moment later; also a finished job that is requested again.
     """
     kept = attrs.evolve(kept_with(), now=NOW_AHEAD)
     claimed = a_job().claimed(NOON)
@@ -60,7 +60,8 @@ def test_what_could_not_be_applied_is_tried_again_by_the_real_time() -> None:
 @pytest.mark.parametrize(("at", "system"), [(NOON + AHEAD, NOON), (NOON, NOON + AHEAD)])
 def test_a_sync_is_overdue_by_the_gateways_time(at: datetime, system: datetime) -> None:
     """
-    One that found nothing newer is made again in a real day, if it is overdue still.
+    A sync that found nothing newer is repeated after a real day, if it is overdue
+    still.
     """
     now = attrs.evolve(NOW, at=at, system=system)
     kept = attrs.evolve(kept_with(a_subscription(a_report())), now=now)
@@ -73,7 +74,7 @@ def test_a_sync_is_overdue_by_the_gateways_time(at: datetime, system: datetime) 
 
 
 async def two_clocks(deployment: Deployment) -> None:
-    """Let two months pass at the gateway, in no time."""
+    """Let two months pass at the gateway, and no real time."""
     deployment.system_clock = FixedClock(BEGINNING)
     await deployment.advance(AHEAD)
 
@@ -83,7 +84,7 @@ async def test_an_operation_is_as_old_as_the_gateway_sees_it_and_leased_by_ours(
     None
 ):
     """
-    Its calls are, too: how long their keys are remembered, the gateway's time says.
+    So are its calls: the gateway's time decides how long their keys are remembered.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -101,7 +102,7 @@ async def test_an_operation_is_as_old_as_the_gateway_sees_it_and_leased_by_ours(
 @pytest.mark.anyio
 async def test_who_runs_an_operation_has_it_for_half_a_real_minute() -> None:
     """
-    From its beginning, and from each call; nobody else goes on with it meanwhile.
+    From its beginning, and from each call; no other process continues it meanwhile.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -120,7 +121,7 @@ async def test_who_runs_an_operation_has_it_for_half_a_real_minute() -> None:
 @pytest.mark.anyio
 async def test_an_operation_that_another_runs_is_in_progress_for_real_seconds() -> None:
     """
-    Two months later at the gateway its lease has not run out.
+    Two months later at the gateway its lease is still valid.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -170,7 +171,7 @@ async def test_a_job_that_could_not_be_done_waits_in_real_time(
     error: Exception, wait: timedelta
 ) -> None:
     """
-    A gateway that is busy, and one that fails.
+    If the gateway is busy, and if it fails.
     """
     async with Deployment.opened() as deployment:
         await two_clocks(deployment)
@@ -223,7 +224,8 @@ async def test_a_worker_claims_by_the_real_time_what_is_overdue_by_the_gateways(
     None
 ):
     """
-    No event came of a renewal two months ago; a busy gateway is left alone for seconds.
+    No event reported a renewal two months ago; a busy gateway is left alone for
+    seconds.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -241,7 +243,7 @@ async def test_a_worker_claims_by_the_real_time_what_is_overdue_by_the_gateways(
 @pytest.mark.anyio
 async def test_what_is_recorded_is_recorded_at_the_gateways_time() -> None:
     """
-    A change of the status has its day, and the status is that of the day.
+    A change of the status has the gateway's day, and the status is that of the day.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()

@@ -1,4 +1,4 @@
-"""The OpenAPI document: it is the routes, and what it shows is as it says."""
+"""The OpenAPI document: it matches the routes, and its examples match its schemas."""
 
 import json
 import re
@@ -24,7 +24,7 @@ from support.service import World
 
 Json = dict[str, Any]
 METHODS: Final = {it.value.lower() for it in HttpMethod}
-# What of a document is read by people and by code generators.
+# The parts of a document that people and code generators read.
 WORDED: Final = ("summary", "description", "operationId", "tags")
 
 
@@ -44,7 +44,7 @@ def named(operation: tuple[str, str, Json]) -> str:
 
 
 def shown(part: Json) -> Iterator[tuple[object, Json]]:
-    """Yield what a body or an answer shows, and the schema of that."""
+    """Yield the examples of a body or an answer, and their schema."""
     for content in part.get("content", {}).values():
         for example in content.get("examples", {}).values():
             yield example["value"], content["schema"]
@@ -52,14 +52,14 @@ def shown(part: Json) -> Iterator[tuple[object, Json]]:
 
 def test_the_document_is_kept() -> None:
     """
-    A change of the contract is seen in a change of a file.
+    A change of the contract shows as a change of a file.
     """
     assert KEPT.read_text() == text_of(document()), "`make openapi` writes it anew"
 
 
 def test_t80_no_route_is_missing_and_none_is_invented() -> None:
     """
-    What the application routes, and what the document has: the same, webhooks included.
+    The routes of the application and of the document are the same, webhooks included.
     """
     settings = Settings.from_env(World("postgresql://nobody@127.0.0.1:1/no").env(0, 0))
     app = create_app(build_container(settings)).app
@@ -80,7 +80,7 @@ def test_t80_no_route_is_missing_and_none_is_invented() -> None:
 
 def test_every_operation_is_named_and_told() -> None:
     """
-    Names are stable and of one form, every tag is described, all of it is text.
+    Names are stable and of one form, every tag is described, everything is text.
     """
     found = [it for _, _, it in operations()]
     names = [it["operationId"] for it in found]
@@ -102,7 +102,7 @@ def test_every_refusal_is_a_problem_with_its_codes(
     operation: tuple[str, str, Json],
 ) -> None:
     """
-    Of a status that is no success, whatever the route.
+    Every status that is not a success, whatever the route.
     """
     _, _, told = operation
 
@@ -150,7 +150,7 @@ def test_no_schema_stands_for_nothing() -> None:
 
 def test_a_code_has_one_status() -> None:
     """
-    Of errors that a route states: clients go by the code.
+    Of the errors that a route states: clients branch on the code.
     """
     found = dict[str, set[str]]()
     for _, _, operation in operations():

@@ -1,4 +1,4 @@
-"""What operations on cards come to: paid with, set up, reissued, found."""
+"""Results of operations on cards: paid with, set up, reissued, found."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ FAILING = "pm_card_chargeCustomerFail"
 
 
 async def owing(deployment: Deployment) -> str:
-    """Subscribe with a card that fails from then on; return it, a month later."""
+    """Return a subscription a month after its card began to fail."""
     await deployment.register()
     first = await card(deployment, GOOD)
     assert first.outcome is not None
@@ -42,7 +42,8 @@ async def owing(deployment: Deployment) -> str:
 
 async def test_a_new_card_pays_what_is_owed_once_and_takes_every_place() -> None:
     """
-    It is the customer's default and every pin's, and the invoice is paid once.
+    It becomes the customer's default and the card of every subscription, and the
+    invoice is paid once.
     """
     async with Deployment.opened() as deployment:
         old = await owing(deployment)
@@ -96,8 +97,8 @@ async def test_a_card_that_was_made_the_default_is_shown_though_it_was_refused()
     None
 ):
     """
-    Its subscription was ended before it could be pinned there: the default is another
-    all the same, and no event has to come for it to be known.
+    Its subscription ended before the card could be set there: the default is the new
+    card all the same, and no event is needed to know it.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -123,7 +124,8 @@ async def test_a_card_that_was_made_the_default_is_shown_though_it_was_refused()
 
 async def test_a_new_card_takes_the_place_of_one_of_the_older_api() -> None:
     """
-    A subscription may have a default source, which pays before the customer's card.
+    A subscription may have a default source, which takes precedence over the customer's
+    card.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -147,7 +149,7 @@ async def test_a_new_card_takes_the_place_of_one_of_the_older_api() -> None:
 @pytest.mark.parametrize("default", [None, OTHER])
 async def test_the_card_of_an_order_is_shown(default: str | None) -> None:
     """
-    At once, before anything is heard of it: it pays the subscription, not the default.
+    At once, before any event of it: it pays the subscription, and is not the default.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -165,7 +167,7 @@ async def test_the_card_of_an_order_is_shown(default: str | None) -> None:
 
 async def test_a_card_that_was_set_up_in_the_browser_is_put_in_place() -> None:
     """
-    The event of the set-up is enough: nobody has to call again.
+    The event of the set-up is enough: no further request is needed.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -184,7 +186,7 @@ async def test_a_card_that_was_set_up_in_the_browser_is_put_in_place() -> None:
 
 async def test_a_reissued_card_is_shown_as_it_is_now() -> None:
     """
-    The gateway renews cards by itself, and tells.
+    The gateway renews cards by itself, and sends an event.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -202,7 +204,8 @@ async def test_a_reissued_card_is_shown_as_it_is_now() -> None:
 
 async def test_what_a_customer_had_before_is_known_once_they_are_bound() -> None:
     """
-    A card and a subscription that somebody sold by hand: looked up, with no event.
+    A card and a subscription that a person sold in the dashboard: fetched, with no
+    event.
     """
     async with Deployment.opened() as deployment:
         customer = deployment.api.customer("pm_card_visa", email="ada@example.com")

@@ -1,4 +1,4 @@
-"""What an answer, or a refusal, is kept as; and a run that cannot go on."""
+"""How an answer or a refusal is stored; and a run that cannot continue."""
 
 import attrs
 import pytest
@@ -62,7 +62,7 @@ def test_a_refusal_that_was_kept_is_raised_again_as_it_was(
     error: GatewayRefused,
 ) -> None:
     """
-    A run that finds it in its intent ends as the one that heard it did.
+    A run that finds it in its intent ends like the run that received it.
     """
     again = refused(refusal_of(error))
 
@@ -73,7 +73,7 @@ def test_a_refusal_that_was_kept_is_raised_again_as_it_was(
 
 def test_a_decline_is_kept_under_one_code_whatever_the_gateway_calls_it() -> None:
     """
-    What the bank said more exactly is the decline code.
+    The bank's more specific reason is the decline code.
     """
     expired = GatewayRefused("expired_card", "it is", declined=True)
 
@@ -82,7 +82,7 @@ def test_a_decline_is_kept_under_one_code_whatever_the_gateway_calls_it() -> Non
 
 def test_an_answer_is_observed_at_its_own_time_with_the_number_of_its_call() -> None:
     """
-    The number was drawn before the call: what was heard since is newer.
+    The number was drawn before the call: what was learned since is newer.
     """
     call = attrs.evolve(a_call(), sequence=7)
 
@@ -95,7 +95,7 @@ def test_an_answer_is_observed_at_its_own_time_with_the_number_of_its_call() -> 
 
 def test_an_answer_without_its_subscription_is_none() -> None:
     """
-    Nobody knows then what was done.
+    Then it is unknown what was done.
     """
     with pytest.raises(GatewayOutcomeUnknown):
         observation_of(attrs.evolve(ANSWERED, subscription=None), a_call())
@@ -104,7 +104,7 @@ def test_an_answer_without_its_subscription_is_none() -> None:
 @pytest.mark.anyio
 async def test_a_customer_is_bound_to_the_user_of_the_run_and_needed_by_it() -> None:
     """
-    An operation that needs one begins after there is one.
+    An operation that needs a customer begins after there is one.
     """
     async with Deployment.opened() as deployment:
         run = run_for(an_account(), deployment)
@@ -119,7 +119,8 @@ async def test_a_customer_is_bound_to_the_user_of_the_run_and_needed_by_it() -> 
 @pytest.mark.anyio
 async def test_a_call_that_was_answered_or_refused_is_not_made_again() -> None:
     """
-    Its answer is in the intent: nothing is saved, and the gateway is not asked.
+    Its answer is in the intent: nothing is saved, and no request is sent to the
+    gateway.
     """
     no = GatewayRefused("card_declined", "no", declined=True)
     request = object()
@@ -142,7 +143,8 @@ async def test_a_call_that_was_answered_or_refused_is_not_made_again() -> None:
 @pytest.mark.anyio
 async def test_a_no_to_a_repetition_says_nothing_about_the_first_time() -> None:
     """
-    What the first sending made is found, and is the answer: it is not told as refused.
+    What the first sending made is found, and is the answer: it is not reported as
+    refused.
     """
     clock = FixedClock(NOON)
     gateway = MemoryGateway(clock)
@@ -162,7 +164,7 @@ async def test_a_no_to_a_repetition_says_nothing_about_the_first_time() -> None:
 @pytest.mark.anyio
 async def test_a_no_to_a_repetition_counts_where_nothing_was_made() -> None:
     """
-    It is kept, so that the same run tells it again.
+    It is stored, so that the same run returns it again.
     """
     clock = FixedClock(NOON)
     gateway = MemoryGateway(clock)

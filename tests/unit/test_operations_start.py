@@ -1,4 +1,4 @@
-"""What starting an operation comes to, of all that may be there already."""
+"""The result of starting an operation, for every existing state."""
 
 import itertools
 from datetime import datetime, timedelta
@@ -41,7 +41,7 @@ def started(
     now: datetime = NOON,
     request: OperationRequest = REQUEST,
 ) -> StartedOperation:
-    """Start a request where these intents are there already."""
+    """Start a request with these existing intents."""
     ids = (f"id-{number}" for number in itertools.count(100))
     snapshot = Snapshot(
         lookup=Lookup(), sequence=1, accounts=[an_account(ADA)], intents=intents
@@ -76,7 +76,7 @@ def ended(intent: Intent, state: IntentState) -> Intent:
 
 def test_what_is_new_is_saved_with_the_customer_that_it_needs(new: Intent) -> None:
     """
-    Both rest on the account as it was loaded.
+    Both depend on the account as it was loaded.
     """
     one = started(new=new)
 
@@ -89,7 +89,7 @@ def test_what_is_new_is_saved_with_the_customer_that_it_needs(new: Intent) -> No
 
 def test_a_lost_reply_is_recognised(new: Intent) -> None:
     """
-    The intent and its customer are there as we saved them: nothing is saved anew.
+    The intent and its customer exist as we saved them: nothing is saved again.
     """
     first = started(new=new)
     assert first.customer is not None
@@ -100,7 +100,7 @@ def test_a_lost_reply_is_recognised(new: Intent) -> None:
 
 def test_a_lost_reply_to_what_the_worker_has_by_now_is_busy(new: Intent) -> None:
     """
-    We were frozen for longer than our lease: it is not ours any more.
+    We were frozen for longer than our lease: it is no longer ours.
     """
     one = started(taken_by_the_worker(new, LATER), new=new, now=LATER)
 
@@ -112,7 +112,7 @@ def test_a_lost_reply_to_what_has_ended_by_now_is_its_answer(
     new: Intent, state: IntentState
 ) -> None:
     """
-    It is not run once more, nor is anything made for it.
+    It is not run again, and nothing is made for it.
     """
     one = started(ended(new, state), new=new, now=LATER)
 
@@ -122,7 +122,7 @@ def test_a_lost_reply_to_what_has_ended_by_now_is_its_answer(
 
 def test_a_lost_reply_to_what_nobody_took_is_taken_over(new: Intent) -> None:
     """
-    Our lease ran out, and nobody has it: it is leased anew, and saved.
+    Our lease ended, and no other process has it: it is leased again, and saved.
     """
     one = started(kept(new), new=new, now=LATER)
 
@@ -147,7 +147,7 @@ def test_a_key_is_one_operation(new: Intent) -> None:
 
 def test_another_key_is_another_operation(new: Intent) -> None:
     """
-    Though it asks for the very same: it waits until the first one has ended.
+    Even for the very same change: it waits until the first one has ended.
     """
     theirs = attrs.evolve(kept(new), id=IntentId("id-0"), key="other", writer="id-0")
 
@@ -159,7 +159,7 @@ def test_another_key_is_another_operation(new: Intent) -> None:
 
 def test_who_only_looks_takes_nothing_from_the_worker(new: Intent) -> None:
     """
-    The worker's claim has no writer, and neither has who looks.
+    The worker's claim has no writer, and neither has a reader.
     """
     theirs = taken_by_the_worker(new, LATER)
     snapshot = Snapshot(
@@ -172,7 +172,7 @@ def test_who_only_looks_takes_nothing_from_the_worker(new: Intent) -> None:
 
 def test_what_is_taken_over_is_ours_to_recognise(new: Intent) -> None:
     """
-    The reply to that save may be lost as well: it is known again by its writer.
+    The reply to that save may be lost as well: it is recognised by its writer.
     """
     theirs = attrs.evolve(kept(new), id=IntentId("id-0"), writer="id-0")
     one = started(theirs, new=new, now=LATER)
@@ -184,7 +184,7 @@ def test_what_is_taken_over_is_ours_to_recognise(new: Intent) -> None:
 
 def test_the_customer_that_somebody_else_makes_is_theirs(new: Intent) -> None:
     """
-    While they have it, and also where the reply to our own begin was lost.
+    While the other process holds it, and also if the reply to our own begin was lost.
     """
     first = started(new=new)
     assert first.customer is not None
@@ -196,7 +196,7 @@ def test_the_customer_that_somebody_else_makes_is_theirs(new: Intent) -> None:
 
 def test_without_a_key_the_very_same_is_the_same_operation(new: Intent) -> None:
     """
-    It is gone on with once nobody has it; something else of its kind has to wait.
+    It continues once no process holds it; a different operation of its kind must wait.
     """
     plain = attrs.evolve(REQUEST, key=None)
     theirs = attrs.evolve(kept(new), id=IntentId("id-0"), key=None, writer="id-0")

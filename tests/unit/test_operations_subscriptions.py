@@ -1,4 +1,4 @@
-"""What operations on subscriptions come to: 3-D Secure, changes of plan, ends."""
+"""Results of operations on subscriptions: 3-D Secure, changes of plan, ends."""
 
 from datetime import timedelta
 from typing import Any
@@ -52,7 +52,7 @@ async def _asked(deployment: Deployment) -> Intent:
 
 async def test_an_accepted_3d_secure_step_makes_the_subscription_active() -> None:
     """
-    The payer confirms at the bank; the events tell.
+    The payer confirms at the bank; the events report it.
     """
     async with Deployment.opened() as deployment:
         await _asked(deployment)
@@ -82,7 +82,7 @@ async def test_an_abandoned_3d_secure_step_expires_and_does_not_stand_in_the_way
     None
 ):
     """
-    After 23 hours nothing can come of it, and a new one can be begun.
+    After 23 hours it can no longer succeed, and a new one can be begun.
     """
     async with Deployment.opened() as deployment:
         await _asked(deployment)
@@ -123,8 +123,8 @@ async def test_a_preview_costs_to_the_cent_what_the_change_charges(
     to_pro: bool,  # noqa: FBT001  # drawn
 ) -> None:
     """
-    At any second of the period, for any price and quantity, even if the payer thinks
-    about it for ten minutes.
+    At any second of the period, for any price and quantity, even if the payer waits ten
+    minutes.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -145,7 +145,7 @@ async def test_a_preview_costs_to_the_cent_what_the_change_charges(
 
 async def test_an_upgrade_that_is_not_paid_is_not_granted_and_expires() -> None:
     """
-    The old plan goes on; after 23 hours nobody waits for the new one any more.
+    The old plan continues; after 23 hours the new one is abandoned.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -175,7 +175,7 @@ async def test_an_upgrade_that_is_not_paid_is_not_granted_and_expires() -> None:
 
 async def test_an_upgrade_is_granted_once_its_payment_is_confirmed() -> None:
     """
-    The bank asks, the payer confirms, and only then is the price another.
+    The bank asks, the payer confirms, and only then does the price change.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -202,7 +202,7 @@ async def test_an_upgrade_is_granted_once_its_payment_is_confirmed() -> None:
 
 async def test_a_cancellation_takes_no_time_that_was_paid_for() -> None:
     """
-    Now or with the period: the date stays.
+    At once or at the end of the period: the date stays.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -242,7 +242,7 @@ async def test_a_trial_that_is_canceled_ends_there_and_then() -> None:
         assert (await deployment.account()).payment_expire_date == began + 3 * DAY
 
 
-# The brief's two events
+# The two events of the original brief
 
 
 BRIEF = frozenset({"charge.succeeded", "charge.failed"})
@@ -251,7 +251,7 @@ HALF_PAST = timedelta(minutes=90)
 
 async def test_the_two_events_of_the_brief_are_enough() -> None:
     """
-    A renewal, one that fails, and the payment after it, with all else lost.
+    A renewal, one that fails, and the payment after it, with every other event lost.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -263,7 +263,7 @@ async def test_the_two_events_of_the_brief_are_enough() -> None:
         ends = [(await only(deployment)).report.period_end]
 
         seen = []
-        # Each invoice is collected an hour after its period began: nobody looks yet.
+        # Each invoice is charged an hour after its period began: no sync yet.
         for after, declines in ((31 * DAY + HALF_PAST, False), (28 * DAY, True)):
             if declines:
                 deployment.decline(known.id)

@@ -1,8 +1,8 @@
-"""Nobody is there for days or weeks: afterwards all is as if somebody had been.
+"""No process runs for days or weeks: afterwards the state is as if one had.
 
-The gateway tries to deliver for three days, lists events for thirty, and goes on
-meanwhile: renewals, cards that fail, and what is done in the dashboard and the portal.
-Beside who is out there is somebody in the same world who hears of everything.
+The gateway tries to deliver for three days, lists events for thirty, and continues
+meanwhile: renewals, cards that fail, and changes in the dashboard and the portal. A
+second deployment in the same world receives every event.
 """
 
 import copy
@@ -22,7 +22,7 @@ from support.reconciling import reconciling
 
 USERS_A_DAY: Final = 8 if PROVES else 2
 SEEDS: Final = 8 if PROVES else 1
-# For so long all is heard, before.
+# For so long every event is received, before.
 DAYS_BEFORE: Final = 10
 ACTIVITY: Final = 0.3
 # For so long the gateway tries to deliver.
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def _begun(deployment: Deployment, dice: random.Random) -> tuple[Crowd, Post]:
-    """Let users come and live, all of which is heard."""
+    """Create users with some history, of which every event is received."""
     crowd = Crowd(deployment, dice, deployment.api.price(500)["id"])
     post = Post(deployment, dice, needless_lost=0.0)
     for day in range(DAYS_BEFORE):
@@ -44,13 +44,13 @@ async def _begun(deployment: Deployment, dice: random.Random) -> tuple[Crowd, Po
         await post.deliver(day)
         await work(deployment)
     await catch_up(deployment, post, DAYS_BEFORE)
-    # As the worker of every deployment does: the next pass goes on from here.
+    # As the worker of every deployment does: the next pass continues from here.
     await deployment.back_fill()
     return crowd, post
 
 
 async def _away(crowd: Crowd, there: Post, here: Post, days: int) -> int:
-    """Let days pass of which only `there` hears; return what is lost for good."""
+    """Let days pass in which only `there` receives events; return what is lost."""
     deployment, lost = crowd.deployment, 0
     for day in range(DAYS_BEFORE, DAYS_BEFORE + days):
         users = [it for it in crowd.users if crowd.dice.random() < ACTIVITY]
@@ -65,12 +65,12 @@ async def _away(crowd: Crowd, there: Post, here: Post, days: int) -> int:
 
 
 async def _seen(deployment: Deployment, users: list[UserId]) -> Any:
-    """Return what people see of everybody, and what is kept of their payments."""
+    """Return what people see of all users, and what is stored of their payments."""
     now, policy, seen = deployment.clock.now, deployment.policy, dict[UserId, Any]()
     for user in users:
         account = await deployment.account(user)
-        # A card that is detached goes from what has ended as well, of which no event
-        # tells; it pays nothing there.
+        # A card that is detached also leaves ended subscriptions, which no event
+        # reports; it pays nothing there.
         reports = {
             it.gateway_id: attrs.evolve(it.report, pinned_card=it.report.own_card)
             for it in account.subscriptions
@@ -87,8 +87,8 @@ async def test_p27_f40_after_an_outage_all_is_as_without_it(
     seed: int, days: int
 ) -> None:
     """
-    Of four days back-fill finds all. Of forty a sweep finds the rest, though nobody is
-    heard any more of what happened in the first ten.
+    After four days back-fill finds everything. After forty a sweep finds the rest,
+    though events of the first ten can no longer be received.
     """
     dice = random.Random(seed)  # noqa: S311  # a seed's
     async with Deployment.opened(seed=seed) as here, reconciling(here) as story:

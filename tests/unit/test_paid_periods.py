@@ -1,4 +1,4 @@
-"""Money that went back takes what it paid for with it, and nothing else does."""
+"""Money that was refunded takes what it paid for, and nothing else does."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -47,7 +47,7 @@ END: Final = NOON + MONTH
 def says(
     subscription: Subscription, *payments: Payment, periods: Sequence[PaidPeriod] = ()
 ) -> Standing:
-    """Return the standing, after checking that no order of the facts matters."""
+    """Return the entitlement, after checking that no order of the facts matters."""
     (only,) = {
         standing(paid, [subscription], told, now=NOON + DAY, policy=STRICT)
         for paid in permutations(payments)
@@ -78,7 +78,7 @@ def test_money_that_went_back_takes_its_term_with_it(
     status: SubscriptionStatus, back: Payment, expected: PaymentStatus
 ) -> None:
     """
-    Refunded in full, or lost in a dispute: the period is as if it had not been paid.
+    Refunded in full, or lost in a dispute: the period counts as unpaid.
     """
     ended_at = NOON + 9 * DAY if status is S.CANCELED else None
     subscription = of(status, ended_at=ended_at)
@@ -90,7 +90,7 @@ def test_money_that_went_back_takes_its_term_with_it(
 @pytest.mark.parametrize("back", [REFUNDED, LOST], ids=["refunded", "lost"])
 def test_a_grace_is_for_whoever_has_paid_before(back: Payment) -> None:
     """
-    The first money of all went back: nothing was paid for that could run out.
+    The first money of all was refunded: nothing was paid for that could end.
     """
     policy = Policy(grace=3 * DAY)
     assert not standing([back], [of()], now=NOON + DAY, policy=policy).entitled
@@ -132,7 +132,7 @@ def test_a_payment_of_something_else_takes_nothing(
     status: SubscriptionStatus,
 ) -> None:
     """
-    Refunded or lost, the period that is paid for stays, and so does the status.
+    Refunded or lost, the paid period stays, and so does the status.
     """
     ended_at = NOON + 9 * DAY if status is S.CANCELED else None
     back = attrs.evolve(
@@ -152,7 +152,7 @@ def test_a_period_goes_when_all_money_of_its_invoice_went_back(
     paid_minor: int | None,
 ) -> None:
     """
-    An invoice that two payments paid: one of them takes nothing.
+    An invoice with two payments: a refund of one of them takes nothing.
     """
     period = a_term(amount_minor=paid_minor)
     second = of_invoice(a_payment("ch_second", at=NOON + DAY))
@@ -164,7 +164,7 @@ def test_a_period_goes_when_all_money_of_its_invoice_went_back(
 
 def test_a_period_that_cost_nothing_has_nothing_to_return() -> None:
     """
-    A coupon paid it: what is refunded was for something else.
+    A coupon paid it: the refund was for something else.
     """
     period = a_term(amount_minor=0)
     assert shown(of(), REFUNDED, periods=[period])[1] == END
@@ -172,14 +172,14 @@ def test_a_period_that_cost_nothing_has_nothing_to_return() -> None:
 
 def test_a_late_payment_of_an_invoice_buys_no_month_of_its_own() -> None:
     """
-    The subscription ended unpaid; what was overdue was paid after that.
+    The subscription ended unpaid; the overdue invoice was paid after that.
     """
     ended = a_subscription(a_report(status=S.CANCELED, ended_at=NOON + 9 * DAY))
     late = attrs.evolve(FIRST, created_at=NOON + 15 * DAY)
     purchase = a_payment("ch_month", at=NOON + 15 * DAY)
 
     assert shown(ended, late, periods=[a_term()]) == (P.PAID, END)
-    # Its invoice is known, and what it covers is not: it buys nothing.
+    # Its invoice is known, and what that covers is not: it buys nothing.
     assert shown(ended, late) == (P.NONE, None)
     assert shown(ended, purchase)[1] == months_after(NOON + 15 * DAY, 1)
 
@@ -189,7 +189,7 @@ def test_money_that_went_back_outside_of_a_life_takes_none_of_its_terms(
     days: int,
 ) -> None:
     """
-    It had bought a month of its own, and gives that one back.
+    It had bought a month of its own, and takes back that month.
     """
     ended = of(S.CANCELED, ended_at=NOON + 9 * DAY)
     outside = a_payment("ch_2", PaymentState.REFUNDED, at=NOON + days * DAY)
@@ -234,7 +234,7 @@ def test_a_term_that_was_given_back_stays_so_whatever_is_tried_later(
 
 def test_a_term_that_was_given_back_stays_so_when_a_month_is_bought() -> None:
     """
-    The month counts from its own payment, and brings nothing else back.
+    The month counts from its own payment, and restores nothing else.
     """
     ended = of(S.CANCELED, ended_at=NOON + DAY)
     long = attrs.evolve(ended, last_paid_period=a_term(ends_at=NOON + 365 * DAY))
@@ -243,7 +243,7 @@ def test_a_term_that_was_given_back_stays_so_when_a_month_is_bought() -> None:
     assert shown(long, REFUNDED, month) == (P.PAID, months_after(NOON + 2 * DAY, 1))
 
 
-# Which payments are asked about
+# Which payments are fetched
 
 
 THEIRS: Final = attrs.evolve(FIRST, invoice_known=False, customer_id=CUS_1)
@@ -256,7 +256,8 @@ LATE: Final = attrs.evolve(UNKNOWN, created_at=NOON + 15 * DAY)
 @pytest.mark.parametrize(
     ("payment", "ended", "asks", "asks_if_some_returned"),
     [
-        # Within a life: what may take a period, or give the status beside one taken.
+        # Within a life: those that may take a period, or give the status next to a
+        # taken one.
         (UNKNOWN, False, False, True),
         (BACK, False, True, True),
         (attrs.evolve(UNKNOWN, dispute=D.OPEN), False, True, True),
@@ -290,7 +291,7 @@ def test_an_invoice_is_asked_for_where_it_decides_on_something(
     some_returned: bool,
 ) -> None:
     """
-    Each question is a call to the gateway.
+    Each fetch is a call to the gateway.
     """
     subscription = of(S.CANCELED, ended_at=NOON + 9 * DAY) if ended else of()
     assert needs_invoice(
@@ -307,7 +308,7 @@ def test_a_payment_of_another_customer_says_nothing_within_a_life(
     state: PaymentState, customer: CustomerId | None
 ) -> None:
     """
-    It cannot have paid an invoice of this one's.
+    It cannot have paid an invoice of this subscription.
     """
     gift = a_payment("ch_gift", state, at=NOON + DAY, customer=customer)
     assert shown(of(), REFUNDED, gift) == (P.REFUNDED, None)

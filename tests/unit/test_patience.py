@@ -1,4 +1,4 @@
-"""A busy gateway is asked again, later and later, and not for ever."""
+"""A busy gateway is retried after longer and longer waits, and not for ever."""
 
 import pytest
 
@@ -29,7 +29,8 @@ async def test_each_error_is_waited_for_so_often(
     error: PaymentsError, tries: int
 ) -> None:
     """
-    Then it is raised as it is; each wait is told, and is longer than the one before.
+    Then it is raised as it is; each wait is reported, and is longer than the one
+    before.
     """
     tried, waits, told = 0, list[float](), list[tuple[Exception, float]]()
 
@@ -53,7 +54,7 @@ async def test_each_error_is_waited_for_so_often(
 
 async def test_what_is_answered_at_last_is_returned() -> None:
     """
-    However often it was busy before, short of the last time.
+    However often it was busy before, up to the last attempt.
     """
     left = TRIES_MAX - 1
 
@@ -65,6 +66,6 @@ async def test_what_is_answered_at_last_is_returned() -> None:
         return "it"
 
     async def sleep(_: float) -> None:
-        """Wait for nothing."""
+        """Return at once."""
 
     assert await Patience(sleep)(action) == "it"

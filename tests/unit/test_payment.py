@@ -13,7 +13,7 @@ from payments_core import DisputeState, Money, Payment, PaymentId, PaymentState
 from payments_core.errors import InvalidValue
 from payments_core.payment import DISPUTE_STEPS, PAYMENT_STEPS, diagram
 
-# What is known -> what it becomes with a report; staying as it is is not written.
+# Known state -> state after a report; an unchanged state is not written.
 DIAGRAM: Final = """
 stateDiagram-v2
     [*] --> pending
@@ -58,7 +58,7 @@ def maybe(*values: object) -> st.SearchStrategy[object]:
     return st.sampled_from([None, *values])
 
 
-# Few values of each field, so that reports agree, differ and leave out, often.
+# Few values of each field, so that reports often agree, differ and leave out.
 payments = st.builds(
     Payment,
     id=st.just(PaymentId("ch_1")),
@@ -87,7 +87,7 @@ def test_p19_the_tables_are_total() -> None:
 
 def test_p19_the_diagram_is_the_documented_one() -> None:
     """
-    A change of the tables is seen by whoever reviews it.
+    A reviewer sees a change of the tables.
     """
     assert diagram() == DIAGRAM
 
@@ -144,7 +144,7 @@ def test_p02_merging_again_changes_nothing(a: Payment, b: Payment) -> None:
 @given(payments)
 def test_p03_knowing_nothing_is_the_identity(a: Payment) -> None:
     """
-    A payment of which only the id is known adds nothing.
+    A payment of which only the id is known changes nothing.
     """
     nothing = Payment(id=a.id)
     assert nothing.merge(a) == a.merge(nothing) == a
@@ -162,7 +162,7 @@ def test_p01_all_orders_of_merging_come_to_one(reports: list[Payment]) -> None:
 @given(payments, payments)
 def test_p12_refunds_and_amounts_only_grow(a: Payment, b: Payment) -> None:
     """
-    What was refunded or authorised once stays so.
+    A refunded or authorised amount never decreases.
     """
     both = a.merge(b)
     assert both.refunded_minor == max(a.refunded_minor, b.refunded_minor)
@@ -175,7 +175,7 @@ def test_a_report_that_leaves_a_field_out_does_not_erase_it(
     a: Payment, b: Payment
 ) -> None:
     """
-    Once known stays known, whatever else a report brings.
+    A known value stays known, whatever else a report contains.
     """
     both = attrs.asdict(a.merge(b), recurse=False)
     for name, value in attrs.asdict(a, recurse=False).items():
@@ -185,7 +185,7 @@ def test_a_report_that_leaves_a_field_out_does_not_erase_it(
 
 def test_reports_of_two_payments_do_not_merge() -> None:
     """
-    That would be somebody's bug, and it is loud.
+    That would be a bug of a caller, and it raises.
     """
     with pytest.raises(InvalidValue) as refused:
         a_payment("ch_1").merge(a_payment("ch_2"))
@@ -198,7 +198,7 @@ def test_money_stays_unless_it_is_refunded_in_full_or_lost(
     state: PaymentState, dispute: DisputeState
 ) -> None:
     """
-    It has to be taken first; a partial refund and an open dispute take nothing back.
+    It must be taken first; a partial refund and an open dispute take nothing back.
     """
     taken = state in {P.SUCCEEDED, P.PARTIALLY_REFUNDED, P.CONTRADICTED}
     expected = taken and dispute is not D.LOST
@@ -210,7 +210,7 @@ def test_a_contradicted_payment_loses_its_money_by_a_full_refund_only(
     refunded_minor: int, *, stays: bool
 ) -> None:
     """
-    A doubt takes nothing back; a refund of everything does.
+    A state in doubt takes nothing back; a refund of everything does.
     """
     contradicted = attrs.evolve(
         a_payment(state=P.CONTRADICTED), refunded_minor=refunded_minor
@@ -224,7 +224,7 @@ def test_a_payment_is_contradicted_if_either_of_its_states_is(
     state: PaymentState, dispute: DisputeState
 ) -> None:
     """
-    Then only the gateway can tell what happened.
+    Then only the gateway knows what happened.
     """
     expected = state is P.CONTRADICTED or dispute is D.CONTRADICTED
     assert a_payment(state=state, dispute=dispute).contradicted == expected

@@ -1,4 +1,4 @@
-"""Spans of 28 days: no month that is bought is shorter."""
+"""Spans of 28 days: no bought month is shorter."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
@@ -20,7 +20,7 @@ def test_each_month_lasts_as_long_as_a_bucket_at_least(
     anchor: datetime, months: int
 ) -> None:
     """
-    Whatever it is counted from: what sums rest on.
+    Whatever anchor it is counted from: the sums depend on it.
     """
     start, end = months_after(anchor, months), months_after(anchor, months + 1)
     assume(end != END_OF_TIME)
@@ -31,7 +31,7 @@ def test_each_month_lasts_as_long_as_a_bucket_at_least(
 
 def test_a_bucket_begins_with_its_edge_and_ends_before_the_next() -> None:
     """
-    To the microsecond, in whatever time zone the moment is told.
+    To the microsecond, whatever time zone the time is given in.
     """
     last = EDGE + SPAN - timedelta(microseconds=1)
     elsewhere = EDGE.astimezone(timezone(timedelta(hours=14)))

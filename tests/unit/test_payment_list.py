@@ -1,4 +1,4 @@
-"""Where a payment is in a user's list."""
+"""The place of a payment in a user's list."""
 
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ from payments_core.payment_list import PaymentPlace
 
 def test_payments_are_in_the_order_in_which_they_were_made() -> None:
     """
-    Then of their ids; one of which that is not known comes behind all.
+    Then by their ids; a payment whose time is unknown comes last.
     """
     payments = [
         a_payment("ch_9", at=NOON - timedelta(days=1)),

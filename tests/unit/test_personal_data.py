@@ -1,4 +1,4 @@
-"""What becomes of each column when a user is erased is decided, and told."""
+"""What happens to each column when a user is erased is decided, and documented."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "retention.md"
 
 def test_of_each_column_it_is_decided_what_becomes_of_it() -> None:
     """
-    A new one has to be told of: may it name a user?
+    A new column must be listed, because it may name a user.
     """
     columns = {
         (name, it.name) for name, table in METADATA.tables.items() for it in table.c

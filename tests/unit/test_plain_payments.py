@@ -90,7 +90,7 @@ def mostly(value: object, others: Iterable[object]) -> st.SearchStrategy[object]
 
 @st.composite
 def payments(draw: st.DrawFn, number: int) -> Payment:
-    """Return a charge of this number: mostly one that is plain somewhere."""
+    """Return a charge with this number: usually one that can be plain."""
     bare = a_payment(
         f"ch_{number}",
         draw(mostly(P.SUCCEEDED, P)),  # type: ignore[arg-type]  # a state
@@ -146,7 +146,7 @@ some_subscriptions = st.lists(
 
 
 def own_term(subscription: Subscription) -> Subscription:
-    """Return one whose last period is its own."""
+    """Return a subscription whose last period is its own."""
     last = subscription.last_paid_period
     if last is not None:
         last = attrs.evolve(last, gateway_id=subscription.gateway_id)
@@ -159,7 +159,7 @@ def summed(
     periods: Sequence[PaidPeriod] = (),
     named: Iterable[str] = (),
 ) -> tuple[Sequence[Payment], Sequence[PaymentBucket]]:
-    """Return what a load answers: payments as they are, and the sums of the others."""
+    """Return the result of a load: payments as they are, and the sums of the others."""
     records, buckets = in_buckets(
         [a_record(it, owner=ADA) for it in history],
         PlainPayments.of(subscriptions, periods, history),
@@ -180,8 +180,8 @@ def test_p06_what_was_bought_is_the_same_in_sums(
     made: list[datetime], named: set[int]
 ) -> None:
     """
-    Any purchases, several in one second, some of them named: the same term, the same
-    latest payment.
+    Any purchases, several in one second, some of them named: the same prepaid months,
+    the same latest payment.
     """
     history = [a_payment(f"ch_{n}", at=moment) for n, moment in enumerate(made)]
     rest, buckets = summed(history, named=(f"ch_{n}" for n in named))
@@ -206,7 +206,7 @@ def test_p06_a_history_in_sums_says_what_it_says_whole(
     named: set[int],
 ) -> None:
     """
-    The summary, the periods that stand, and which invoices are asked for.
+    The summary, the periods that stay paid, and which invoices are fetched.
     """
     subscriptions = [attrs.evolve(it, last_paid_period=None) for it in subscriptions]
     rest, buckets = summed(history, subscriptions, periods, (f"ch_{n}" for n in named))
@@ -234,7 +234,7 @@ def asked(
 
 @attrs.define(eq=False)
 class OneNumber(MemoryDatabase):
-    """One whose loads all draw one number: decisions can be compared."""
+    """A ledger whose loads all draw one number, so that decisions can be compared."""
 
     @override
     def next_sequence(self) -> int:
@@ -246,7 +246,7 @@ def kept(
     subscriptions: Sequence[Subscription],
     periods: Sequence[PaidPeriod],
 ) -> OneNumber:
-    """Keep an account as its facts left it, and what has no owner."""
+    """Save an account as its facts left it, and what has no owner."""
     records, database = list(history), OneNumber()
     own = [own_term(it) for it in subscriptions if it.user_id]
     summary, standing = replayed(
@@ -304,8 +304,8 @@ def test_p06_decisions_are_the_same_on_sums(
     facts: list[Fact],
 ) -> None:
     """
-    Whatever is learned: payments that change, come late, are linked or unlinked; lives
-    that begin, end, or turn out to have been otherwise; periods that are paid.
+    Whatever is learned: payments that change, arrive late, are linked or unlinked;
+    lives that begin, end, or are corrected; periods that are paid.
     """
     records = []
     for payment in history:
@@ -329,7 +329,7 @@ def same(database: MemoryDatabase, facts: Iterable[Fact]) -> Decision:
 
 
 def said(decision: Decision) -> list[tuple[object, ...]]:
-    """Return a decision as it can be compared: two refusals are two."""
+    """Return a decision in a comparable form: two refusals are two."""
     return [
         (it.changes, it.outcome, it.duplicate, repr(it.refusal))
         for it in decision.decided
@@ -372,7 +372,7 @@ def test_payments_of_28_days_are_one_sum_and_the_latest_is_none() -> None:
 
 def test_payments_within_a_life_are_a_sum_that_bought_nothing() -> None:
     """
-    Those of which it is known that they are of no invoice; none of them is the latest.
+    Those known to have no invoice; none of them is the latest.
     """
     rest, buckets = summed(ONE_OFFS, [OPEN])
 
@@ -381,7 +381,7 @@ def test_payments_within_a_life_are_a_sum_that_bought_nothing() -> None:
     assert buckets[-1].until == EDGE + 39 * DAY
 
 
-# Beside one that is later, and one that is of no life.
+# Next to a later payment, and one outside of any life.
 LATER: Final = attrs.evolve(ONE_OFFS[39], id=PaymentId("ch_later"))
 OF_INVOICE: Final = of_invoice(ONE_OFFS[0], "in_1")
 UNKNOWN: Final = a_payment("ch_0", at=EDGE, customer=CUS_1)
@@ -431,7 +431,7 @@ def test_what_is_plain(
     is_plain: bool,
 ) -> None:
     """
-    Money that stayed, of which it is known what it paid, as far as that may decide.
+    Money that stayed, whose purpose is known as far as it may matter.
     """
     plain = PlainPayments.of(subscriptions, periods, [])
 
@@ -441,7 +441,7 @@ def test_what_is_plain(
 @pytest.mark.parametrize("back", [P.REFUNDED, P.SUCCEEDED])
 def test_a_payment_that_is_asked_about_is_not_plain(back: PaymentState) -> None:
     """
-    Within a life its invoice is asked for once any money of the account was returned.
+    Within a life its invoice is fetched once any money of the account was returned.
     """
     plain = PlainPayments.of([OPEN], [], [a_payment(state=back)])
 
@@ -461,7 +461,7 @@ def test_a_payment_that_is_named_is_not_summed() -> None:
 
 def test_all_of_the_latest_second_are_as_they_are() -> None:
     """
-    Which one of them is the latest says its id.
+    The greatest id decides which of them is the latest.
     """
     assert whole_ids([*ONE_OFFS, LATER]) == {"ch_39", "ch_later"}
 
@@ -508,7 +508,8 @@ def test_a_late_payment_needs_no_whole_history() -> None:
 
 def test_a_life_that_begins_after_all_payments_needs_no_whole_history() -> None:
     """
-    It changes what no payment of the past meant; so does one that ends after them.
+    It does not change the meaning of any past payment; nor does a life that ends after
+    them.
     """
     last = ONE_OFFS[-1].created_at
     assert last is not None
@@ -540,14 +541,14 @@ def test_a_life_that_is_otherwise_among_payments_needs_the_whole_history(
     before: list[Subscription], fact: Fact
 ) -> None:
     """
-    What is summed would not mean what it did.
+    The summed payments would have another meaning.
     """
     assert loads(stored(ONE_OFFS, before), fact)[1]
 
 
 def test_sums_do_not_hold_for_a_life_of_another_customer() -> None:
     """
-    The payments of the one before cannot have paid its invoices.
+    The payments of the customer before cannot have paid its invoices.
     """
     _, buckets = summed([UNKNOWN, a_payment(at=EDGE + DAY, customer=CUS_1)], [OPEN])
     moved = attrs.evolve(OPEN, report=a_report(at=EDGE, customer=CUS_2))
@@ -560,7 +561,7 @@ def test_sums_do_not_hold_for_a_life_of_another_customer() -> None:
 
 def test_the_first_return_needs_the_whole_history_if_invoices_are_not_known() -> None:
     """
-    Each payment of the life is asked about then; the next one needs no more.
+    Each payment of the life is fetched then; the next return needs nothing more.
     """
     unknown = [
         a_payment(f"ch_{n}", at=EDGE + n * DAY, customer=CUS_1) for n in range(40)
@@ -577,7 +578,7 @@ def test_the_first_return_needs_the_whole_history_if_invoices_are_not_known() ->
 
 def test_the_latest_of_the_sums_may_become_the_latest_of_all() -> None:
     """
-    The life that begins between both makes the later one a payment of no meaning.
+    The life that begins between both takes the meaning of the later one.
     """
     two = [ONE_OFFS[0], ONE_OFFS[9]]
     account, whole = loads(stored(two), observed(S.ACTIVE, EDGE + 5 * DAY))
@@ -589,8 +590,8 @@ def test_the_latest_of_the_sums_may_become_the_latest_of_all() -> None:
 
 def test_a_period_whose_amount_is_not_known_any_more_needs_the_whole_history() -> None:
     """
-    What paid its invoice is then all that is known of it: two payments, one of which
-    came back.
+    The only thing known of its invoice is then what paid it: two payments, one of which
+    was returned.
     """
     both = [
         of_invoice(a_payment(f"ch_{n}", at=EDGE + n * DAY), "in_1") for n in range(3)
@@ -602,7 +603,7 @@ def test_a_period_whose_amount_is_not_known_any_more_needs_the_whole_history() -
     assert loads(database, PeriodPaid(a_term()))[1]
 
 
-# Two payments of one invoice, of which one came back, beside others that are later.
+# Two payments of one invoice, one of which was returned, next to later ones.
 TWO_OF_IT: Final = [
     of_invoice(a_payment("ch_a", at=EDGE), "in_1"),
     of_invoice(a_payment("ch_b", P.REFUNDED, at=EDGE), "in_1"),
@@ -623,7 +624,7 @@ def test_so_does_one_of_another_subscription_that_is_linked() -> None:
 
 def test_so_does_one_that_only_its_subscription_knows() -> None:
     """
-    As the last that was paid, which says no amount.
+    As the last paid period, which says no amount.
     """
     other = a_subscription(a_report("sub_2", at=EDGE), owner=ADA, term=a_term("sub_2"))
     database = stored(TWO_OF_IT[::2], [OPEN, other], [PAID])
@@ -634,7 +635,7 @@ def test_so_does_one_that_only_its_subscription_knows() -> None:
 
 def test_the_latest_may_go_without_a_whole_history() -> None:
     """
-    It is named, so the one before it is there.
+    The lookup names it, so the one before it is loaded.
     """
     unlinked = LinkDecided(
         payment_id=PaymentId("ch_39"),
@@ -650,7 +651,7 @@ def test_the_latest_may_go_without_a_whole_history() -> None:
 
 def test_what_was_loaded_whole_is_not_loaded_again() -> None:
     """
-    A decision finds an end: the second time nothing is summed.
+    A decision finds an end: the second load sums nothing.
     """
     database = stored(ONE_OFFS)
     source: SourcedFacts = found(observed(S.ACTIVE, EDGE + 3 * DAY))

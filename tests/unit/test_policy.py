@@ -1,4 +1,4 @@
-"""What a deployment decides, where nothing was said."""
+"""The default policy of a deployment."""
 
 from datetime import timedelta
 

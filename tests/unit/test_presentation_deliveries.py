@@ -1,4 +1,4 @@
-"""What an endpoint is sent of a change."""
+"""The body that an endpoint is sent for a change."""
 
 import json
 from datetime import timedelta
@@ -28,7 +28,7 @@ A_GRANT: Final = Grant(
 
 def test_a_body_is_the_change_of_the_feed_with_its_type() -> None:
     """
-    As Standard Webhooks has it; the same change is the same bytes.
+    In the form of Standard Webhooks; the same change has the same bytes.
     """
     change = FeedChange(
         position=12,

@@ -1,4 +1,4 @@
-"""What a caller may decide about what a subscription costs, and what not."""
+"""What a caller may decide about the cost of a subscription, and what not."""
 
 from contextlib import nullcontext
 from typing import Any
@@ -48,8 +48,8 @@ def another_product(deployment: Deployment, amount: int = 500) -> str:
 @pytest.mark.parametrize("named", ["the default one", "another", "none there is"])
 async def test_a_price_is_an_administrators_to_name(named: str) -> None:
     """
-    Whatever it is, a user's order, change and preview of it are refused alike: nothing
-    is written down, and the gateway is not asked.
+    Whatever the price, a user's order, change and preview of it are refused alike:
+    nothing is saved, and no request is sent to the gateway.
     """
     async with Deployment.opened() as deployment:
         subscription = await subscribed(deployment)
@@ -91,7 +91,7 @@ async def test_an_administrator_names_any_price() -> None:
 
 async def test_a_user_changes_to_a_product_at_its_default_price() -> None:
     """
-    The preview says what it costs, and the change takes that.
+    The preview says what it costs, and the change charges that.
     """
     async with Deployment.opened() as deployment:
         one = await subscribed(deployment)
@@ -115,7 +115,7 @@ async def test_a_user_changes_to_a_product_at_its_default_price() -> None:
 
 async def test_a_user_returns_to_the_default_price_of_the_product() -> None:
     """
-    The product that it is of already may be named: an administrator's price goes.
+    The present product may be named: an administrator's price is then dropped.
     """
     async with Deployment.opened() as deployment:
         one = await subscribed(deployment)
@@ -127,7 +127,7 @@ async def test_a_user_returns_to_the_default_price_of_the_product() -> None:
 
 async def test_a_product_that_the_user_has_is_refused_in_the_preview_too() -> None:
     """
-    What the change would not do, the preview does not price.
+    There is no preview of a change that would be refused.
     """
     async with Deployment.opened() as deployment:
         first = await subscribed(deployment)
@@ -145,7 +145,7 @@ async def test_a_product_that_the_user_has_is_refused_in_the_preview_too() -> No
 @pytest.mark.parametrize("why", ["archived", "sold once", "no default price"])
 async def test_a_product_that_is_not_sold_by_the_month_is_refused(why: str) -> None:
     """
-    Its default price has to be active and recurring, and the product on sale.
+    Its default price must be active and recurring, and the product on sale.
     """
     async with Deployment.opened() as deployment:
         one = await subscribed(deployment)
@@ -175,7 +175,7 @@ async def test_a_product_that_is_not_sold_by_the_month_is_refused(why: str) -> N
 
 async def test_a_trial_is_an_administrators_to_give() -> None:
     """
-    A user's order of one is refused, every time; not even a customer is made.
+    A user's order of a trial is refused, every time; not even a customer is made.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -237,7 +237,7 @@ def seats(
 
 PAID = seats(3, a_subscription(term=a_term()))
 UNPAID = seats(3, a_subscription())
-# The gateway has moved the period on; what is paid is the one before.
+# The gateway has moved the period forward; the paid one is the one before.
 RENEWED = attrs.evolve(
     PAID,
     report=attrs.evolve(
@@ -300,7 +300,7 @@ def test_a_change_is_of_what_is_paid_for(
     refused: tuple[type[TrialNotAllowed] | type[PeriodNotPaid], str] | None,
 ) -> None:
     """
-    A trial stays what it was given for; a period that is not paid gives nothing back.
+    A trial keeps its purpose; an unpaid period is not credited.
     """
     if refused is None:
         require_paid_for(
@@ -323,7 +323,7 @@ def test_a_payment_that_is_disputed_gives_nothing_back(
     price: Price | None, quantity: int | None, *, refused: bool
 ) -> None:
     """
-    The bank has the money, and may keep it: as if the period were not paid.
+    The bank has the money, and may keep it: the period counts as unpaid.
     """
     with pytest.raises(PeriodNotPaid) if refused else nullcontext():
         require_paid_for(PAID, price=price, quantity=quantity, is_disputed=True)

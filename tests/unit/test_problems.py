@@ -1,4 +1,4 @@
-"""What becomes of an error: its answer, and what the log says of it."""
+"""From an error to its answer and its log line."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +16,7 @@ from payments_service.http.problems import of_error
 )
 def test_who_has_no_name_fills_no_log(error: PaymentsError, logged: list[str]) -> None:
     """
-    Anybody may write a token of an unknown key; that keys are not read is logged once.
+    Anybody may write a token of an unknown key; an outage of the keys is logged once.
     """
     connection: Any = SimpleNamespace(scope={})
     with capture_logs() as logs:

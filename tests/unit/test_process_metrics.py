@@ -1,4 +1,4 @@
-"""What a process shows of itself: its release, its loop, its connections."""
+"""What a process exports of itself: its release, its loop, its connections."""
 
 from importlib.metadata import version
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 @attrs.define
 class LateClock:
-    """Sleeps longer than it is asked to."""
+    """Sleeps longer than requested."""
 
     late_s: float = 0.0
     now: float = 0.0
@@ -36,7 +36,7 @@ def shown(lag: EventLoopLag) -> CollectorRegistry:
 
 async def test_a_loop_that_is_late_is_seen() -> None:
     """
-    By how much later a task runs than it asked for.
+    By how much later than requested a task runs.
     """
     clock = LateClock()
     lag = EventLoopLag(clock.sleep, clock)
@@ -55,7 +55,7 @@ async def test_a_loop_that_is_late_is_seen() -> None:
 
 async def test_a_process_says_which_release_it_is_and_what_it_uses() -> None:
     """
-    Before its pool is open it has no connections, and knows how many it may have.
+    Before its pool is open it has no connections, and knows its maximum.
     """
     registry = shown(EventLoopLag())
     value = registry.get_sample_value

@@ -1,4 +1,4 @@
-"""A connection without a socket: what it takes, for how long, and how it says no."""
+"""A connection without a socket: its limits, its deadlines, and its refusals."""
 
 import inspect
 import json
@@ -38,7 +38,7 @@ READ = 64 * 1024
 
 
 def problem(transport: Transport) -> tuple[int, str]:
-    """Return the status and the code of the one answer, which has to be a problem."""
+    """Return the status and the code of the only answer, which must be a problem."""
     assert transport.is_closing()
     head, _, body = transport.written.partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
@@ -84,7 +84,7 @@ async def test_t65_a_header_is_taken_up_to_its_limits(
     header: bytes, size: int, *, is_taken: bool
 ) -> None:
     """
-    To the field and to the byte, in whatever pieces it comes; beyond, 431.
+    To the field and to the byte, in whatever pieces it arrives; beyond, 431.
     """
     listener = Listener()
     connection, transport = listener.connect()
@@ -116,8 +116,8 @@ async def test_t65_a_header_without_an_end_is_cut_off(
     begin: bytes, more: bytes
 ) -> None:
     """
-    So is whatever else the parser would keep or skip for ever, trailers included; what
-    comes after the refusal is not even parsed.
+    So is anything else that the parser would store or skip for ever, trailers included;
+    what comes after the refusal is not even parsed.
     """
     listener = Listener()
     listener.reads_body = True
@@ -139,7 +139,7 @@ async def test_t65_a_header_without_an_end_is_cut_off(
 
 async def test_t65_no_trailer_becomes_a_field_of_the_request() -> None:
     """
-    A trailer comes after the request was judged by its header.
+    A trailer arrives after the request was judged by its header.
     """
     listener = Listener()
     listener.reads_body = True
@@ -159,7 +159,7 @@ async def test_t65_no_trailer_becomes_a_field_of_the_request() -> None:
 
 async def test_t65_a_large_body_is_no_large_header() -> None:
     """
-    Bodies have a limit of their own; a request behind one in the same read is whole.
+    Bodies have a limit of their own; a request after one in the same read is whole.
     """
     listener = Listener()
     listener.reads_body = True
@@ -196,7 +196,7 @@ async def test_t65_empty_lines_before_a_request_are_none_of_its_header() -> None
 
 async def test_t65_a_body_that_is_skipped_has_its_answer_already() -> None:
     """
-    What is refused after that is told by the end of the connection alone.
+    A later refusal only ends the connection.
     """
     listener = Listener()
     connection, transport = listener.connect()
@@ -210,7 +210,7 @@ async def test_t65_a_body_that_is_skipped_has_its_answer_already() -> None:
     assert transport.written.count(b"HTTP/1.1") == 1
 
 
-# What is no request
+# What is not a request
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ async def test_t65_a_body_that_is_skipped_has_its_answer_already() -> None:
 )
 async def test_t56_what_is_not_http_is_a_problem(sent: bytes) -> None:
     """
-    400 as every other error: for machines, and with a request id.
+    400 like every other error: machine-readable, and with a request id.
     """
     listener = Listener()
     listener.reads_body = True
@@ -246,7 +246,7 @@ async def test_t56_what_is_not_http_is_a_problem(sent: bytes) -> None:
 
 async def test_t56_a_request_before_a_malformed_one_gets_its_own_answer() -> None:
     """
-    What was done is never answered with another request's error.
+    A request that was done is never answered with another request's error.
     """
     listener = Listener()
     connection, transport = listener.connect()
@@ -282,8 +282,8 @@ H2C = b"Connection: upgrade\r\nUpgrade: h2c\r\n"
 @pytest.mark.parametrize("body", [b"Content-Length: 30", b"Transfer-Encoding: chunked"])
 async def test_t56_an_upgrade_with_a_body_is_refused(body: bytes) -> None:
     """
-    The parser skips the body: the request would be answered as if it had none, and
-    the body be read as the next one. Some clients ask for h2c without being told to.
+    The parser skips the body: the request would be answered as if it had none, and the
+    body would be read as the next one. Some clients request h2c by themselves.
     """
     listener = Listener()
     connection, transport = listener.connect()
@@ -299,7 +299,7 @@ async def test_t56_an_upgrade_with_a_body_is_refused(body: bytes) -> None:
 
 async def test_t56_an_upgrade_without_a_body_is_an_ordinary_request() -> None:
     """
-    The last of its connection: what comes behind it is not read.
+    The last of its connection: what comes after it is not read.
     """
     listener = Listener()
     connection, transport = listener.connect()
@@ -313,7 +313,7 @@ async def test_t56_an_upgrade_without_a_body_is_an_ordinary_request() -> None:
     assert transport.is_closing()
 
 
-# For how long
+# Deadlines
 
 
 @pytest.mark.parametrize(
@@ -330,8 +330,8 @@ async def test_t65_a_header_has_a_deadline(
     sent: list[bytes], answer: tuple[int, str] | None
 ) -> None:
     """
-    From the connection, or from its first byte if there was a request before. Who has
-    said nothing is told nothing.
+    From the connection, or from its first byte if there was a request before. A client
+    that has sent nothing gets no answer.
     """
     listener = Listener()
     connection, transport = listener.connect()
@@ -400,7 +400,7 @@ async def test_t65_a_body_that_was_skipped_leaves_an_idle_connection() -> None:
 
 async def test_t65_an_idle_connection_is_closed_whatever_else_it_sends() -> None:
     """
-    Empty lines are no request, and stop uvicorn's own timer.
+    Empty lines are not a request, and stop uvicorn's own timer.
     """
     listener = Listener()
     connection, transport = listener.connect()
@@ -417,7 +417,7 @@ async def test_t65_an_idle_connection_is_closed_whatever_else_it_sends() -> None
 
 async def test_t65_a_request_in_flight_has_no_deadline_here() -> None:
     """
-    Its handler has; neither is the next request's header held against it.
+    Its handler has one; nor does the next request's header count against it.
     """
     listener = Listener()
     connection, transport = listener.connect()
@@ -437,7 +437,7 @@ async def test_t65_a_request_in_flight_has_no_deadline_here() -> None:
 @pytest.mark.parametrize("is_closed", [False, True])
 async def test_t65_who_takes_no_answer_loses_the_connection(*, is_closed: bool) -> None:
     """
-    Also one that is closed here, while the other side takes nothing.
+    Also if we close it while the client reads nothing.
     """
     listener = Listener()
     connection, transport = listener.connect()
@@ -460,7 +460,7 @@ async def test_t65_who_takes_no_answer_loses_the_connection(*, is_closed: bool) 
 
 async def test_t65_who_takes_an_answer_slowly_keeps_the_connection() -> None:
     """
-    What counts is that something is taken.
+    It only matters that some bytes are read.
     """
     listener = Listener()
     connection, transport = listener.connect()
@@ -476,7 +476,7 @@ async def test_t65_who_takes_an_answer_slowly_keeps_the_connection() -> None:
     await rounds()
 
 
-# How many
+# Number of connections
 
 
 async def requested(listener: Listener) -> Transport:
@@ -489,8 +489,8 @@ async def requested(listener: Listener) -> Transport:
 
 async def test_t65_half_of_the_connections_may_be_idle() -> None:
     """
-    Beyond, the longest idle are closed; but not at once, as many may be answered in the
-    same moment, and their next requests be on their way.
+    Beyond that, the longest idle are closed; but not at once, because many may be
+    answered at the same time, and their next requests be on their way.
     """
     listener = Listener(limit=4)
     transports = [await requested(listener) for _ in range(4)]
@@ -508,7 +508,7 @@ async def test_t65_the_next_that_is_idle_takes_the_place_of_the_oldest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """
-    Nobody waits for the listener to look after its connections.
+    Without waiting for the listener's next check of its connections.
     """
     monkeypatch.setattr(protocol, "YOUNG_S", -1.0)
     listener = Listener(limit=4)
@@ -520,7 +520,7 @@ async def test_t65_the_next_that_is_idle_takes_the_place_of_the_oldest(
 
 async def test_t65_a_newcomer_beyond_the_limit_is_answered_503() -> None:
     """
-    Nobody who is being answered, and nobody who just came, loses a place.
+    No connection with a request in flight, and no new one, loses its place.
     """
     listener = Listener(limit=2)
     busy, one = listener.connect()
@@ -547,7 +547,7 @@ async def test_t65_a_newcomer_takes_the_place_of_who_waits_longest(
     sent: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    Half a header, or none, holds no place against a request for more than a second.
+    An incomplete or missing header does not block a request for more than a second.
     """
     listener = Listener(limit=2)
     busy, being_answered = listener.connect()
@@ -570,7 +570,7 @@ async def test_t65_a_connection_that_is_lost_makes_room_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """
-    Nothing of it is kept that a newcomer could take the place of.
+    Nothing of it is stored that a newcomer could replace.
     """
     monkeypatch.setattr(protocol, "YOUNG_S", -1.0)
     listener = Listener(limit=1)
@@ -591,7 +591,7 @@ async def test_t65_a_connection_that_is_lost_makes_room_once(
 
 
 def closes(transport: Transport) -> list[bool]:
-    """Return of each answer whether it says that its connection ends."""
+    """Return for each answer whether it says that its connection ends."""
     _, *answers = transport.written.split(b"HTTP/1.1 ")
     return [b"connection: close\r\n" in it for it in answers]
 
@@ -625,7 +625,7 @@ async def test_f07_each_answer_while_it_drains_says_that_the_connection_ends() -
 
 async def test_f07_requests_that_wait_are_answered_before_the_connection_ends() -> None:
     """
-    Those that came before the drain and after it: the last answer alone says so.
+    Requests from before the drain and after it: only the last answer says so.
     """
     listener = Listener()
     connection, transport = listener.connect()
@@ -644,7 +644,7 @@ async def test_f07_requests_that_wait_are_answered_before_the_connection_ends() 
 
 async def test_f07_a_header_that_has_begun_is_waited_for() -> None:
     """
-    Until it is whole, and no longer than at any other time.
+    Until it is complete, and no longer than at any other time.
     """
     listener = Listener()
     (slow, answered), (silent, refused), (_, fresh), (idle, ended) = (
@@ -668,12 +668,12 @@ async def test_f07_a_header_that_has_begun_is_waited_for() -> None:
     assert problem(refused) == (408, "slow_header")
 
 
-# What it rests on
+# Assumptions about uvicorn
 
 
 def test_uvicorn_is_pinned_to_a_minor_version() -> None:
     """
-    Its hooks are no public interface: the next one is looked at first.
+    Its hooks are not a public interface: the next version is reviewed first.
     """
     [pinned] = [
         it for it in metadata.requires("payments-service") or () if "uvicorn" in it
@@ -700,8 +700,8 @@ def _overridden(ours: type, theirs: type) -> list[tuple[str, Callable[..., Any]]
 )
 def test_every_hook_that_is_overridden_is_uvicorns(ours: type, theirs: type) -> None:
     """
-    With the parameters that it is called with; one that uvicorn no longer calls would
-    lift a limit silently.
+    With the parameters that it is called with; a hook that uvicorn no longer calls
+    would remove a limit silently.
     """
     marked = [
         name for name, it in vars(ours).items() if getattr(it, "__override__", False)
@@ -731,7 +731,7 @@ def test_uvicorn_calls_the_hooks_that_nobody_else_calls(
     hook: str, caller: Callable[..., Any]
 ) -> None:
     """
-    The rest is called by asyncio, by the parser, or by the cycle of a request.
+    The others are called by asyncio, by the parser, or by the cycle of a request.
     """
     assert hook in inspect.getsource(caller)
 
@@ -757,7 +757,7 @@ async def test_the_hooks_find_what_they_use_of_uvicorn() -> None:
 
 async def test_requests_that_wait_are_answered_and_no_more_are_read() -> None:
     """
-    In their order; it is read on when none waits any more.
+    In their order; reading resumes when none waits any longer.
     """
     listener = Listener()
     connection, transport = listener.connect()
@@ -780,7 +780,7 @@ async def test_requests_that_wait_are_answered_and_no_more_are_read() -> None:
 
 async def test_a_paused_connection_stays_paused_while_requests_wait() -> None:
     """
-    Else each answer would let thousands in.
+    Otherwise each answer would admit thousands.
     """
     listener = Listener()
     connection, transport = listener.connect()
@@ -797,7 +797,7 @@ async def test_more_requests_at_once_than_the_limit_end_the_connection(
     many: int,
 ) -> None:
     """
-    Those before are answered; of the others nothing is kept.
+    Those before are answered; nothing of the others is stored.
     """
     listener = Listener()
     connection, transport = listener.connect()
@@ -818,7 +818,7 @@ async def test_more_requests_at_once_than_the_limit_end_the_connection(
 
 def test_both_listeners_are_served_by_this_protocol() -> None:
     """
-    The public one with the limits that it is told, the ops port with fewer connections.
+    The public one with its configured limits, the ops port with fewer connections.
     """
     public = server_of(None, lifespan="on", connections_max=9, keep_alive_s=7)
     ops = server_of(None, lifespan="off")
@@ -832,8 +832,8 @@ def test_both_listeners_are_served_by_this_protocol() -> None:
 
 def test_t25_no_header_says_where_a_caller_is() -> None:
     """
-    uvicorn would believe `X-Forwarded-For` of a proxy that it trusts; nothing of ours
-    reads it, or one of its relatives.
+    uvicorn would believe `X-Forwarded-For` of a proxy that it trusts; our code does not
+    read it, or any similar header.
     """
     config = server_of(lambda: None, lifespan="off").config
     sources = Path(protocol.__file__).parent.rglob("*.py")

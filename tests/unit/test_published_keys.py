@@ -1,4 +1,4 @@
-"""What an issuer publishes for everybody: which of it is for us."""
+"""Which of an issuer's published keys are for us."""
 
 import base64
 import functools
@@ -62,7 +62,8 @@ def is_refused(*keys: object) -> bool:
 @pytest.mark.parametrize("alg", KINDS)
 def test_a_key_that_says_no_algorithm_has_that_of_its_kind(alg: str) -> None:
     """
-    RSA is RS256, P-256 is ES256, Ed25519 is EdDSA; saying so is as good.
+    RSA is RS256, P-256 is ES256, Ed25519 is EdDSA; an explicit algorithm is accepted
+    too.
     """
     assert read(public(alg)) == {"k1": alg}
     assert read(public(alg, alg=alg, use="sig", key_ops=["verify"])) == {"k1": alg}
@@ -102,7 +103,7 @@ def not_for_us() -> dict[str, object]:
 @pytest.mark.parametrize("what", not_for_us())
 def test_what_is_not_for_us_is_passed_over(what: str) -> None:
     """
-    Beside a key of ours it changes nothing; alone it is no set of keys.
+    Next to a key of ours it changes nothing; alone it is not a key set.
     """
     other = not_for_us()[what]
 
@@ -113,7 +114,7 @@ def test_what_is_not_for_us_is_passed_over(what: str) -> None:
 @pytest.mark.parametrize("alg", KINDS)
 def test_a_private_key_is_refused_and_named(alg: str) -> None:
     """
-    Whoever read it can sign: neither it nor its public part verifies anything.
+    Anybody who read it can sign: neither it nor its public part verifies anything.
     """
     private = {**pair(alg)[1], "kid": "k1"}
     document = json.dumps({"keys": [public(alg), private, public(kid="k2")]})
@@ -130,14 +131,14 @@ def test_a_private_key_is_refused_and_named(alg: str) -> None:
 )
 def test_issuers_name_their_keys_as_they_like(name: str) -> None:
     """
-    A name only selects from what was read.
+    A name only selects among the keys that were read.
     """
     assert read(public(kid=name)) == {name: "ES256"}
 
 
 def test_two_keys_of_one_name_are_no_set_of_keys() -> None:
     """
-    Which of them verifies would be a guess; the same one twice is one.
+    Which of them verifies would be a guess; the same key twice is one.
     """
     assert is_refused(public("RS256"), public("ES256"))
     assert read(public(), public(x5c=["MIIB"])) == {"k1": "ES256"}
@@ -197,7 +198,7 @@ _NAMES: Final = ("kty", "crv", "kid", "alg", "use", "key_ops", "x", "y", "n", "e
 )
 def test_any_document_is_read_or_refused(keys: list[object]) -> None:
     """
-    Nothing but a refusal comes of any JSON.
+    Any JSON document leads to keys or to a refusal.
     """
     assert is_refused(*keys)
     assert read(*keys, public(kid="ours")).get("ours") == "ES256"

@@ -44,7 +44,7 @@ class Heard(PurgeListener):
 
 @attrs.define
 class Story:
-    """Events that are old enough by the clock; the real one is another."""
+    """Events that are old enough by the clock; the real clock shows another time."""
 
     clock: FixedClock
     system_clock: FixedClock
@@ -71,7 +71,7 @@ class Story:
 
 @attrs.frozen
 class Meanwhile:
-    """A store of which something happens after each batch."""
+    """A store in which something happens after each batch."""
 
     store: MemoryPurgeStore
     then: Callable[[], None]
@@ -97,7 +97,7 @@ async def story() -> Story:
 
 async def test_a_turn_deletes_all_that_is_old_enough(story: Story) -> None:
     """
-    In batches, each told; once it is done, the next turn is due in an hour.
+    In batches, each reported; after the last one, the next turn is due in an hour.
     """
     assert await story.purge()
 
@@ -119,7 +119,7 @@ async def test_a_turn_deletes_all_that_is_old_enough(story: Story) -> None:
 
 async def test_what_is_young_stays(story: Story) -> None:
     """
-    Nothing goes before its time, whatever else does.
+    Nothing is deleted before its time, whatever else is.
     """
     story.clock.advance(timedelta(days=-1))
     assert await story.purge()
@@ -129,7 +129,7 @@ async def test_what_is_young_stays(story: Story) -> None:
 
 async def test_a_turn_that_shall_stop_is_due_at_once(story: Story) -> None:
     """
-    After a batch, and not at its end: another process goes on.
+    After a batch, and not only at its end: another process continues.
     """
     assert await story.purge(lambda: bool(story.heard.purges[1:]))
     assert story.left == COUNT - BATCH
@@ -141,7 +141,7 @@ async def test_a_turn_that_shall_stop_is_due_at_once(story: Story) -> None:
 
 async def test_p33_a_turn_keeps_its_claim_as_long_as_it_takes(story: Story) -> None:
     """
-    Nobody else takes it over while it goes on.
+    No other process takes it over meanwhile.
     """
     checkpoints = MemoryCheckpoints(story.database)
 
@@ -159,7 +159,7 @@ async def test_p33_a_turn_keeps_its_claim_as_long_as_it_takes(story: Story) -> N
 
 async def test_p33_a_turn_that_lost_its_claim_stops(story: Story) -> None:
     """
-    Whoever has it goes on, and says when the next one is due.
+    The present holder continues, and sets when the next one is due.
     """
 
     def be_frozen() -> None:
@@ -179,7 +179,7 @@ async def test_p33_a_turn_that_lost_its_claim_stops(story: Story) -> None:
 
 async def test_a_turn_without_a_database_is_due_after_its_lease(story: Story) -> None:
     """
-    What is deleted is deleted; nothing is told of the rest.
+    What is deleted is deleted; the rest is not reported.
     """
 
     def break_off() -> None:
@@ -197,7 +197,7 @@ async def test_a_turn_without_a_database_is_due_after_its_lease(story: Story) ->
 
 async def test_what_is_due_is_counted_and_stays(story: Story) -> None:
     """
-    Of each kind; of what is kept for good there is no number.
+    Of each kind; a kind that is stored for good has no number.
     """
     purge = attrs.evolve(story.purge, retention=Retention(jobs=None))
     due = await purge.due()
@@ -215,8 +215,8 @@ async def test_what_is_due_is_counted_and_stays(story: Story) -> None:
 
 async def test_p09_an_event_whose_id_was_purged_changes_nothing() -> None:
     """
-    Facts merge in any order: what a payment, a subscription and a card come to follows
-    from what they are, and not from which events are known.
+    Facts merge in any order: the state of a payment, a subscription and a card follows
+    from the facts, not from which events are known.
     """
     async with told() as it:
         deployment = it.deployment
@@ -268,8 +268,8 @@ def comparable(account: PaymentAccount) -> Any:
 
 async def test_an_erasure_that_may_be_under_way_is_left_alone() -> None:
     """
-    Its process waits for what is being recorded: a turn does not look at its events
-    too early. An hour after it began it is finished.
+    Its process waits for what is being recorded: a turn does not search its events too
+    early. An hour after it began it is finished.
     """
     story = Story(FixedClock(NOON), FixedClock(NOON))
     story.database.tables.begin_erasure(pseudonym("1"), NOON, frozenset())

@@ -1,4 +1,4 @@
-"""What was deleted as kept long enough is counted, and how long ago that was."""
+"""Deletions by retention are counted, with the time since the last turn."""
 
 import math
 from datetime import timedelta
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_what_was_deleted_is_counted_by_its_kind() -> None:
     """
-    Every kind from the start on, so that growth is seen.
+    Every kind from the start, so that its growth is visible.
     """
     ops = Ops()
     ops.purges.purged(PurgeKind.EVENTS, 500)
@@ -30,7 +30,7 @@ async def test_what_was_deleted_is_counted_by_its_kind() -> None:
 
 async def test_the_age_of_the_last_turn_is_shown() -> None:
     """
-    Of the last one that came to its end, by whichever process.
+    Of the last turn that finished, in whichever process.
     """
     ops, age = Ops(), "payments_purge_age_seconds"
     assert math.isnan(await ops.value(age))

@@ -1,4 +1,4 @@
-"""What was kept apart, and what a person decides: whose it is, or that it ends."""
+"""Quarantined events, and what a person decides: the owner, or that it is closed."""
 
 import json
 from collections.abc import AsyncIterator, Sequence
@@ -57,7 +57,7 @@ pytestmark = pytest.mark.anyio
 BOB: Final = UserId("bob")
 ROOT: Final = admin()
 WHY: Final = "said so on the phone"
-# As a database reads one whose partition was dropped.
+# As a database reads an event whose partition was dropped.
 GONE: Final[Any] = None
 
 
@@ -67,7 +67,7 @@ def a_body(event: Any) -> bytes:
 
 @attrs.frozen
 class ByPeople:
-    """What people can do of an event."""
+    """What people can do with an event."""
 
     deployment: Deployment
 
@@ -127,7 +127,7 @@ def people(story: Story) -> ByPeople:
 
 
 async def sell_to_two(story: Story) -> str:
-    """Let ada's customer subscribe to what its metadata say is bob's; return its id."""
+    """Let ada's customer subscribe with bob's id in the metadata; return the id."""
     sold = story.api.post(
         "subscriptions",
         customer=story.customer,
@@ -148,7 +148,7 @@ async def test_a_subscription_of_two_users_is_linked_and_then_applied(
 ) -> None:
     """
     To bob, whom its metadata names; what is paid counts for him, nothing differs any
-    more, and what happens later is applied by itself.
+    longer, and later events are applied by themselves.
     """
     sold = await sell_to_two(story)
     found = await story.sweep()
@@ -178,7 +178,7 @@ async def test_a_subscription_that_was_linked_is_taken_back(
     story: Story, people: ByPeople
 ) -> None:
     """
-    It is nobody's then, by hand: no sync and no reconciliation links it again.
+    It is then unlinked by hand: no sync and no reconciliation links it again.
     """
     sold = await sell_to_two(story)
     (first,) = people.ids(EventState.QUARANTINED, "customer.subscription.created")
@@ -194,7 +194,7 @@ async def test_a_subscription_that_was_linked_is_taken_back(
     assert (bob.payment_expire_date, bob.subscriptions) == (None, ())
     before = story.deployment.line.reads.total()
     assert await story.sweep(repairs=True) == []
-    # Nor is it asked about.
+    # Nor is it fetched.
     assert story.deployment.line.reads.total() - before == len(ObjectList)
     link = await people.subscriptions.read(sold, caller=ROOT)
     assert (link.subscription.user_id, link.subscription.linked_by_hand) == (None, True)
@@ -212,7 +212,7 @@ async def test_a_payment_of_two_users_is_linked_and_then_applied(
     story: Story, people: ByPeople
 ) -> None:
     """
-    With every event that was kept apart about it.
+    With every quarantined event about it.
     """
     charge = story.charge(metadata={"user_id": BOB})
     story.api.post("refunds", charge=charge, amount=100)
@@ -268,7 +268,7 @@ async def test_what_is_closed_is_open_no_longer_and_differs_no_more(
     story: Story, people: ByPeople, *, sells: bool
 ) -> None:
     """
-    Until something else about the same thing is kept apart; a redelivery is a
+    Until another event about the same thing is quarantined; a redelivery is a
     duplicate. Nothing of it is known here.
     """
     if sells:
@@ -302,7 +302,7 @@ async def test_what_is_closed_is_open_no_longer_and_differs_no_more(
 
 
 class BrokenReader(StripeEvents):
-    """A reader with a bug: one event ends it."""
+    """A reader with a bug: one event makes it fail."""
 
     @override
     def reread(self, body: bytes) -> GatewayEvent:
@@ -313,7 +313,7 @@ async def test_what_differs_because_an_event_was_closed_says_so(
     story: Story, people: ByPeople
 ) -> None:
     """
-    It differs all the same: to close an event changes nothing that is known.
+    It still differs: to close an event changes no known state.
     """
     charge = story.charge()
     await story.deployment.hear([], apply_only=True)
@@ -336,7 +336,7 @@ async def test_an_event_that_a_bug_stops_is_closed_with_its_job(
     story: Story, people: ByPeople, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    The job has nothing to do any more: it ends, though nothing can read the event.
+    The job has nothing left to do: it ends, though nothing can read the event.
     """
     body = a_body(event(SUCCEEDED, "poisoned", customer=None))
     one = translate(body, livemode=False)
@@ -365,7 +365,7 @@ async def test_what_cannot_be_decided_of_is_refused(
     story: Story, people: ByPeople
 ) -> None:
     """
-    By its reason, and nothing is changed.
+    With the reason, and nothing is changed.
     """
     body = a_body(event(SUCCEEDED, "apart", customer=None))
     one = translate(body, livemode=False)
@@ -421,7 +421,8 @@ async def test_what_cannot_be_decided_of_is_refused(
 
 async def test_what_cannot_be_applied_can_be_closed(people: ByPeople) -> None:
     """
-    Of the other mode, without a body, unreadable: and of several the one that is named.
+    Of the other mode, without a body, unreadable: and of several events the one that is
+    named.
     """
     one = translate(a_body(event(SUCCEEDED, "apart")), livemode=False)
     apart = Outcome(EventState.QUARANTINED, "why")
@@ -441,7 +442,7 @@ async def test_nobody_gets_what_is_of_nobody_known(
     story: Story, people: ByPeople
 ) -> None:
     """
-    The user has to be there first; the event stays as it is.
+    The user must exist first; the event stays as it is.
     """
     await sell_to_two(story)
     (first,) = people.ids(EventState.QUARANTINED, "customer.subscription.created")

@@ -1,4 +1,4 @@
-"""Warnings that others may cause are one a minute, each for itself."""
+"""Warnings that others can cause are logged once a minute, each separately."""
 
 import structlog
 
@@ -7,7 +7,7 @@ from payments_service.rare_warnings import WARN_EVERY_S, RareWarnings
 
 def test_what_happened_and_what_it_is_about_are_told_apart() -> None:
     """
-    Neither hides another; each is told again after a minute, with how many it was.
+    Neither hides another; each is logged again after a minute, with its count.
     """
     now = [0.0]
     warnings = RareWarnings(lambda: now[0])

@@ -1,4 +1,4 @@
-"""Not too often, nor while it does not answer: the budget, the breaker, the prices."""
+"""Not too often, and not while it fails: the budget, the breaker, the prices."""
 
 import asyncio
 from collections import Counter
@@ -72,10 +72,10 @@ PRICE = Price(
 
 @attrs.define
 class Budget:
-    """Has no calls until it was asked so often."""
+    """Has no calls left until it was asked so often."""
 
     empty_for: int = 0
-    # How many it gives at once.
+    # How many it grants at once.
     calls: int = 1
     asked: list[str] = attrs.field(factory=list)
     taken: Counter[str] = attrs.field(factory=Counter)
@@ -115,7 +115,7 @@ class Guarded:
         return self.breaker.state
 
     async def send(self, fault: PaymentsError | None = None) -> Answer:
-        """Make a customer, each time another one."""
+        """Make a customer, a different one each time."""
         self.numbers += 1
         user = f"user-{self.numbers}"
         request = CreateCustomer(
@@ -134,7 +134,7 @@ class Guarded:
 
 async def test_f33_after_silence_in_a_row_nobody_asks_for_a_while() -> None:
     """
-    Then one call goes first, and closes the breaker if it is answered.
+    Then one call is sent as a probe, and closes the breaker if it is answered.
     """
     it = Guarded()
     await it.be_silent(UNKNOWN_OUTCOMES_MAX)
@@ -153,7 +153,7 @@ async def test_f33_after_silence_in_a_row_nobody_asks_for_a_while() -> None:
 
 async def test_f33_a_probe_that_is_silent_opens_it_again() -> None:
     """
-    One is enough then.
+    One failure is enough then.
     """
     it = Guarded()
     await it.be_silent(UNKNOWN_OUTCOMES_MAX)
@@ -170,7 +170,7 @@ async def test_f33_a_probe_that_is_silent_opens_it_again() -> None:
 )
 async def test_an_answer_of_any_kind_ends_the_row(fault: PaymentsError | None) -> None:
     """
-    A refusal is an answer, and so is that it is too much.
+    A refusal is an answer, and so is "too many requests".
     """
     it = Guarded()
     await it.be_silent(UNKNOWN_OUTCOMES_MAX - 1)
@@ -182,7 +182,7 @@ async def test_an_answer_of_any_kind_ends_the_row(fault: PaymentsError | None) -
 
 async def test_f26_who_finds_the_budget_used_up_waits_for_more() -> None:
     """
-    A burst is smoothed, each endpoint by itself.
+    A burst is smoothed, for each endpoint separately.
     """
     it = Guarded(budget=Budget(empty_for=WAITS_MAX - 1))
     await it.send()
@@ -192,7 +192,7 @@ async def test_f26_who_finds_the_budget_used_up_waits_for_more() -> None:
 
 async def test_f26_who_waits_for_too_long_is_told_that_nothing_was_done() -> None:
     """
-    The gateway was not asked.
+    No request was sent to the gateway.
     """
     it = Guarded(budget=Budget(empty_for=WAITS_MAX))
     with pytest.raises(GatewayNotAttempted):
@@ -205,8 +205,8 @@ async def test_f26_calls_taken_together_are_made_within_a_second_or_not_at_all()
     None
 ):
     """
-    What was taken is used up first, each endpoint by itself; a second later it is gone:
-    the budget has filled up by as much.
+    Taken calls are used first, for each endpoint separately; a second later they are
+    void: the budget has been refilled by as much.
     """
     it = Guarded(budget=Budget(calls=3))
     for _ in range(3):
@@ -229,7 +229,7 @@ async def test_f26_calls_taken_together_are_made_within_a_second_or_not_at_all()
 
 async def test_f33_only_the_gateways_own_word_closes_the_breaker() -> None:
     """
-    Not that our budget is used up, nor that whoever asked went away.
+    Not an exhausted budget, nor a caller that disconnected.
     """
     it = Guarded()
     await it.be_silent(UNKNOWN_OUTCOMES_MAX)
@@ -261,7 +261,7 @@ async def test_f33_one_goes_first_and_the_others_are_told_to_wait() -> None:
 
 async def test_a_price_is_asked_for_once_a_minute() -> None:
     """
-    By however many at once.
+    However many need it at once.
     """
     it = Guarded()
     many = await asyncio.gather(*(it.guarded.price(PRICE.id) for _ in range(64)))
@@ -277,7 +277,7 @@ async def test_a_price_is_asked_for_once_a_minute() -> None:
 
 async def test_a_price_that_was_not_found_is_asked_for_again() -> None:
     """
-    Somebody may have made it meanwhile.
+    It may have been made meanwhile.
     """
     it = Guarded()
     for _ in range(2):
@@ -286,7 +286,7 @@ async def test_a_price_that_was_not_found_is_asked_for_again() -> None:
     assert len(it.budget.asked) == 2
 
 
-# A key that is refused
+# A refused key
 
 REFUSED: Final = GatewayMisconfigured()
 NOT_PERMITTED: Final = GatewayMisconfigured("it lacks a permission", permission=True)
@@ -294,8 +294,8 @@ NOT_PERMITTED: Final = GatewayMisconfigured("it lacks a permission", permission=
 
 async def test_a_key_that_is_refused_is_told_at_once_and_asked_of_once() -> None:
     """
-    Nobody else asks for a while; then one call sees whether it still is. Who asks is
-    told why all the time.
+    No other call is sent for a while; then one call checks whether it is still refused.
+    Callers get the reason all the time.
     """
     it = Guarded()
     with pytest.raises(GatewayMisconfigured):
@@ -315,7 +315,7 @@ async def test_a_key_that_is_refused_is_told_at_once_and_asked_of_once() -> None
 
 async def test_what_lasts_is_told_once_a_minute() -> None:
     """
-    Not with every call; a new refusal is told at once.
+    Not with every call; a new refusal is logged at once.
     """
     it = Guarded()
     for _ in range(13):
@@ -331,7 +331,8 @@ async def test_what_lasts_is_told_once_a_minute() -> None:
 
 async def test_a_permission_that_lacks_is_of_one_endpoint() -> None:
     """
-    The others are asked as ever; an answer of another endpoint does not mend it.
+    Other endpoints are called as before; an answer of another endpoint does not clear
+    it.
     """
     it = Guarded()
     with pytest.raises(GatewayMisconfigured):
@@ -347,7 +348,7 @@ async def test_a_permission_that_lacks_is_of_one_endpoint() -> None:
 
 async def test_a_key_that_may_read_and_not_write_is_told_once_a_minute() -> None:
     """
-    It is taken and refused in turn, at one endpoint.
+    It is accepted and refused in turn, at one endpoint.
     """
     it = Guarded()
     for _ in range(5):
@@ -374,7 +375,7 @@ async def test_only_an_answer_shows_that_the_key_is_taken(
     mends: bool,  # noqa: FBT001  # a column
 ) -> None:
     """
-    A refusal of the request is one; that it is busy is none.
+    A refusal of the request is one; "busy" is not.
     """
     it = Guarded()
     with pytest.raises(GatewayMisconfigured):
@@ -387,7 +388,7 @@ async def test_only_an_answer_shows_that_the_key_is_taken(
 
 async def test_f26_reading_the_list_of_events_takes_no_call_of_operations() -> None:
     """
-    However many pages it has: each is a call of its own endpoint, and no other.
+    However many pages it has: each is a call of its own endpoint, and of no other.
     """
     it = Guarded()
     for _ in range(9):
@@ -400,7 +401,7 @@ async def test_f26_reading_the_list_of_events_takes_no_call_of_operations() -> N
 
 async def test_a_refused_key_is_in_the_metrics() -> None:
     """
-    And how many jobs are failing, of a worker.
+    And how many jobs of a worker are failing.
     """
     it, database = Guarded(), MemoryDatabase()
     lease = attrs.evolve(a_job().lease, attempts=QUICK_ATTEMPTS)
@@ -428,7 +429,8 @@ async def test_a_refused_key_is_in_the_metrics() -> None:
 
 async def test_a_process_that_is_told_of_trouble_is_not_ready() -> None:
     """
-    A worker whose key is refused says so at `/readyz`, whatever the database does.
+    A worker whose key is refused says so at `/readyz`, whatever the state of the
+    database.
     """
     it = Guarded()
     nobody: Any = None
@@ -451,7 +453,7 @@ async def test_a_process_that_is_told_of_trouble_is_not_ready() -> None:
 
 async def test_the_breaker_tells_the_metrics() -> None:
     """
-    In the words of Prometheus, at the ops port.
+    In the format of Prometheus, at the ops port.
     """
     it = Guarded()
     await it.be_silent(UNKNOWN_OUTCOMES_MAX)
@@ -467,7 +469,7 @@ async def test_the_breaker_tells_the_metrics() -> None:
 
 @attrs.define
 class Heard(GatewayListener):
-    """What a listener hears; of a call's time, whether it took any."""
+    """What a listener is given; of a call's time, only whether it took any."""
 
     calls: list[tuple[str, str, bool]] = attrs.field(factory=list)
     waits: list[str] = attrs.field(factory=list)
@@ -492,8 +494,7 @@ def listened(it: Guarded) -> Heard:
 
 async def test_each_call_is_heard_of_by_its_operation_and_what_came_of_it() -> None:
     """
-    What is read by the method that reads it, what is sent by the kind of request: no id
-    of an object is in it.
+    A read by its method, a sent request by its kind: no id of an object is in it.
     """
     it = Guarded()
     heard = listened(it)
@@ -515,7 +516,7 @@ async def test_each_call_is_heard_of_by_its_operation_and_what_came_of_it() -> N
 
 async def test_a_call_that_is_not_made_is_heard_of_without_a_time() -> None:
     """
-    While the breaker is open, or the budget is used up: each wait for it is heard of.
+    While the breaker is open, or the budget is used up: each wait for it is reported.
     """
     it = Guarded(Budget(empty_for=WAITS_MAX))
     heard = listened(it)

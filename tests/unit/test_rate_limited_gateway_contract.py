@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Plenty:
-    """A budget that lasts."""
+    """A budget that is never used up."""
 
     async def take(
         self,
@@ -31,7 +31,7 @@ class Plenty:
 
 @attrs.define
 class LimitedWorld(MemoryWorld):
-    """The gateway in memory, asked through the limits."""
+    """The gateway in memory, called through the limits."""
 
     limited: RateLimitedGateway = attrs.field(init=False)
 
@@ -56,4 +56,4 @@ def world() -> LimitedWorld:
 @as_far_as_the_fake_goes
 @every_contract_of("world")
 class TestRateLimitedGateway(Named):
-    """Every contract of a gateway: the limits change nothing of what is promised."""
+    """Every contract of a gateway: the limits change none of its promises."""

@@ -1,4 +1,4 @@
-"""The lists behind a budget and a breaker: pages are read with what others leave."""
+"""The lists behind a budget and a breaker: pages use only calls that others leave."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -65,7 +65,7 @@ class Spare:
 
 @attrs.define
 class Failing:
-    """Lists that cannot be read, for the reason given."""
+    """Lists that cannot be read, for the given reason."""
 
     error: PaymentsError
     asked: int = 0
@@ -120,13 +120,13 @@ def lists_world() -> LimitedListsWorld:
 
 @every_contract_of("lists_world")
 class TestRateLimitedLists:
-    """Every contract of the lists: the limits change nothing of what is promised."""
+    """Every contract of the lists: the limits change none of their promises."""
 
 
 @pytest.mark.parametrize("list_", ObjectList)
 async def test_each_page_is_one_call_of_its_endpoint(list_: ObjectList) -> None:
     """
-    The one whose budget single reads of the same use, too.
+    The budget that single reads of the same endpoint use, too.
     """
     it = Guarded()
     for _ in range(2):
@@ -136,7 +136,7 @@ async def test_each_page_is_one_call_of_its_endpoint(list_: ObjectList) -> None:
 
 async def test_a_page_waits_while_others_need_the_calls() -> None:
     """
-    As soon as half of the budget is left, it is read.
+    It is read as soon as half of the budget is left.
     """
     it = Guarded(spare=Spare(none_for=WAITS_MAX - 1))
     await it.page()
@@ -145,7 +145,7 @@ async def test_a_page_waits_while_others_need_the_calls() -> None:
 
 async def test_a_page_that_waited_for_too_long_is_not_read() -> None:
     """
-    Nothing was asked: it is tried again another time.
+    No request was sent: it is tried again another time.
     """
     memory = MemoryLists(FixedClock(NOON))
     it = Guarded(memory, Spare(none_for=WAITS_MAX))
@@ -157,7 +157,7 @@ async def test_a_page_that_waited_for_too_long_is_not_read() -> None:
 
 async def test_no_page_is_read_while_the_gateway_does_not_answer() -> None:
     """
-    The breaker is the one of all calls: pages open it, and are held back by it.
+    All calls share one breaker: pages open it, and are blocked by it.
     """
     failing = Failing(GatewayOutcomeUnknown("no answer in time"))
     it = Guarded(failing)
@@ -178,7 +178,7 @@ async def test_no_page_is_read_while_the_gateway_does_not_answer() -> None:
 
 async def test_a_place_that_is_gone_is_an_answer() -> None:
     """
-    It is told as it is, and the breaker hears that the gateway answers.
+    It is raised as it is, and the breaker learns that the gateway answers.
     """
     it = Guarded(Failing(GatewayObjectMissing("customer")))
     for _ in range(UNKNOWN_OUTCOMES_MAX + 1):
@@ -189,7 +189,7 @@ async def test_a_place_that_is_gone_is_an_answer() -> None:
 
 async def test_a_key_that_may_not_list_is_told() -> None:
     """
-    By endpoint, if it is good for others; of a key that is refused no page is read.
+    By endpoint, if it is valid for others; with a refused key no page is read.
     """
     it = Guarded(Failing(GatewayMisconfigured("may not", permission=True)))
     with pytest.raises(GatewayMisconfigured):
@@ -206,7 +206,7 @@ async def test_a_key_that_may_not_list_is_told() -> None:
 
 @attrs.define
 class Heard(GatewayListener):
-    """What a listener hears; of a call's time, whether it took any."""
+    """What a listener is given; of a call's time, only whether it took any."""
 
     calls: list[tuple[str, BaseException | None, bool]] = attrs.field(factory=list)
     waits: list[str] = attrs.field(factory=list)
@@ -224,7 +224,7 @@ class Heard(GatewayListener):
 
 async def test_each_page_is_heard_of_by_its_list() -> None:
     """
-    With what came of it, and each wait for calls that others need.
+    With its result, and each wait for calls that others need.
     """
     heard, silent = Heard(), GatewayOutcomeUnknown("no answer in time")
     for it in (Guarded(spare=Spare(none_for=2)), Guarded(Failing(silent))):

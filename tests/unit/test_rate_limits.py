@@ -47,7 +47,7 @@ def caller_of(
 
 
 def taken(limiter: RateLimiter, caller: Caller, tries: int, kind: RequestKind) -> int:
-    """Return how many of some requests at one moment were taken."""
+    """Return how many of some requests at one time were accepted."""
     count = 0
     for _ in range(tries):
         try:
@@ -60,7 +60,7 @@ def taken(limiter: RateLimiter, caller: Caller, tries: int, kind: RequestKind) -
 
 def test_t64_a_flood_of_one_subject_refuses_no_other() -> None:
     """
-    One asks a hundred times what it may; others have all of their share meanwhile.
+    One sends a hundred times its share; others have all of theirs meanwhile.
     """
     clock = Monotonic()
     limiter = RateLimiter(RateLimits(reads=20), monotonic=clock)
@@ -73,7 +73,8 @@ def test_t64_a_flood_of_one_subject_refuses_no_other() -> None:
 
 def test_each_kind_has_a_share_of_its_own_and_0_is_no_limit() -> None:
     """
-    Who may try no more cards still reads; administrators have no limit as it is.
+    A user who may try no more cards can still read; administrators have no limit by
+    default.
     """
     refused = list[RequestKind]()
     limiter = RateLimiter(RateLimits(cards=2, changes=0), refused.append, Monotonic())
@@ -88,7 +89,7 @@ def test_each_kind_has_a_share_of_its_own_and_0_is_no_limit() -> None:
 
 def test_an_administrators_limit_is_of_all_routes() -> None:
     """
-    If there is one, it is told as theirs.
+    If there is one, it is reported as the administrators'.
     """
     limiter = RateLimiter(RateLimits(admin=3), monotonic=Monotonic())
     admin = caller_of("ops", scopes=(ADMIN_SCOPE,))
@@ -100,7 +101,8 @@ def test_an_administrators_limit_is_of_all_routes() -> None:
 
 def test_after_the_seconds_that_it_says_there_is_room_for_one() -> None:
     """
-    And not before; after an hour of silence there is all of it again, and no more.
+    And not before; after an hour without requests there is the full share again, and no
+    more.
     """
     clock = Monotonic()
     limiter = RateLimiter(RateLimits(cards=6), monotonic=clock)
@@ -126,8 +128,8 @@ def test_no_minute_has_more_than_its_share_and_what_was_saved(
     quota: int, gaps: list[float]
 ) -> None:
     """
-    Of any span: one share at once, and then the shares of its time; and who keeps to
-    one request a share is never refused.
+    Of any span: one share at once, and then the shares of its time; a caller with one
+    request in each share's interval is never refused.
     """
     clock, ada = Monotonic(0.0), caller_of("ada")
     limiter = RateLimiter(RateLimits(reads=quota), monotonic=clock)
@@ -149,7 +151,8 @@ def test_no_minute_has_more_than_its_share_and_what_was_saved(
 
 def test_p36_so_many_subjects_are_known_and_who_is_refused_stays_known() -> None:
     """
-    However many others come meanwhile: it has just asked. Who has not is forgotten.
+    However many others come meanwhile: it has just sent requests. Subjects without
+    recent requests are forgotten.
     """
     limiter = RateLimiter(RateLimits(reads=1), monotonic=Monotonic())
     flood, silent = caller_of("mallory"), caller_of("silent")

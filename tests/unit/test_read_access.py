@@ -1,4 +1,4 @@
-"""Reading access: whose, to what, and what may be asked for."""
+"""Reading access: which user's, to what, and with which parameters."""
 
 from datetime import timedelta
 from typing import Final
@@ -45,7 +45,7 @@ async def paid() -> World:
 
 async def test_access_is_what_the_status_says_it_is() -> None:
     """
-    Until when, by which catalogue, and because of what; days of its own count.
+    Until when, by which catalogue, and for which reason; the product's own days count.
     """
     world = await paid()
     date = world.account().payment_expire_date
@@ -66,7 +66,7 @@ async def test_access_is_what_the_status_says_it_is() -> None:
 
 async def test_another_users_access_is_for_who_reads_all() -> None:
     """
-    For anybody else there is no such user, whatever they ask for.
+    To any other caller the user does not exist, whatever is requested.
     """
     read = access_in(await paid(), SOLD)
 
@@ -84,8 +84,7 @@ async def test_another_users_access_is_for_who_reads_all() -> None:
 
 async def test_one_feature_is_asked_for() -> None:
     """
-    One that the catalogue does not name is not found; a text that cannot be one is
-    refused.
+    A feature that the catalogue does not name is not found; an invalid text is refused.
     """
     read = access_in(await paid(), SOLD)
     whose, to = await read.to_feature(
@@ -105,7 +104,8 @@ async def test_one_feature_is_asked_for() -> None:
 
 async def test_without_a_catalogue_any_product_may_be_a_feature() -> None:
     """
-    Which there are is not known: there is no access to those that the user never had.
+    Which features exist is not known: there is no access to those that the user never
+    had.
     """
     read = access_in(await paid(), Policy())
 

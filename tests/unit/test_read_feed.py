@@ -1,4 +1,4 @@
-"""Reading the feed, and waiting for what is not there yet."""
+"""Reading the feed, and waiting for changes to come."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -54,7 +54,7 @@ SERVICE: Final = caller(FEED_SCOPE)
 
 @attrs.define
 class World:
-    """A feed in memory, with what was asked of it."""
+    """A feed in memory, with the reads of it."""
 
     database: MemoryDatabase = attrs.field(factory=MemoryDatabase)
     asked: int = 0
@@ -88,7 +88,7 @@ def users(page: FeedPage) -> Sequence[str]:
 async def waiting(
     read: ReadFeed, count: int = 1, *, after: int = BEGINNING
 ) -> AsyncIterator["list[asyncio.Task[FeedPage]]"]:
-    """Let so many wait, and be waiting."""
+    """Start so many readers, and return once they wait."""
     tasks = [
         asyncio.create_task(read(after=after, wait_s=LONG_S, caller=SERVICE))
         for _ in range(count)
@@ -103,7 +103,7 @@ async def waiting(
 @pytest.mark.parametrize("scopes", [[ADMIN_SCOPE], [FEED_SCOPE]])
 async def test_an_administrator_and_a_service_read_it(scopes: list[str]) -> None:
     """
-    What is there is answered at once, however long they would wait.
+    Existing changes are returned at once, however long the reader would wait.
     """
     world = World()
     await world.save("a", "b")
@@ -115,7 +115,7 @@ async def test_an_administrator_and_a_service_read_it(scopes: list[str]) -> None
 @pytest.mark.parametrize("scopes", [[], [READ_SCOPE]])
 async def test_nobody_else_reads_it(scopes: list[str]) -> None:
     """
-    It tells of everybody, and who reads everybody is a person.
+    It contains all users, and reading all users is for administrators and services.
     """
     world = World()
     with pytest.raises(ScopeRequired):
@@ -125,7 +125,7 @@ async def test_nobody_else_reads_it(scopes: list[str]) -> None:
 
 async def test_a_position_that_was_never_given_is_refused() -> None:
     """
-    After a restore of an older copy a reader would else hear of nothing.
+    After a restore of an older copy a reader would otherwise receive nothing.
     """
     world = World()
     await world.save("a")
@@ -137,7 +137,7 @@ async def test_a_position_that_was_never_given_is_refused() -> None:
 
 async def test_who_does_not_wait_is_told_that_there_is_nothing() -> None:
     """
-    At once, and nothing is asked over and over.
+    At once, and the store is not read over and over.
     """
     world = World()
     page = await world.reading()(caller=SERVICE)
@@ -146,7 +146,7 @@ async def test_who_does_not_wait_is_told_that_there_is_nothing() -> None:
 
 async def test_a_change_reaches_all_who_wait_and_they_ask_once() -> None:
     """
-    However many wait, one of them asks for all.
+    However many wait, one read serves all.
     """
     world = World()
     read = world.reading()
@@ -164,7 +164,7 @@ async def test_a_change_reaches_all_who_wait_and_they_ask_once() -> None:
 
 async def test_who_waits_after_a_change_hears_of_the_next() -> None:
     """
-    What they had is not told again.
+    The change they already have is not returned again.
     """
     world = World()
     await world.save("a")
@@ -176,7 +176,7 @@ async def test_who_waits_after_a_change_hears_of_the_next() -> None:
 
 async def test_the_wait_ends_without_a_change() -> None:
     """
-    After as long as was asked for, with the cursor that was given.
+    After the requested time, with the cursor that was given.
     """
     world = World()
     await world.save("a")
@@ -188,7 +188,7 @@ async def test_the_wait_ends_without_a_change() -> None:
 
 async def test_a_stop_answers_all_who_wait_and_nobody_waits_then() -> None:
     """
-    A process that ends is not held up.
+    They do not delay the end of a process.
     """
     world = World()
     read = world.reading()
@@ -202,7 +202,7 @@ async def test_a_stop_answers_all_who_wait_and_nobody_waits_then() -> None:
 
 async def test_who_goes_away_leaves_nothing_behind() -> None:
     """
-    Nothing is asked for when nobody waits any more.
+    Nothing is read once no reader waits any longer.
     """
     world = World()
     read = world.reading()
@@ -217,7 +217,7 @@ async def test_who_goes_away_leaves_nothing_behind() -> None:
 
 async def test_no_more_wait_than_may() -> None:
     """
-    One more is told so, and may ask without waiting.
+    One more is refused, and may read without waiting.
     """
     world = World()
     read = world.reading(waiting_max=2)
@@ -229,7 +229,7 @@ async def test_no_more_wait_than_may() -> None:
 
 async def test_a_database_that_does_not_answer_is_told_to_all_who_wait() -> None:
     """
-    And who asks later waits again.
+    A later reader waits again.
     """
     world = World()
     read = world.reading()

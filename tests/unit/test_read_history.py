@@ -1,4 +1,4 @@
-"""What a customer has is read from lists, or by itself where a list says too little."""
+"""A customer's objects are read from lists, or singly if a list says too little."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -42,7 +42,7 @@ async def story() -> AsyncIterator[Story]:
 async def read(
     story: Story, patience: Patience | None = None, **reconcile: Any
 ) -> list[str]:
-    """Read what Ada's customer has, with another port here and there."""
+    """Read what Ada's customer has, with some other ports."""
     account = await story.deployment.account()
     history = ReadHistory(
         attrs.evolve(story.reconcile, **reconcile), patience or Patience(no_wait)
@@ -64,7 +64,7 @@ async def kept(story: Story, charge: str) -> Any:
 
 async def test_what_was_sold_since_is_taken_from_the_list(story: Story) -> None:
     """
-    Nothing is asked for by itself; it is linked, as everything of a customer is.
+    Nothing is fetched singly; it is linked, as everything of a customer is.
     """
     charge = story.charge()
 
@@ -79,7 +79,7 @@ async def test_what_was_sold_since_is_taken_from_the_list(story: Story) -> None:
 @pytest.mark.parametrize("case", ["refunded", "disputed", "lost"])
 async def test_what_went_back_is_asked_for_by_itself(story: Story, case: str) -> None:
     """
-    A list says neither what it paid, nor how its dispute is.
+    A list says neither what it paid, nor the state of its dispute.
     """
     if case == "refunded":
         charge = story.charge()
@@ -111,7 +111,7 @@ async def test_what_went_back_is_asked_for_by_itself(story: Story, case: str) ->
 
 async def test_what_is_known_otherwise_is_corrected(story: Story) -> None:
     """
-    By what the gateway says of the one thing.
+    By the gateway's answer about the one object.
     """
     await story.spoil_payment(refunded_minor=100, state=PaymentState.REFUNDED)
     await story.spoil_subscription(cancel_at_period_end=True)
@@ -132,7 +132,7 @@ async def test_the_own_card_of_a_subscription_goes_before_the_default(
     story: Story, *, is_default: bool
 ) -> None:
     """
-    As where it is synced; without one the default pays.
+    As in a sync; without one the default pays.
     """
     before = (await story.deployment.account()).card
     method = story.api.post(f"payment_methods/{OTHER}/attach", customer=story.customer)
@@ -160,7 +160,7 @@ async def test_the_own_card_of_a_subscription_goes_before_the_default(
 
 async def test_what_is_another_users_is_left_out_and_told(story: Story) -> None:
     """
-    Its metadata names somebody else: a person has to look.
+    Its metadata names another user: a person must decide.
     """
     charge = story.charge(metadata={"user_id": "somebody"})
 
@@ -193,7 +193,7 @@ async def test_a_long_history_is_recorded_in_parts(
     story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    No more of it is kept in memory; all of it is recorded.
+    Only one part is in memory at a time; everything is recorded.
     """
     monkeypatch.setattr(read_history, "FACTS_MAX", 50)
     charges = {story.charge() for _ in range(120)}
@@ -203,7 +203,7 @@ async def test_a_long_history_is_recorded_in_parts(
     record = attrs.evolve(story.reconcile.record, ledger=ledger)
     assert await read(story, record=record) == []
     assert saves["MemoryLedger.save"] == before + 2
-    # What was recorded is forgotten.
+    # What was recorded is dropped.
     assert max(ledger.payments) == 100
 
     payments = story.deployment.database.tables.payments.values()
@@ -237,7 +237,7 @@ async def test_what_was_paid_counts_for_how_much_is_kept(
 
 @attrs.frozen
 class _Loads:
-    """A ledger that notes of how many payments each load is."""
+    """A ledger that notes how many payments each load has."""
 
     ledger: Any
     payments: list[int] = attrs.field(factory=list)
@@ -252,7 +252,7 @@ class _Loads:
 
 @attrs.frozen
 class _Lists:
-    """Lists of which one cannot be read: the objects of it, or all of it."""
+    """Lists of which one cannot be read: its objects, or all of it."""
 
     lists: Any
     list_: ObjectList
@@ -291,7 +291,7 @@ def test_what_is_left_out_is_named_by_what_it_is_about() -> None:
 
 async def test_who_a_customer_is_was_read_before(story: Story) -> None:
     """
-    The card is seen to once all subscriptions are read.
+    The card is handled once all subscriptions are read.
     """
     history = ReadHistory(story.reconcile, Patience(sleep=no_wait))
     job = JobKey(JobKind.CUSTOMER, "cus_1")
@@ -306,7 +306,7 @@ async def test_what_is_locked_when_it_is_recorded_is_recorded_all_the_same(
     story: Story,
 ) -> None:
     """
-    Once with all the others, and then by itself, until it is free.
+    Once with all the others, and then alone, until it is unlocked.
     """
     charges = {story.charge() for _ in range(2)}
     database = story.deployment.database
@@ -317,7 +317,7 @@ async def test_what_is_locked_when_it_is_recorded_is_recorded_all_the_same(
         waits.append(wait_s)
         database.locked.clear()
 
-    # Each time that it looks, the time for locks is over: it tries once.
+    # At each check the time for locks is over: it tries once.
     clock = count(step=WAIT_S)
     record = attrs.evolve(story.reconcile.record, monotonic=clock.__next__)
 

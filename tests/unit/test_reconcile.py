@@ -1,4 +1,4 @@
-"""Drift: whatever happens unheard is found, by its kind and its cause, and repaired."""
+"""Drift: every change without an event is found, with kind and cause, and repaired."""
 
 import json
 from collections.abc import AsyncIterator, Sequence
@@ -56,7 +56,7 @@ async def story() -> AsyncIterator[Story]:
 
 async def test_p26_what_was_heard_is_no_drift(story: Story) -> None:
     """
-    Nor is it asked about: a page of each list is all that it takes.
+    Nor is it fetched: a page of each list is enough.
     """
     before = story.deployment.line.reads.total()
     assert await story.sweep() == []
@@ -82,7 +82,7 @@ async def test_p26_f39_f41_what_is_not_heard_is_found_and_repaired(
     assert kinds(found) == expected
     why = causes(found)
     if name in TIMED:
-        # Of what names no moment the event that made it was heard.
+        # If the object has no time, the event that made it was received.
         assert DriftCause.WHILE_DOWN in why
         assert why <= {DriftCause.WHILE_DOWN, DriftCause.EVENT_LOST}
     elif expected:
@@ -96,7 +96,7 @@ async def test_p26_f39_f41_what_is_not_heard_is_found_and_repaired(
     assert kinds(await story.sweep()) == expected & REPORTED_ONLY
 
 
-# Why
+# Causes
 
 
 def causes(findings: list[Finding]) -> set[DriftCause]:
@@ -105,7 +105,7 @@ def causes(findings: list[Finding]) -> set[DriftCause]:
 
 async def test_an_event_among_others_is_lost(story: Story) -> None:
     """
-    Something was received within the hour.
+    Another event was received within the hour.
     """
     story.charge()
     await story.deployment.hear(["payment_intent.succeeded"], apply_only=True)
@@ -126,7 +126,7 @@ async def test_nothing_was_received_while_we_were_down(story: Story) -> None:
 
 
 async def compared(story: Story) -> list[Finding]:
-    """Compare Ada with what the gateway has of her."""
+    """Compare Ada with the gateway's objects of hers."""
     reconcile = story.reconcile
     return [
         finding
@@ -140,7 +140,7 @@ async def test_what_was_heard_and_differs_is_our_own_bug(
     story: Story, name: str
 ) -> None:
     """
-    Back-fill has read the list of events since what is kept was right.
+    Back-fill has read the list of events since the stored state was right.
     """
     await story.deployment.advance(timedelta(hours=12))
     deed, expected = DRIFTS[name]
@@ -167,7 +167,7 @@ async def test_what_changed_since_the_list_was_read_is_no_bug(story: Story) -> N
 
 async def test_an_event_that_was_kept_apart_is_the_cause(story: Story) -> None:
     """
-    It came, and could not be read.
+    It was received, and could not be read.
     """
     await refund()(story)
     await story.deployment.hear([], apply_only=True)
@@ -189,7 +189,7 @@ async def test_what_is_being_synced_is_no_drift_until_its_job_fails(
     story: Story, attempts: int
 ) -> None:
     """
-    A job will find the same in a moment, or it never does.
+    Either the job finds the same soon, or it never does.
     """
     await cancel(story)
     await story.deployment.hear([], apply_only=True)
@@ -206,7 +206,7 @@ async def test_what_is_being_synced_is_no_drift_until_its_job_fails(
 
 async def test_what_a_repair_does_not_repair_is_a_bug_of_ours(story: Story) -> None:
     """
-    It is told as such, and nothing says that it was repaired.
+    It is reported as such, and not as repaired.
     """
     await sell_once(story)
     await story.deployment.hear([], apply_only=True)
@@ -224,7 +224,7 @@ async def test_what_a_repair_does_not_repair_is_a_bug_of_ours(story: Story) -> N
 
 
 class _Forgetful(MemoryLedger):
-    """A ledger that says that it saves, and does not."""
+    """A ledger that reports a save, and does not save."""
 
     @override
     async def save(
@@ -238,8 +238,8 @@ async def test_what_the_gateway_has_not_is_settled_by_hand(
     story: Story, *, owned: bool
 ) -> None:
     """
-    A person unlinks it, of a user or of nobody: then it is told no more, and is worth
-    nothing to anybody.
+    A person unlinks it, with or without an owner: then it is no longer reported, and
+    gives access to nobody.
     """
     tables = story.deployment.database.tables
     payment, sold = PaymentId(story.invent_payment()), story.invent_subscription()
@@ -265,18 +265,18 @@ async def test_what_the_gateway_has_not_is_settled_by_hand(
     assert [*await story.run.user(ADA, repairs=False)] == []
     account = await it.account()
     assert sold not in {one.gateway_id for one in account.subscriptions}
-    # Nor does anything ask for it again, however long no event comes.
+    # Nor is it requested again, however long no event arrives.
     await it.advance(timedelta(days=60))
     key = JobKey(JobKind.SUBSCRIPTION, sold)
     assert it.database.tables.jobs[key].state is JobState.DONE
 
 
-# The way
+# The course of a sweep
 
 
 async def test_what_is_not_readable_does_not_stop_a_sweep(story: Story) -> None:
     """
-    It is told, and all that comes after it is compared.
+    It is reported, and everything after it is compared.
     """
     charge = story.charge()
     await cancel(story)
@@ -292,7 +292,7 @@ async def test_what_is_not_readable_does_not_stop_a_sweep(story: Story) -> None:
 
 async def test_a_sweep_goes_on_where_another_process_stopped(story: Story) -> None:
     """
-    At every step: nothing is left out, and nothing is told twice.
+    At every step: nothing is left out, and nothing is reported twice.
     """
     await cancel(story)
     await sell_once(story)
@@ -312,8 +312,8 @@ async def test_a_sweep_goes_on_where_another_process_stopped(story: Story) -> No
 
 async def test_customers_on_several_pages_are_all_listed(story: Story) -> None:
     """
-    Nobody is fetched before the last page is read, and none that was on any; though
-    that page is read twice, as after a kill.
+    Nothing is fetched before the last page is read, and no customer that was on any
+    page; though that page is read twice, as after a kill.
     """
     for _ in range(101):
         story.api.post("customers")
@@ -359,7 +359,7 @@ async def test_a_dispute_that_is_lost_only_here_is_found(
     story: Story, evidence: str | None
 ) -> None:
     """
-    What is kept does not hide that Stripe says otherwise: it is won there, or open.
+    The stored state does not hide that it is won at Stripe, or open.
     """
     charge = PaymentId(sell_disputed(story))
     await story.deployment.hear()

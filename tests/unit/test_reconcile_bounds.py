@@ -1,4 +1,4 @@
-"""What a comparison makes of a bug, and of what is gone while it is compared."""
+"""Results of a comparison with a bug, and with objects deleted during it."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -29,7 +29,7 @@ async def story() -> AsyncIterator[Story]:
 
 @attrs.frozen
 class _Poisoned:
-    """A gateway of whose subscriptions nothing can be decided, as if by a bug."""
+    """A gateway whose subscriptions cannot be decided on, as if by a bug."""
 
     inner: Any
 
@@ -45,7 +45,7 @@ async def test_p35_what_a_bug_does_not_let_be_decided_is_no_agreement(
     story: Story,
 ) -> None:
     """
-    It is told as a bug of ours: that nothing differs is not known.
+    It is reported as a bug of ours: whether it differs is not known.
     """
     story.api.delete(story.subscription)
     await story.deployment.hear([], apply_only=True)
@@ -98,7 +98,7 @@ async def test_of_a_customer_that_is_gone_half_way_all_is_suspected(
     story: Story,
 ) -> None:
     """
-    Also what was listed before: it ended with the customer, or it is as it was.
+    Also what was listed before: it ended with the customer, or is unchanged.
     """
     api = story.deployment.engine.api
     lists = _GoneHalfWay(api.api_key, base="http://sandbox.test", livemode=False)

@@ -1,4 +1,4 @@
-"""A customer that names a user who has none here: found, and bound."""
+"""A customer that names a user who has no customer here: found, and bound."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
@@ -45,7 +45,7 @@ PAYS = pytest.mark.parametrize("pays", [pay_once, subscribe])
 
 
 async def restored(story: Story, *deeds: Deed) -> object:
-    """Let ada get a card and pay, then restore the database of before.
+    """Let ada get a card and pay, then restore the earlier database.
 
     Return her account as it was.
     """
@@ -79,8 +79,8 @@ async def test_f55_a_user_is_paid_again_after_a_backup_is_restored(
     story: Story, pays: Deed, *, by_user: bool
 ) -> None:
     """
-    Their customer was bound after it was made: it names them, so it is bound again,
-    with its card, and all that it has is theirs.
+    Their customer was bound after the backup: it names them, so it is bound again, with
+    its card, and all its objects are theirs.
     """
     before = await restored(story, pays)
     deployment = story.deployment
@@ -106,7 +106,7 @@ async def test_what_was_kept_without_an_owner_is_linked_with_the_customer(
     story: Story,
 ) -> None:
     """
-    It is no finding of its own: it follows from the customer.
+    It is not a separate finding: it follows from the customer.
     """
     await restored(story)
     charge = PaymentId(story.charge())
@@ -124,7 +124,7 @@ async def test_what_was_kept_without_an_owner_is_linked_with_the_customer(
 
 async def test_of_two_customers_the_newest_is_bound(story: Story) -> None:
     """
-    The other one is left alone, and never told of again.
+    The other one is left alone, and never reported again.
     """
     await restored(story, pay_once)
     older = story.customer
@@ -158,7 +158,7 @@ async def test_a_customer_that_changed_since_it_was_listed_is_not_bound(
 
 async def test_a_customer_that_is_another_users_is_not_bound(story: Story) -> None:
     """
-    By hand it was: the binding stands against what its metadata says, and nothing of
+    It was bound by hand: the binding takes precedence over its metadata, and nothing of
     it is compared as the other user's.
     """
     await restored(story)
@@ -181,7 +181,7 @@ async def test_a_customer_that_is_another_users_is_not_bound(story: Story) -> No
 
 @attrs.define
 class _BusyOnce:
-    """A gateway that has no room for the first call about a customer."""
+    """A gateway that is busy at the first call about a customer."""
 
     gateway: Any
     is_busy: bool = True
@@ -218,7 +218,7 @@ async def test_a_card_that_follows_is_none_of_its_own_if_the_gateway_is_busy(
     story: Story,
 ) -> None:
     """
-    The customer is asked about again, and not taken for a suspect.
+    The customer is fetched again, and not taken for a suspect.
     """
     deployment = story.deployment
     await deployment.update_card(ADA, GOOD, caller=caller_of(ADA), key=None)

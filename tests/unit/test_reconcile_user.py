@@ -1,4 +1,4 @@
-"""Drift of one user: what of them is compared, and what is not theirs."""
+"""Drift of one user: which objects are compared, and which are not the user's."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -27,13 +27,13 @@ async def story() -> AsyncIterator[Story]:
     [
         it
         for it, (_, expected) in DRIFTS.items()
-        # What is here only, of a payment, is found by a sweep of all.
+        # A payment that exists only here is found by a sweep of all.
         if expected and not expected & {K.PAYMENT_MISSING} and "nobody" not in it
     ],
 )
 async def test_one_user_is_compared_alone(story: Story, name: str) -> None:
     """
-    The same is found and repaired as of all; of others nothing is read.
+    The same is found and repaired as by a sweep of all; nothing of others is read.
     """
     deed, expected = DRIFTS[name]
     await deed(story)
@@ -42,7 +42,7 @@ async def test_one_user_is_compared_alone(story: Story, name: str) -> None:
 
     compare = story.run.user
     found = kinds([*await compare(ADA, repairs=False)])
-    # A card that follows from what is found is no finding of its own here, either.
+    # A card that follows from a finding is not a separate finding here, either.
     assert found == expected
     assert await compare(UserId("eve"), repairs=True) == []
 
@@ -54,7 +54,7 @@ async def test_one_user_is_compared_alone(story: Story, name: str) -> None:
 
 async def test_all_pages_of_one_user_are_compared(story: Story) -> None:
     """
-    What differs may be on any of them.
+    A difference may be on any of them.
     """
     sold = [story.charge() for _ in range(3)]
     await story.deployment.hear([], apply_only=True)
@@ -69,7 +69,7 @@ async def test_all_pages_of_one_user_are_compared(story: Story) -> None:
 @pytest.mark.parametrize("by_user", [True, False])
 async def test_a_deleted_customer_is_found(story: Story, *, by_user: bool) -> None:
     """
-    It is in no list of the gateway's. What it had has ended with it.
+    It is in none of the gateway's lists. What it had has ended with it.
     """
     story.api.delete(f"customers/{story.customer}")
     await story.deployment.hear([], apply_only=True)
@@ -86,7 +86,7 @@ async def test_a_deleted_customer_is_found(story: Story, *, by_user: bool) -> No
 
 async def test_a_customer_that_is_not_there_is_told(story: Story) -> None:
     """
-    It was bound by a typo, or is of another Stripe account: a person has to look.
+    It was bound by a typo, or belongs to another Stripe account: a person must decide.
     """
     await story.deployment.register(UserId("typo"))
     tables = story.deployment.database.tables
@@ -101,7 +101,7 @@ async def test_a_customer_that_is_not_there_is_told(story: Story) -> None:
 
 async def test_what_is_a_users_without_their_customer_is_compared(story: Story) -> None:
     """
-    A guest's charge, linked by an e-mail; its refund was not heard of.
+    A guest's charge, linked by an e-mail; its refund was not received.
     """
     guest = story.api.customer()["id"]
     charge = story.charge_guest(guest, "bob@example.com")
@@ -117,7 +117,7 @@ async def test_what_is_a_users_without_their_customer_is_compared(story: Story) 
 
 async def test_a_user_who_is_not_there_is_not_found(story: Story) -> None:
     """
-    A typo is no user without drift.
+    A mistyped id is not a user without drift.
     """
     with pytest.raises(AccountNotFound):
         await story.run.user(UserId("nobody"), repairs=False)

@@ -1,4 +1,4 @@
-"""Recording facts: what is waited for, and what is done again and changes nothing."""
+"""Recording facts: what it waits for, and which repetitions change nothing."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -68,7 +68,7 @@ LOST: Final = StoreUnavailable()
 
 @attrs.define
 class Recording:
-    """`RecordFacts` on what is kept, on a ledger that may fail; time is told."""
+    """`RecordFacts` on a stored state and a ledger that may fail; time is given."""
 
     kept: Kept = attrs.field(
         factory=lambda: Kept.of(an_account(ADA), an_account(BOB, customer=CUS_2))
@@ -117,7 +117,7 @@ class Recording:
     def twice(self, *sources: SourcedFacts) -> tuple[Tables, Sequence[Recorded]]:
         """Lose the reply of each save, and record the same again.
 
-        Return what was kept at first, and what the second try says.
+        Return what was stored at first, and the results of the second try.
         """
         self.ledger.reply = lost
         if any(it for it in self._saving(sources)):
@@ -142,13 +142,13 @@ def states(recorded: Sequence[Recorded]) -> list[RecordedState]:
 def known(tables: Tables) -> Tables:
     """Return the tables without events and jobs.
 
-    An event that was not applied is tried again: it asks for its job, and what it
-    waited for may have come meanwhile.
+    An event that was not applied is tried again: it requests its job, and what it
+    waited for may have arrived meanwhile.
     """
     return attrs.evolve(tables, jobs={}, events={}, waiting={})
 
 
-# A reply that was lost
+# A lost reply
 
 
 @settings(max_examples=examples(300))
@@ -169,7 +169,7 @@ def test_p03_events_that_are_recorded_again_change_nothing(
     earlier: list[Fact], facts: list[Fact]
 ) -> None:
     """
-    Those that were kept are duplicates; those that a rule refused still are.
+    Stored events are duplicates; those that a rule refused are refused again.
     """
     recording = Recording()
     for number, fact in enumerate(earlier):
@@ -187,7 +187,7 @@ def test_p03_events_that_are_recorded_again_change_nothing(
         event = source.event
         assert event is not None
         row = recording.tables.events.get(event.key)
-        # Of any other what it waited for may have come meanwhile.
+        # For any other, what it waited for may have arrived meanwhile.
         if row is not None and row.outcome.state is EventState.APPLIED:
             kept.append(source)
     before = recording.tables
@@ -198,7 +198,7 @@ def test_p03_events_that_are_recorded_again_change_nothing(
 @settings(max_examples=examples(300))
 @given(st.lists(any_fact_without_an_event, min_size=1, max_size=5))
 @example(
-    # The period of a subscription that no account has: its link key stays as it is.
+    # The period of a subscription without an account: its link key stays as it is.
     facts=[
         SubscriptionObserved(
             report=a_report(
@@ -214,7 +214,7 @@ def test_p03_facts_without_an_event_that_are_recorded_again_change_nothing(
     facts: list[Fact],
 ) -> None:
     """
-    What has to be fetched is at most asked for once more: nothing says that it was.
+    What must be fetched is at most requested once more: nothing says that it was.
     """
     recording = Recording()
     for fact in facts:
@@ -231,7 +231,7 @@ def test_p03_facts_without_an_event_that_are_recorded_again_change_nothing(
 
 
 def claimed_in(recording: Recording, job: Job) -> Job:
-    """Keep a job as somebody claimed it."""
+    """Save a job as claimed by another process."""
     claimed = job.claimed(NOON)
     recording.tables.put_job(claimed)
     return claimed
@@ -252,7 +252,7 @@ def test_p03_a_finished_job_that_is_recorded_again_undoes_nothing(
     subject: str, kind: JobKind, fact: Fact
 ) -> None:
     """
-    Its facts are not newer than what is known; it is due once more, at most.
+    Its facts are not newer than what is known; at most it is due once more.
     """
     recording = Recording()
     job = claimed_in(recording, a_job(subject, kind))
@@ -266,7 +266,7 @@ def test_p03_a_finished_job_that_is_recorded_again_undoes_nothing(
 
 def test_p33_who_lost_a_job_records_what_was_found_and_leaves_the_job_alone() -> None:
     """
-    Somebody else has claimed it since, with the next fence.
+    Another process has claimed it since, with the next fence.
     """
     recording = Recording()
     job = claimed_in(recording, a_job("ch_1", JobKind.PAYMENT))
@@ -295,7 +295,7 @@ def test_p18_a_job_that_was_asked_for_meanwhile_is_due_again() -> None:
 
 
 def ended_in(recording: Recording) -> Intent:
-    """Keep an intent that is leased to us; return it as it ended."""
+    """Save an intent that is leased to us; return it as it ended."""
     intent = attrs.evolve(an_intent(state=IntentState.SENT), version=3, writer="claim")
     recording.tables.put_intent(intent)
     ended = intent.ended(IntentState.SUCCEEDED, IntentOutcome(customer_id="cus_1"))
@@ -321,7 +321,7 @@ def test_p03_an_outcome_that_is_recorded_again_changes_nothing() -> None:
 
 def test_p33_nothing_of_an_intent_is_recorded_that_somebody_else_has() -> None:
     """
-    Neither its outcome nor a fact: whoever has it now asks the gateway again.
+    Neither its outcome nor a fact: its present holder asks the gateway again.
     """
     recording = Recording(Kept.of(an_account(ADA)))
     source = attrs.evolve(found(BOUND), intent=ended_in(recording))
@@ -343,7 +343,7 @@ def paid_by(*users: UserId) -> list[SourcedFacts]:
 
 def test_only_what_is_locked_is_waited_for_and_only_until_a_deadline() -> None:
     """
-    Its neighbours are saved at once; then that group alone is busy.
+    Its neighbours are saved at once; then only that group is busy.
     """
     recording = Recording()
     recording.database.locked = {ADAS}
@@ -363,7 +363,7 @@ def test_only_what_is_locked_is_waited_for_and_only_until_a_deadline() -> None:
 
 def test_what_was_changed_meanwhile_is_decided_anew_without_a_wait() -> None:
     """
-    On what is there then: neither of two writers loses anything.
+    On the new state: neither of two writers loses anything.
     """
     recording = Recording()
     rival = Recording(recording.kept)
@@ -386,7 +386,7 @@ def test_what_was_changed_meanwhile_is_decided_anew_without_a_wait() -> None:
 
 def test_an_email_that_somebody_took_meanwhile_is_refused() -> None:
     """
-    The store refuses it, it is decided anew, and then the rule says why.
+    The store refuses it, it is decided again, and then the rule gives the reason.
     """
     recording = Recording()
     rival = Recording(recording.kept)
@@ -405,7 +405,7 @@ def test_an_email_that_somebody_took_meanwhile_is_refused() -> None:
 
 def test_what_is_to_be_avoided_is_not_saved() -> None:
     """
-    Whoever avoids it is told which group it is.
+    The caller learns which group it is.
     """
     recording = Recording()
     ada, bob = recording(*paid_by(ADA, BOB), avoid=[ADAS])
@@ -418,7 +418,7 @@ def test_what_is_to_be_avoided_is_not_saved() -> None:
 
 def test_a_save_that_timed_out_is_not_tried_again_here() -> None:
     """
-    Each source is told its group, to be recorded alone.
+    Each source gets its group, to be recorded alone.
     """
 
     def too_slow(_: Sequence[Changes]) -> None:
@@ -437,7 +437,7 @@ def test_a_save_that_timed_out_is_not_tried_again_here() -> None:
 
 def test_one_source_raises_what_became_of_it() -> None:
     """
-    Busy, or the exception of a bug; its event is kept all the same.
+    Busy, or the exception of a bug; its event is stored all the same.
     """
     recording = Recording()
     recording.database.locked = {ADAS}
@@ -455,7 +455,7 @@ def test_one_source_raises_what_became_of_it() -> None:
 
 
 def fails_to_save(key: str, error: Exception) -> Callable[[Sequence[Changes]], None]:
-    """Return a fault of the ledger: what saves this group meets a bug."""
+    """Return a fault of the ledger: a save with this group meets a bug."""
 
     def fault(changes: Sequence[Changes]) -> None:
         if key in [it.key for it in changes]:
@@ -466,7 +466,7 @@ def fails_to_save(key: str, error: Exception) -> Callable[[Sequence[Changes]], N
 
 def test_an_event_at_whose_save_a_bug_is_met_is_kept_for_later() -> None:
     """
-    What it says is not recorded, those beside it are, and the bug is told.
+    Its facts are not recorded, those of its neighbours are, and the bug is reported.
     """
     recording = Recording()
     recording.ledger.fault = fails_to_save(ADAS, LookupError())
@@ -493,7 +493,8 @@ def test_an_event_that_a_bug_stops_may_not_be_kept_either(
     second: str, told: RecordedState | None
 ) -> None:
     """
-    It came twice at once, or its row is locked, or no save works: its sender is told.
+    It came twice at once, or its row is locked, or no save works: its sender gets an
+    error.
     """
     recording = Recording()
     source = reported(1, a_payment(user=ADA))
@@ -527,7 +528,7 @@ def test_an_event_that_a_bug_stops_may_not_be_kept_either(
 
 def test_copies_of_one_event_are_recorded_once() -> None:
     """
-    The first is saved, the others are duplicates; of one that was not, all are told.
+    The first is saved, the others are duplicates; if it fails, each gets the error.
     """
     recording = Recording()
     source = reported(1, a_payment(user=ADA))
@@ -543,7 +544,7 @@ def test_copies_of_one_event_are_recorded_once() -> None:
 
 def test_each_event_that_is_kept_apart_is_told_once() -> None:
     """
-    As it comes or by its job, once it is saved; not again as it comes again.
+    When it is saved, as it arrives or by its job; not when it arrives again.
     """
     recording = Recording()
     no_charge = reported(1, QuarantineNeeded("the refund names no charge"))

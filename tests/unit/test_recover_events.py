@@ -1,4 +1,4 @@
-"""What the gateway could not deliver is asked for by hand, and recorded."""
+"""Events that the gateway could not deliver are requested by hand, and recorded."""
 
 import itertools
 from collections.abc import Sequence
@@ -80,7 +80,7 @@ class Recovery:
     @property
     def recover(self) -> RecoverEvents:
         ledger = self.ledger or MemoryLedger(self.database)
-        # Who waits for a lock waits no real second.
+        # A wait for a lock takes no real second.
         record = RecordFacts(
             ledger,
             self.clock,
@@ -94,7 +94,7 @@ class Recovery:
         )
 
     def happen(self, count: int, *, type_: str = "charge.succeeded") -> list[EventKey]:
-        """Let so many payments be made, a second each, that were not delivered."""
+        """Make so many payments, one a second, that were not delivered."""
         events = self.gateway.objects.events
         first = len(events)
         for number in range(first, first + count):
@@ -112,7 +112,7 @@ class Recovery:
         self.database.tables = tables
 
     async def all(self, since: datetime = SINCE, **wanted: Any) -> RecoveredPage:
-        """Return what all pages came to."""
+        """Return the results of all pages."""
         pages = [it async for it in self.recover(since, caller=ROOT, **wanted)]
         return RecoveredPage(
             recorded=[one for it in pages for one in it.recorded],
@@ -133,7 +133,7 @@ class Recovery:
 
 async def test_what_was_not_delivered_is_recorded_with_who_asked() -> None:
     """
-    In the save of each event; what was delivered, or made before, is not asked for.
+    In the save of each event; what was delivered, or made before, is not requested.
     """
     recovery = Recovery()
     early, lost, delivered = recovery.happen(3)
@@ -157,7 +157,7 @@ async def test_what_was_not_delivered_is_recorded_with_who_asked() -> None:
 
 async def test_a_dry_run_records_nothing() -> None:
     """
-    It says what would be done, also of what was kept and is open.
+    It says what would be done, also for stored open events.
     """
     recovery = Recovery()
     lost, apart = recovery.happen(2)
@@ -195,7 +195,7 @@ async def test_what_is_known_is_left_alone_and_what_is_open_applied_again() -> N
 
 async def test_what_is_open_without_its_body_is_known() -> None:
     """
-    Nothing can apply it again; its neighbour is.
+    It cannot be applied again; its neighbour can.
     """
     recovery = Recovery()
     _, with_body = recovery.happen(2)
@@ -215,7 +215,7 @@ async def test_what_is_open_without_its_body_is_known() -> None:
 async def test_it_reads_page_after_page_and_is_cheap_again() -> None:
     """
     In the order in which they were made; the second time nothing is recorded, and an
-    end in the middle costs the pages alone.
+    interruption costs only the pages.
     """
     recovery = Recovery()
     keys = recovery.happen(2 * PAGE_EVENTS + 1)
@@ -237,7 +237,7 @@ async def test_it_reads_page_after_page_and_is_cheap_again() -> None:
 
 async def test_a_busy_gateway_is_asked_again() -> None:
     """
-    It is given up in the end; what was recorded stays.
+    It gives up in the end; what was recorded stays.
     """
     recovery = Recovery()
     recovery.happen(1)
@@ -260,7 +260,7 @@ async def test_what_the_gateway_does_not_list_is_not_asked_for(
     since: datetime, why: str
 ) -> None:
     """
-    It says what to do instead.
+    The error says what to do instead.
     """
     recovery = Recovery()
     with pytest.raises(InvalidValue, match=why) as refused:
@@ -273,7 +273,7 @@ async def test_what_the_gateway_does_not_list_is_not_asked_for(
 
 async def test_a_database_that_is_gone_ends_it() -> None:
     """
-    What was recorded until then stays, and the next run goes on.
+    What was recorded until then stays, and the next run continues.
     """
     recovery = Recovery()
     keys = recovery.happen(2)
@@ -308,7 +308,7 @@ async def test_an_event_of_a_locked_account_is_told_and_left_for_later() -> None
 
 async def test_f47_a_bug_that_one_event_meets_is_told_with_its_trace() -> None:
     """
-    Once; the event is kept, and the others are applied.
+    Once; the event is stored, and the others are applied.
     """
     recovery, heard = Recovery(), list[tuple[str, Exception]]()
 
@@ -334,7 +334,7 @@ async def test_f47_a_bug_that_one_event_meets_is_told_with_its_trace() -> None:
 
 async def test_an_event_of_the_other_mode_is_recorded_with_who_asked_too() -> None:
     """
-    Nothing else of it is, and all that people do is noted.
+    Nothing else of it is, and every action by hand is noted.
     """
     recovery = Recovery()
     (other,) = recovery.happen(1)
@@ -349,7 +349,7 @@ async def test_an_event_of_the_other_mode_is_recorded_with_who_asked_too() -> No
 
 async def test_only_an_administrator_may() -> None:
     """
-    With a reason that is one, if one is given.
+    With a valid reason, if one is given.
     """
     recovery = Recovery()
     pages = recovery.recover(SINCE, caller=caller_of(UserId(ADA)))

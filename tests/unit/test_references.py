@@ -1,4 +1,4 @@
-"""Ids of the gateway's, as callers give them."""
+"""Ids of the gateway's objects, as callers give them."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def test_an_id_of_the_gateways_is_taken_as_it_is(text: str) -> None:
 )
 def test_what_would_change_a_path_is_no_id(text: str) -> None:
     """
-    It becomes a part of an address: the refusal names the field, not the text.
+    It becomes part of an address: the refusal names the field, not the text.
     """
     with pytest.raises(InvalidValue) as refused:
         gateway_reference("payment_method", text)

@@ -1,4 +1,4 @@
-"""Files that are swapped below a process that serves, as Kubernetes does."""
+"""Files that are swapped under a running process, as Kubernetes does."""
 
 import asyncio
 import base64
@@ -34,14 +34,14 @@ BODY: Final = b"{}"
 
 @attrs.define
 class Mounted:
-    """A Secret as the kubelet mounts it: links to a folder that a link names."""
+    """A Secret as the kubelet mounts it: links into a folder behind another link."""
 
     folder: Path
     files: dict[str, str]
     swaps: int = 0
 
     def swap(self, **files: str | None) -> None:
-        """Change all at once; None takes a file away. The links stay as they are."""
+        """Change all at once; None removes a file. The links stay as they are."""
         for name, text in files.items():
             if text is None:
                 self.files.pop(name)
@@ -52,7 +52,7 @@ class Mounted:
         made.mkdir()
         for name, text in self.files.items():
             (made / name).write_text(text)
-            # A time says nothing: it is always the same here.
+            # A file's time says nothing: it is always the same here.
             os.utime(made / name, (0, 0))
             if not (self.folder / name).is_symlink():
                 (self.folder / name).symlink_to(Path("..data") / name)
@@ -121,7 +121,7 @@ def running(tmp_path: Path) -> Running:
 
 async def test_t48_keys_roll_with_an_overlap_and_no_restart(running: Running) -> None:
     """
-    Old, both, new: a key that left opens nothing, also no token that it just opened.
+    Old, both, new: a removed key verifies nothing, also no token that it just verified.
     """
     seen = []
     for keys in (OLD, BOTH, NEW):
@@ -134,7 +134,7 @@ async def test_t48_keys_roll_with_an_overlap_and_no_restart(running: Running) ->
 
 async def test_t10_f45_webhook_secrets_roll_without_a_restart(running: Running) -> None:
     """
-    While both are there, both are heard.
+    While both are configured, both are accepted.
     """
     seen = []
     for text in (OLD_SECRET, f"{OLD_SECRET}\n{NEW_SECRET}\n", NEW_SECRET):
@@ -163,7 +163,7 @@ async def test_what_says_the_same_is_not_read_as_keys(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    Trying whether a key is weak takes milliseconds, and files are looked at often.
+    The test for weak keys takes milliseconds, and files are checked often.
     """
     await running.refreshing.files.look()
 
@@ -179,7 +179,7 @@ async def test_what_was_refused_because_of_another_is_taken_once_that_is_mended(
     running: Running,
 ) -> None:
     """
-    Although its own file says the same.
+    Although its own file is the same.
     """
     files = running.refreshing.files
     running.mounted.swap(**{KEYS: oct_of(OLD_SECRET)})
@@ -194,7 +194,7 @@ async def test_what_was_refused_because_of_another_is_taken_once_that_is_mended(
 
 
 def oct_of(text: str) -> str:
-    """Return a key set whose secret is this text's."""
+    """Return a key set with this text as its secret."""
     k = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
     return json.dumps({"keys": [{"kty": "oct", "alg": "HS256", "kid": "k", "k": k}]})
 
@@ -208,7 +208,7 @@ async def test_what_cannot_be_used_keeps_the_old_keys(
     running: Running, text: str | None
 ) -> None:
     """
-    It is said once, counted until it is mended, and stops the next start.
+    It is logged once, counted until it is corrected, and stops the next start.
     """
     running.mounted.swap(**{KEYS: text})
     with capture_logs() as logs:
@@ -233,7 +233,7 @@ async def test_what_cannot_be_used_keeps_the_old_keys(
 
 async def test_what_is_compared_with_is_what_is_in_use_now(running: Running) -> None:
     """
-    A secret of Stripe's that was rolled in is no key of callers either.
+    A rolled-in secret of Stripe's must not be a key of callers either.
     """
     running.mounted.swap(**{SECRETS: NEW_SECRET})
     await running.refreshing.files.look()
@@ -247,7 +247,7 @@ async def test_what_is_compared_with_is_what_is_in_use_now(running: Running) -> 
 
 async def test_what_the_taker_fails_on_is_handed_on_again(running: Running) -> None:
     """
-    A bug while a change is taken leaves it a change: the next look may do better.
+    A bug while a change is applied keeps it a change: the next check may succeed.
     """
     taken = list[str | None]()
 
@@ -273,7 +273,7 @@ async def test_a_bug_ends_no_loop(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    It is logged, and the files are looked at again.
+    It is logged, and the files are checked again.
     """
     looked, waited = list[str](), list[float]()
 
@@ -327,7 +327,7 @@ def test_a_secret_that_cannot_be_used_stops_the_start() -> None:
 
 def test_t77_without_keys_and_secrets_nothing_is_believed() -> None:
     """
-    A worker has none: whatever it were asked, no token and no webhook is verified.
+    A worker has none: whatever it received, no token and no webhook is verified.
     """
     world = World("postgresql://n@127.0.0.1:1/n")
     env = {
@@ -347,7 +347,7 @@ def test_t77_without_keys_and_secrets_nothing_is_believed() -> None:
 
 async def test_t30_tokens_of_unknown_keys_fill_no_lane() -> None:
     """
-    Of the smaller lane of callers an eighth waits while an address is slow.
+    In the smaller lane of callers an eighth waits while an address is slow.
     """
     settings = attrs.evolve(
         Settings.from_env(World("postgresql://n@127.0.0.1:1/n").env(0, 0)),

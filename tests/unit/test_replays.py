@@ -1,4 +1,4 @@
-"""Kept events by hand: who may, what is applied again, what is refused."""
+"""Replays by hand: who may, what is applied again, what is refused."""
 
 import json
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ ROOT: Final = admin()
 PENDING: Final = EventState.PENDING
 QUARANTINED: Final = EventState.QUARANTINED
 IGNORED: Final = EventState.IGNORED
-# As a database reads one whose partition was dropped.
+# As a database reads an event whose partition was dropped.
 GONE: Final[Any] = None
 
 
@@ -92,7 +92,7 @@ class Log:
 
 async def test_an_event_that_was_kept_apart_is_applied_again_by_a_job() -> None:
     """
-    A dry run asks for nothing. Who asked, and why, is in the audit log.
+    A dry run requests nothing. Who requested it, and why, is in the audit log.
     """
     log = Log()
     log.keep(an_event(EVENT), QUARANTINED)
@@ -127,7 +127,7 @@ async def test_t74_what_cannot_be_applied_again_is_refused(
     event: GatewayEvent, state: EventState, error: type[Exception]
 ) -> None:
     """
-    Also where another event of its id can be: that one is asked for.
+    Also if another event with its id can be: that one is requested.
     """
     log = Log()
     with pytest.raises(EventNotFound):
@@ -149,7 +149,7 @@ async def test_t74_what_cannot_be_applied_again_is_refused(
 
 async def test_all_open_events_are_asked_for_a_batch_a_save() -> None:
     """
-    Pending and quarantined; ignored ones only where their state is named.
+    Pending and quarantined; ignored ones only if their state is named.
     """
     log = Log()
     for number in range(BATCH + 1):
@@ -170,7 +170,7 @@ async def test_all_open_events_are_asked_for_a_batch_a_save() -> None:
 
 async def test_a_limit_of_more_than_a_batch_is_several_batches() -> None:
     """
-    No save has more than a batch, however many are asked for.
+    No save has more than a batch, however many are requested.
     """
     log = Log()
     for number in range(BATCH + 3):
@@ -183,7 +183,8 @@ async def test_a_limit_of_more_than_a_batch_is_several_batches() -> None:
 
 async def test_events_are_asked_for_by_state_type_and_time() -> None:
     """
-    All at once, too. What cannot be applied is told, and does not count for the limit.
+    All at once, too. What cannot be applied is reported, and does not count against the
+    limit.
     """
     log = Log()
     for number, state in enumerate((PENDING, QUARANTINED, IGNORED)):
@@ -241,7 +242,7 @@ def test_what_cannot_be_meant_is_no_filter(wanted: dict[str, Any], field: str) -
 
 async def test_only_an_administrator_may() -> None:
     """
-    With a reason that is one, if one is given.
+    With a valid reason, if one is given.
     """
     log, user = Log(), caller_of(ADA)
     log.keep(an_event(EVENT), QUARANTINED)
@@ -259,13 +260,13 @@ async def test_only_an_administrator_may() -> None:
 
 
 def charged(number: int, **fields: Any) -> GatewayEvent:
-    """Return a charge's event with the body that came."""
+    """Return a charge's event with the body that was received."""
     body = json.dumps(event(SUCCEEDED, number, **fields)).encode()
     return translate(body, livemode=False)
 
 
 async def replay_ignored(deployment: Deployment) -> None:
-    """Replay what was ignored since the beginning, and work it off."""
+    """Replay what was ignored since the beginning, and do the jobs."""
     replay = ReplayEvents(deployment.record, MemoryEventLog(deployment.database))
     wanted = EventFilter(state=IGNORED, since=BEGINNING)
     assert [it async for it in replay(wanted, caller=ROOT) if it.jobs]
@@ -280,7 +281,7 @@ async def test_what_an_older_release_did_not_follow_is_applied_after_an_upgrade(
     None
 ):
     """
-    Its body is read anew; a type that is followed by no release yet is ignored again.
+    Its body is read again; a type that no release follows yet is ignored again.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -289,7 +290,7 @@ async def test_what_an_older_release_did_not_follow_is_applied_after_an_upgrade(
         body = plan.body.replace(b'"charge.succeeded"', b'"plan.created"')
         plan = attrs.evolve(plan, body=body)
         for one in (paid, plan):
-            # As a release kept it that does not follow the type.
+            # As stored by a release that does not follow the type.
             kept = attrs.evolve(one, report=None)
             tables = deployment.database.tables
             tables.put_event(EventRow(kept, deployment.clock.now, Outcome(IGNORED)))
@@ -303,7 +304,7 @@ async def test_what_an_older_release_did_not_follow_is_applied_after_an_upgrade(
 
 async def test_what_was_of_no_user_is_applied_once_it_is_somebodys() -> None:
     """
-    Of a customer's cards, who was not bound when the event came.
+    Of a customer's cards, when the customer was not bound as the event arrived.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()

@@ -1,4 +1,4 @@
-"""Around an application: every answer is complete, also that of one that fails."""
+"""Around an application: every answer is complete, also of one that fails."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ async def nothing() -> Any:
 async def asked(
     app: Any, method: str = "GET", raised: type[BaseException] | None = None
 ) -> tuple[int, Mapping[str, str], bytes]:
-    """Ask an application; return its answer, and check that its exception goes on."""
+    """Send a request; return the answer, and check that the exception is re-raised."""
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -63,7 +63,7 @@ async def test_t63_an_application_that_fails_is_answered_as_a_problem(
     error: BaseException, status: int, code: str
 ) -> None:
     """
-    The server would say so in plain text; the exception goes on to its log.
+    The server would answer in plain text; the exception is re-raised for its log.
     """
 
     async def failing(*_: Any) -> None:
@@ -103,7 +103,7 @@ async def test_an_answer_is_cached_only_if_it_says_so(
 
 async def test_head_reaches_the_application_as_get() -> None:
     """
-    Whatever it answers comes without its body.
+    Its answer is sent without its body.
     """
     seen = []
 
@@ -122,7 +122,7 @@ async def test_head_reaches_the_application_as_get() -> None:
 
 @attrs.define
 class Held:
-    """An application whose requests wait until they are let go."""
+    """An application whose requests wait until they are released."""
 
     waiting: list[asyncio.Event] = attrs.field(factory=list)
     taken: list[str] = attrs.field(factory=list)
@@ -142,7 +142,7 @@ class Held:
 
 @attrs.define
 class Overloaded:
-    """A few lanes around what is held."""
+    """A few lanes around requests that are held."""
 
     held: Held = attrs.field(factory=Held)
     shed: list[str] = attrs.field(factory=list)
@@ -159,7 +159,7 @@ class Overloaded:
         self.context = RequestContext(self.held, {}, lanes)
 
     async def ask(self, path: str, times: int, method: str = "POST") -> list[int]:
-        """Ask so often at once; return the statuses that are there at once."""
+        """Send so many requests at once; return the statuses answered at once."""
         asked = [asyncio.create_task(self._ask(path, method)) for _ in range(times)]
         for _ in range(3):
             await asyncio.sleep(0)
@@ -193,7 +193,7 @@ class Overloaded:
 
 async def test_p36_so_many_are_in_flight_and_the_rest_is_refused_at_once() -> None:
     """
-    Before the application hears of it; when those are answered there is room again, for
+    Before the application is called; when those are answered there is room again, for
     as many.
     """
     it = Overloaded()
@@ -210,7 +210,7 @@ async def test_p36_so_many_are_in_flight_and_the_rest_is_refused_at_once() -> No
 
 async def test_p35_callers_take_no_place_of_webhooks_nor_changes_of_reads() -> None:
     """
-    Each lane is full by itself.
+    Each lane is full separately.
     """
     it = Overloaded()
     assert await it.ask("/users/a", 5) == [503] * 3
@@ -237,8 +237,8 @@ async def test_what_changes_nothing_takes_a_place_of_reads(method: str) -> None:
 
 async def test_t65_who_sends_a_body_slowly_takes_no_place() -> None:
     """
-    However many do. With its body each counts again, and beyond the limit it is refused
-    then: who held the last byte back has no more places than others.
+    However many do. With its complete body each counts again, and is refused beyond the
+    limit: holding back the last byte gains no places.
     """
     it, bodies, taken = Overloaded(), list[asyncio.Event](), list[bytes]()
 
@@ -280,7 +280,7 @@ async def test_t65_who_sends_a_body_slowly_takes_no_place() -> None:
 
 async def test_a_webhook_whose_place_is_gone_is_shed_and_not_called_wrong() -> None:
     """
-    Refusals of webhooks are alerted on: something is wrong with what Stripe sends.
+    Refusals of webhooks raise an alert: something is wrong with what Stripe sends.
     """
     it, reports, bodies = Overloaded(), WebhookReports(), list[asyncio.Event]()
 
@@ -322,7 +322,7 @@ async def test_a_webhook_whose_place_is_gone_is_shed_and_not_called_wrong() -> N
 
 async def test_who_fails_or_goes_away_gives_its_place_back() -> None:
     """
-    Nothing leaks: a request that is cancelled, and an application that fails.
+    Nothing leaks: a cancelled request, and an application that fails.
     """
     it = Overloaded()
     await it.ask("/users/a", 2)
@@ -336,7 +336,7 @@ async def test_who_fails_or_goes_away_gives_its_place_back() -> None:
 
 
 async def answering_as_asked(scope: Any, _: Any, send: Any) -> None:
-    """Answer with the status that the path names, as the route of all such."""
+    """Answer with the status that the path names, with one route for all of them."""
     scope["path_template"] = "/users/{user}"
     status = int(scope["path"].removeprefix("/"))
     await send({"type": "http.response.start", "status": status, "headers": []})
@@ -346,7 +346,7 @@ async def answering_as_asked(scope: Any, _: Any, send: Any) -> None:
 async def counted(
     app: Any, *requests: tuple[str, str], lanes: Any = None
 ) -> dict[tuple[str, str, int], int]:
-    """Ask an application; return how many answers of each kind were counted."""
+    """Send a request; return how many answers of each kind were counted."""
     context = RequestContext(app, {}, lanes or [Lane("any", "", 9)])
 
     async def send(_: Any) -> None:
@@ -371,7 +371,7 @@ async def counted(
 
 async def test_t79_requests_are_counted_by_route_and_status() -> None:
     """
-    Not by their paths; HEAD for itself.
+    Not by their paths; HEAD separately.
     """
     asked = [("GET", "/200"), ("GET", "/404"), ("GET", "/200"), ("HEAD", "/200")]
 
@@ -384,7 +384,7 @@ async def test_t79_requests_are_counted_by_route_and_status() -> None:
 
 async def test_t79_what_has_no_route_is_one_series_however_it_is_called() -> None:
     """
-    Nor does a method that somebody makes up make one.
+    Nor does an invented method make one.
     """
 
     async def unknown(_: Any, __: Any, send: Any) -> None:
@@ -397,7 +397,7 @@ async def test_t79_what_has_no_route_is_one_series_however_it_is_called() -> Non
 
 async def test_what_is_refused_as_too_many_is_counted_apart() -> None:
     """
-    Its route was not looked for; it is an answer all the same.
+    Its route was not looked up; it is an answer all the same.
     """
     lanes = [Lane("any", "", 0)]
     found = await counted(answering_as_asked, ("GET", "/200"), lanes=lanes)
@@ -406,7 +406,7 @@ async def test_what_is_refused_as_too_many_is_counted_apart() -> None:
 
 async def test_an_application_that_fails_is_counted_with_its_answer() -> None:
     """
-    As it is answered for it.
+    With the status of the answer that is sent for it.
     """
 
     async def failing(*_: Any) -> None:

@@ -1,4 +1,4 @@
-"""For how long what is kept, and by which clock."""
+"""How long each thing is stored, and by which clock."""
 
 from datetime import timedelta
 
@@ -19,7 +19,7 @@ LATER = Now(at=NOON + timedelta(days=1_000), system=NOON)
 )
 def test_what_is_kept_for_good_is_never_old(kind: PurgeKind) -> None:
     """
-    None says so, of each kind by itself.
+    None means for good, for each kind separately.
     """
     assert NEVER.before(kind, LATER) is None
 
@@ -38,14 +38,15 @@ def test_an_age_is_by_the_time_that_things_are_recorded_by(
     kind: PurgeKind, days: int
 ) -> None:
     """
-    In `payments dev` that is the sandbox's.
+    In `payments dev` that is the sandbox's time.
     """
     assert Retention().before(kind, LATER) == LATER.at - timedelta(days=days)
 
 
 def test_a_token_expires_by_the_real_time() -> None:
     """
-    Whatever a sandbox's clock says: else a token that is valid would be let in.
+    Whatever a sandbox's clock says: otherwise a revoked token that is still valid would
+    be accepted.
     """
     before = Retention().before(PurgeKind.REVOCATIONS, LATER)
     assert before == NOON - timedelta(days=30)
@@ -56,7 +57,7 @@ def test_f43_a_process_that_is_silent_for_a_day_was_killed(
     retention: Retention,
 ) -> None:
     """
-    By the real time, and whatever else is kept: clocks jump by hours, not by a day.
+    By the real time, and whatever the retention: clocks jump by hours, not by a day.
     """
     before = retention.before(PurgeKind.HEARTBEATS, LATER)
     assert before == NOON - timedelta(days=1)
@@ -71,7 +72,7 @@ def test_no_body_outlives_its_event(
     kind: PurgeKind, bodies: int | None, events: int | None, kept: int
 ) -> None:
     """
-    The shorter time is that of both, if there is one.
+    The shorter of the two times applies, if one is set.
     """
     days = {"bodies": bodies, "events": events}
     given = {name: timedelta(days=it) for name, it in days.items() if it is not None}

@@ -1,4 +1,4 @@
-"""What the ops port shows of what a process knows of revoked tokens."""
+"""What the ops port exports of a process's knowledge of revoked tokens."""
 
 import math
 from typing import Final
@@ -19,7 +19,7 @@ PREFIX: Final = "payments_revocations"
 
 async def test_what_is_known_of_revocations_is_shown() -> None:
     """
-    How much, how long ago, and whether it is too much; before it is loaded, no number.
+    How many, how long ago, and whether too many; before they are loaded, no number.
     """
     store, time = MemoryTokenStore(), LeaseTime()
     process = following(store, time, known=LeasedRevocations(1))

@@ -30,7 +30,7 @@ TOKEN: Final = a_token()
 NAME: Final = (TOKEN.issuer, TOKEN.jti)
 OTHER: Final = (TOKEN.issuer, "other")
 
-# What `make test` walks; each has something that the others have not.
+# The cases of `make test`; each has something that the others do not.
 QUICK: Final[dict[str, dict[str, Any]]] = {
     "one process": {"polls": (3,), "revocations": 1, "ticks": 4},
     "two processes": {"polls": (1, 1), "revocations": 1, "ticks": 2},
@@ -131,7 +131,7 @@ def test_t38_p30_no_longer_schedule_does(
 @pytest.mark.parametrize("flaw", [it for it in Flaw if it is not Flaw.NONE])
 def test_p30_the_same_checker_finds_each_near_variant_out(flaw: Flaw) -> None:
     """
-    Each lets a dead token in: none of the rules is there for nothing.
+    Each variant accepts a revoked token: none of the rules is redundant.
     """
     small: dict[str, Any] = {"polls": (3,), "revocations": 2, "ticks": 4}
     more: dict[Flaw, dict[str, Any]] = {
@@ -175,8 +175,8 @@ def test_t38_t44_what_was_told_is_refused(
     told: dict[str, Any], token: Token, state: TokenState
 ) -> None:
     """
-    A token by its issuer and id; all of a user, or of everybody, up to a moment, that
-    moment included. What comes late takes nothing back.
+    A token by its issuer and id; all of a user, or of everybody, up to a time, which is
+    included. What arrives late takes nothing back.
     """
     users = [
         UserTokenRevocation(user_id=user, at=TOKEN.issued_at + seconds * SECOND)
@@ -209,7 +209,8 @@ def test_nothing_is_valid_before_all_was_loaded() -> None:
 
 def test_f06_a_lease_ends_a_second_after_its_poll_began() -> None:
     """
-    However late the answer comes; what was known to be revoked is unknown then, too.
+    However late the answer arrives; whether a known token is revoked is unknown then,
+    too.
     """
     known = loaded(NAME, at=10)
     assert known.state_of(TOKEN, 10 + LEASE_S - 0.01) is TokenState.REVOKED
@@ -235,7 +236,8 @@ def test_an_answer_that_comes_late_takes_nothing_back() -> None:
 
 def test_beyond_the_cap_the_store_is_asked_and_nothing_is_kept() -> None:
     """
-    The lease, and what was heard, go on; without a lease it is not asked either.
+    The lease, and what was heard, continue; without a lease the store is not asked
+    either.
     """
     known = loaded(NAME, OTHER, ("i", "j"), cap=2)
     assert known.is_over_cap
@@ -252,7 +254,7 @@ def test_beyond_the_cap_the_store_is_asked_and_nothing_is_kept() -> None:
 
 def test_beyond_the_cap_the_rest_is_not_read() -> None:
     """
-    A million rows: one page more than the cap, and the end is reached.
+    Of a million rows, one page more than the cap is read, and the end is reached.
     """
     known = LeasedRevocations(1)
     poll = known.begin(0)
@@ -262,7 +264,7 @@ def test_beyond_the_cap_the_rest_is_not_read() -> None:
 
 def test_a_process_keeps_200_000_revocations_and_not_one_more() -> None:
     """
-    In whatever pages they come.
+    In whatever pages they arrive.
     """
     issuer, known, page = TOKEN.issuer, LeasedRevocations(), 50_000
     for first in range(0, ENTRIES_MAX, page):
@@ -278,7 +280,7 @@ def test_a_process_keeps_200_000_revocations_and_not_one_more() -> None:
 
 
 def reloaded(known: LeasedRevocations, answer: RevocationAnswer) -> bool:
-    """Poll until a full load is due, and take its answer."""
+    """Poll until a full load is due, and apply its answer."""
     for at in range(0, int(RELOAD_AFTER_S) + 1, 50):
         assert known.begin_reload(at) is None
         assert known.apply(known.begin(at), an_answer(head=known.cursor))
@@ -290,7 +292,7 @@ def reloaded(known: LeasedRevocations, answer: RevocationAnswer) -> bool:
 
 def test_p31_what_has_expired_is_forgotten_with_a_full_load_and_not_before() -> None:
     """
-    It is loaded beside what is known, and takes its place when it is whole.
+    It is loaded separately, and replaces what is known when it is complete.
     """
     known = loaded(NAME, OTHER)
     at = RELOAD_AFTER_S
@@ -304,7 +306,7 @@ def test_p31_what_has_expired_is_forgotten_with_a_full_load_and_not_before() -> 
 
 def test_p30_a_full_load_that_is_older_takes_nobodys_place() -> None:
     """
-    What was revoked between its answer and the next poll would be forgotten.
+    A revocation between its answer and the next poll would be forgotten.
     """
     known = loaded(NAME)
     for at in range(0, int(RELOAD_AFTER_S) + 1, 50):
@@ -317,7 +319,7 @@ def test_p30_a_full_load_that_is_older_takes_nobodys_place() -> None:
 
     rest = known.begin_reload(at)
     assert rest is not None
-    # Nor is it gone on from: its table may be gone.
+    # Nor does reading continue from it: its table may be gone.
     assert rest.after == 0
     assert known.apply(rest, an_answer(OTHER, head=2))
     assert known.entries_count == 2
@@ -325,7 +327,7 @@ def test_p30_a_full_load_that_is_older_takes_nobodys_place() -> None:
 
 def test_a_full_load_brings_a_process_back_below_its_cap() -> None:
     """
-    What was too much has expired.
+    The excess has expired.
     """
     known = loaded(NAME, OTHER, ("i", "j"), cap=2)
     assert reloaded(known, an_answer(OTHER, head=3))
@@ -345,7 +347,8 @@ def test_a_full_load_of_too_much_keeps_nothing() -> None:
 
 def test_a_table_that_ends_earlier_is_read_from_its_beginning() -> None:
     """
-    It was restored: what was known is of another one. A full load finds it out, too.
+    It was restored: what is known comes from another table. A full load detects it,
+    too.
     """
     known = loaded(NAME, OTHER)
     poll = known.begin(0.5)
@@ -360,8 +363,8 @@ def test_a_table_that_ends_earlier_is_read_from_its_beginning() -> None:
 
 def test_f55_a_table_that_does_not_know_the_mark_is_read_from_its_beginning() -> None:
     """
-    A failover lost what was applied last: its position was given to another token. It
-    is found out by the table, or by two marks of one position.
+    A failover lost what was applied last: its position was given to another token. The
+    table detects it, or two marks of one position.
     """
     for answer in (
         an_answer(head=1, mark="b", is_known=False),
@@ -381,7 +384,7 @@ def test_f55_a_table_that_does_not_know_the_mark_is_read_from_its_beginning() ->
 
 def test_who_heard_nothing_for_a_minute_begins_anew() -> None:
     """
-    A database that was restored meanwhile may be further than it was.
+    A database that was restored meanwhile may be further than before.
     """
     known = loaded(NAME)
     assert known.begin(LEASE_S + BEGIN_ANEW_AFTER_S).after == 1
@@ -400,7 +403,7 @@ def test_p30_what_was_applied_in_any_pages_is_refused(
     revoked: list[int], page: int, asked: list[int]
 ) -> None:
     """
-    However it is cut into pages, and whatever comes twice.
+    However it is divided into pages, and whatever comes twice.
     """
     known = LeasedRevocations()
     rows = list(enumerate(revoked, 1))

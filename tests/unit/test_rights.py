@@ -1,4 +1,4 @@
-"""What a restricted key needs is said once, and shown where people read it."""
+"""The rights that a restricted key needs are defined once, and documented."""
 
 from pathlib import Path
 
@@ -15,5 +15,5 @@ def test_the_page_has_the_rights_of_the_table() -> None:
 
 
 def test_t73_what_only_setting_up_needs_is_no_right_of_the_service() -> None:
-    """The service's own key may be weaker than that of who connects Stripe."""
+    """The service's own key may be weaker than the key that sets up Stripe."""
     assert [it.path for it in RIGHTS if it.of_setup] == ["webhook_endpoints"]

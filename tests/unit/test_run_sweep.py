@@ -1,4 +1,4 @@
-"""A sweep's steps, taken again where the gateway is busy, and not for ever."""
+"""A sweep's steps, retried if the gateway is busy, and not for ever."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -36,7 +36,7 @@ async def story() -> AsyncIterator[Story]:
 
 async def test_a_gateway_that_is_busy_is_asked_again(story: Story) -> None:
     """
-    The same step, later and later; and not for ever.
+    The same step, after longer and longer waits, up to a limit.
     """
     story.api.delete(story.subscription)
     await story.deployment.hear([], apply_only=True)
@@ -57,7 +57,7 @@ async def test_a_gateway_that_is_busy_is_asked_again(story: Story) -> None:
     assert sum(len(it.findings) for it in found) == 2
     assert told_of == sorted(told_of)
     assert len(told_of) == TRIES_MAX - 1
-    # And once for what differs to settle.
+    # And once for the differences to settle.
     assert [it for it in waits if it != SETTLE_S] == told_of
     assert waits.count(SETTLE_S) == 1
 
@@ -87,7 +87,7 @@ async def test_what_no_repetition_mends_ends_it_at_once(
     story: Story, error: PaymentsError
 ) -> None:
     """
-    A refused key, and a database that does not answer: nobody waits for them here.
+    A refused key, and a database that does not answer: there is no wait for them here.
     """
     lists = _Busy(story.lists, 1, error)
     run = RunSweep(attrs.evolve(story.reconcile, lists=lists), sleep=no_wait)
@@ -140,7 +140,7 @@ class _Silent:
     ("times", "kinds"),
     [
         (UNANSWERED_MAX - 1, {"subscription_status", "subscription_end"}),
-        # It is told of the subscription, and the payment is found all the same.
+        # The subscription is reported, and the payment is found all the same.
         (UNANSWERED_MAX * 99, {"unreadable"}),
     ],
 )
@@ -148,7 +148,7 @@ async def test_a_call_that_is_not_answered_is_made_again(
     story: Story, times: int, kinds: set[str]
 ) -> None:
     """
-    And not for ever: one thing does not stop the others.
+    Up to a limit: one thing does not stop the others.
     """
     story.api.delete(story.subscription)
     story.charge()
@@ -166,7 +166,7 @@ async def test_a_call_that_is_not_answered_is_made_again(
 
 async def test_a_bug_concerns_what_it_is_about(story: Story) -> None:
     """
-    It is told as ours, its trace once, and the rest is compared and repaired.
+    It is reported as ours, its trace once, and the rest is compared and repaired.
     """
     heard = list[tuple[str, Exception]]()
 
@@ -205,7 +205,7 @@ async def test_a_bug_concerns_what_it_is_about(story: Story) -> None:
 
 async def test_a_sweep_goes_on_though_its_place_is_gone(story: Story) -> None:
     """
-    The customer that the next page begins after was deleted: its second is read again.
+    The customer after which the next page begins was deleted: its second is read again.
     """
     for _ in range(150):
         story.api.customer(card=None)

@@ -1,4 +1,4 @@
-"""What jobs cost, and what becomes of a save whose reply was lost."""
+"""The cost of jobs, and a save whose reply was lost."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -42,7 +42,7 @@ GOOD = "pm_card_visa"
     "refusal",
     [
         GatewayNotAttempted("too many calls at once"),
-        # All of it is refused: that is no job's own failure.
+        # All of it is refused: that is not a job's own failure.
         GatewayMisconfigured(),
     ],
     ids=["busy", "key refused"],
@@ -51,7 +51,7 @@ async def test_a_gateway_that_does_not_listen_costs_a_job_no_attempt(
     refusal: GatewayNotAttempted,
 ) -> None:
     """
-    One that fails does.
+    A job that fails itself costs one.
     """
     async with Deployment.opened() as deployment:
         key, now = subscription_job("sub_1"), deployment.clock.now
@@ -79,7 +79,8 @@ async def test_a_gateway_that_does_not_listen_costs_a_job_no_attempt(
 
 async def test_a_permission_that_lacks_costs_a_job_its_attempts() -> None:
     """
-    It lacks until somebody gives it: such a job is tried later and later, and listed.
+    It is missing until it is granted: such a job is retried after longer and longer
+    waits, and listed.
     """
     async with Deployment.opened() as deployment:
         key = subscription_job("sub_1")
@@ -102,9 +103,9 @@ async def test_a_permission_that_lacks_costs_a_job_its_attempts() -> None:
     [
         (GatewayRefused(INVALID_ID, "no id"), "seen", True),
         (GatewayObjectMissing("subscription"), "seen", True),
-        # Not the object's fault: some day the gateway takes it again.
+        # It is not the object's fault: the gateway may accept the request later.
         (GatewayRefused("parameter_unknown", "no"), "seen", False),
-        # It would be asked for again at once, and again.
+        # It would be requested again at once, and again.
         (GatewayObjectMissing("subscription"), OVERDUE_REASON, False),
         (GatewayRefused(INVALID_ID, "no id"), OVERDUE_REASON, False),
     ],
@@ -115,7 +116,7 @@ async def test_f47_only_what_no_repetition_mends_ends_a_job(
     ends: bool,  # noqa: FBT001  # a column
 ) -> None:
     """
-    Anything else is tried later and later.
+    Anything else is retried after longer and longer waits.
     """
     async with Deployment.opened() as deployment:
         key = subscription_job("sub_1")
@@ -182,7 +183,8 @@ def intents_of(deployment: Deployment) -> list[Intent]:
 
 async def test_a_bug_costs_an_intent_an_attempt() -> None:
     """
-    It is tried later and later, is told each time, and ends once the bug is gone.
+    It is retried after longer and longer waits, is reported each time, and ends once
+    the bug is fixed.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -207,7 +209,7 @@ async def test_a_bug_costs_an_intent_an_attempt() -> None:
 
 async def test_what_cannot_be_linked_is_told_and_tried_again() -> None:
     """
-    The worker goes on; what is linkable stays so.
+    The worker continues; what is linkable stays so.
     """
     heard: list[tuple[object, type[Exception]]] = []
 
@@ -243,7 +245,7 @@ async def test_a_save_whose_reply_was_lost_is_recognised_and_the_run_goes_on() -
             try:
                 done = await deployment.start(ADA, order, caller=CALLER, key="a-key")
             except StoreUnavailable:
-                # A load that did not answer is told to the caller, who asks again.
+                # A load that did not answer is an error to the caller, who retries.
                 assert not deployment.subscriptions_of(ADA)
                 continue
             if not deployment.fuse.reached:

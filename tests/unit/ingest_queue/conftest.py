@@ -1,4 +1,4 @@
-"""A queue over a store in memory, with a clock that stands still."""
+"""A queue over a store in memory, with a clock that does not move."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def time() -> Time:
 @pytest.fixture
 def failed() -> list[str]:
     """
-    What the service heard of: the events that could not be applied.
+    The events that could not be applied, as reported to the service.
     """
     return []
 

@@ -49,7 +49,7 @@ async def test_while_one_batch_is_saved_the_next_one_fills(
     ledger: FaultyLedger, ingest: IngestQueue
 ) -> None:
     """
-    The first does not wait for company; those that come meanwhile go together.
+    The first does not wait for others; those that arrive meanwhile are saved together.
     """
     first = await started(ledger, ingest)
     others = asyncio.gather(*map(ingest, events(5, first=1)))
@@ -66,7 +66,7 @@ async def answered_after(
     time: Time,
     batch: Sequence[GatewayEvent],
 ) -> None:
-    """Record a batch that takes so long."""
+    """Record a batch that takes this long."""
     ledger.running.clear()
     ledger.may_run.clear()
     waiting = handed_in(ingest, *batch)
@@ -81,7 +81,7 @@ async def test_a_batch_waits_for_as_many_as_were_answered_by_the_last_one(
     ledger: FaultyLedger, ingest: IngestQueue, time: Time
 ) -> None:
     """
-    Their callers send the next event soon; with the last of them it begins.
+    Their callers send the next event soon; the batch begins with the last of them.
     """
     await answered_after(0.004, ledger, ingest, time, events(3))
     first = handed_in(ingest, *events(2, first=3))
@@ -99,7 +99,7 @@ async def test_a_batch_waits_for_others_no_longer_than_the_last_one_took(
     ledger: FaultyLedger, ingest: IngestQueue, time: Time, took_s: float, wait_s: float
 ) -> None:
     """
-    And never longer than the limit; once it is over, nobody waits any more.
+    And never longer than the limit; once the wait is over, no event waits any longer.
     """
     await answered_after(took_s, ledger, ingest, time, events(3))
     first = handed_in(ingest, *events(2, first=3))
@@ -117,7 +117,7 @@ async def test_a_batch_waits_for_others_no_longer_than_the_last_one_took(
 async def waited_in_vain(
     ledger: FaultyLedger, ingest: IngestQueue, time: Time, first: int
 ) -> float:
-    """Answer three slowly, and hand in one; return for how long it waits for others."""
+    """Answer three slowly, and submit one; return how long it waits for others."""
     await answered_after(3.0, ledger, ingest, time, events(3, first=first))
     waiting = handed_in(ingest, *events(1, first=first + 3))
     await turns()
@@ -133,8 +133,8 @@ async def test_after_a_wait_in_vain_the_next_one_is_half_as_long(
     ledger: FaultyLedger, ingest: IngestQueue, time: Time
 ) -> None:
     """
-    Callers that do not wait for an answer gain nothing by it; a little stays, by which
-    others are noticed.
+    Callers that do not wait for an answer gain nothing by it; a short wait remains, so
+    that others are noticed.
     """
     waits = [await waited_in_vain(ledger, ingest, time, 4 * n) for n in range(4)]
     assert waits == pytest.approx(
@@ -163,7 +163,7 @@ async def test_an_event_after_a_single_one_waits_for_nothing(
     ledger: FaultyLedger, ingest: IngestQueue, time: Time
 ) -> None:
     """
-    However long the last one took: a caller that is alone stays alone.
+    However long the last one took: a single caller stays alone.
     """
     await answered_after(3.0, ledger, ingest, time, events(1))
     await all_of(handed_in(ingest, *events(1, first=1)))
@@ -176,7 +176,7 @@ async def test_a_caller_that_went_away_is_not_waited_for(
     ledger: FaultyLedger, ingest: IngestQueue, time: Time
 ) -> None:
     """
-    Its event is recorded, and nobody hears of it: it sends nothing soon.
+    Its event is recorded without an answer, and it sends nothing soon.
     """
     ledger.may_run.clear()
     gone, *others = handed_in(ingest, *events(3))
@@ -216,7 +216,7 @@ async def test_p36_a_batch_has_a_limit(
     ledger: FaultyLedger, ingest: IngestQueue
 ) -> None:
     """
-    One more than fit: the last one goes alone.
+    With one event too many, the last one is saved alone.
     """
     await all_of(handed_in(ingest, *events(BATCH_EVENTS_MAX + 1)))
     assert ledger.batches == [BATCH_EVENTS_MAX, 1]
@@ -226,8 +226,8 @@ async def test_two_callers_with_one_event_share_it(
     world: World, ledger: FaultyLedger, ingest: IngestQueue
 ) -> None:
     """
-    One is told that it was applied, the other that it was a duplicate; and so is who
-    comes after the batch.
+    One learns that it was applied, the other that it was a duplicate; so does a caller
+    after the batch.
     """
     (event,) = events(1)
     first, second = await all_of(handed_in(ingest, event, event))

@@ -38,7 +38,8 @@ async def test_p35_a_failing_event_is_kept_and_its_neighbours_are_applied(
     world: World, ledger: FaultyLedger, ingest: IngestQueue, failed: list[str]
 ) -> None:
     """
-    Of the same account, in the same save; the worker has it, and somebody hears of it.
+    Of the same account, in the same save; the event gets a job, and its failure is
+    reported.
     """
     poisoned = unheard_of(a_payment("ch_poison", user=ADA))
     poison = an_event("evt_poison", poisoned, body=b"poison")
@@ -68,7 +69,7 @@ async def test_p35_a_report_that_cannot_be_merged_fails_for_itself_only(
     together: bool,
 ) -> None:
     """
-    Something is known of its payment, linked or not, from before or from the batch.
+    Its payment is known already, linked or not, from before or from the batch.
     """
     first = an_event("evt_first", known)
     poison = an_event("evt_poison", unheard_of(a_payment()))
@@ -93,8 +94,8 @@ async def test_an_event_that_failed_is_kept_pending_once(
     world: World, ingest: IngestQueue, failed: list[str]
 ) -> None:
     """
-    Its reason is kept; nothing else of it happened; again is a duplicate, which asks
-    for its job again.
+    Its reason is stored, and nothing else of it; a repeat is a duplicate, which
+    requests its job again.
     """
     event = an_event(report=unheard_of(a_payment(user=ADA)), body=b"poison")
     first, second = await ingest(event), await ingest(event)
@@ -117,7 +118,7 @@ async def test_an_event_that_cannot_even_be_kept_fails_for_its_callers_only(
     world: World, ledger: FaultyLedger, ingest: IngestQueue, failed: list[str]
 ) -> None:
     """
-    The caller is told; the next event finds everything working.
+    The caller gets an error; the next event is recorded normally.
     """
 
     def broken(_: Sequence[Changes]) -> None:
@@ -138,7 +139,7 @@ async def test_without_a_database_all_of_the_batch_come_again(
     world: World, ledger: FaultyLedger, ingest: IngestQueue, failed: list[str]
 ) -> None:
     """
-    Once, not one by one: nothing is set aside because a server is down.
+    Once, not one by one: no event is set aside because a server is down.
     """
     ledger.fault = unavailable
     found = await answers(handed_in(ingest, *events(3)))
@@ -156,7 +157,7 @@ async def test_p03_f13_a_batch_whose_reply_was_lost_comes_again_and_is_a_duplica
     world: World, ledger: FaultyLedger, ingest: IngestQueue
 ) -> None:
     """
-    Nobody is told that it was kept; the second delivery changes nothing.
+    No caller learns that it was recorded; the second delivery changes nothing.
     """
     ledger.reply = unavailable
     assert await answers(handed_in(ingest, *events(3))) == [StoreUnavailable] * 3
@@ -173,7 +174,8 @@ async def test_what_somebody_changed_meanwhile_is_decided_anew(
     world: World, ledger: FaultyLedger, ingest: IngestQueue, time: Time, rivals: int
 ) -> None:
     """
-    At once: who changed it made progress. Its neighbours are saved at first.
+    At once: the other writer made progress. Its neighbours are saved at the first
+    attempt.
     """
     left = list(range(rivals))
 
@@ -192,7 +194,7 @@ async def test_what_somebody_changed_meanwhile_is_decided_anew(
 
 
 def bump(world: World) -> None:
-    """Save Ada's account, as somebody else."""
+    """Save Ada's account, as another writer."""
     tables = world.database.tables.copy()
     account = tables.accounts[ADA]
     tables.put_account(attrs.evolve(account, version=account.version + 1))
@@ -203,7 +205,8 @@ async def test_what_is_changed_all_the_time_is_busy_in_the_end(
     world: World, ledger: FaultyLedger, ingest: IngestQueue, time: Time
 ) -> None:
     """
-    A bounded number of times it is decided anew at once, then a little later.
+    It is decided again a bounded number of times at once, then once more a little
+    later.
     """
     ledger.fault = lambda _: bump(world)
     (waiting,) = handed_in(ingest, an_event_of(ADA))

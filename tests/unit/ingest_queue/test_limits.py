@@ -1,4 +1,4 @@
-"""Callers that go away, limits of the queue, and its end."""
+"""Callers that disconnect, limits of the queue, and its end."""
 
 import asyncio
 
@@ -38,11 +38,11 @@ async def test_p25_a_caller_that_goes_away_loses_nothing(
     world: World, ledger: FaultyLedger, ingest: IngestQueue
 ) -> None:
     """
-    Gone while it waited, or while its batch was saved: the event is recorded.
+    While its event waited, or while its batch was saved: the event is recorded.
     """
     running = await started(ledger, ingest)
     waiting = asyncio.gather(*map(ingest, events(2, first=1)), return_exceptions=True)
-    # Let the two hand their events in before they are told to go.
+    # Let the two submit their events before they are cancelled.
     await asyncio.sleep(0)
     running.cancel()
     waiting.cancel()
@@ -60,7 +60,7 @@ async def test_p36_f16_too_many_waiting_are_refused_and_not_kept(
     world: World, ledger: FaultyLedger, ingest: IngestQueue
 ) -> None:
     """
-    The queue has a limit; those in it are recorded, and then there is room again.
+    The queue has a limit; the events in it are recorded, and then there is room again.
     """
     first = await started(ledger, ingest)
     full = asyncio.gather(*map(ingest, events(WAITING_EVENTS_MAX - 1, first=1)))
@@ -82,7 +82,7 @@ async def test_p36_what_failed_makes_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """
-    Whatever an event was answered, it waits no longer: the next one is taken.
+    Whatever the answer to an event was, it no longer waits: the next one is accepted.
     """
     monkeypatch.setattr("payments_service.ingest_queue.WAITING_EVENTS_MAX", 1)
 
@@ -104,7 +104,7 @@ async def test_p36_callers_that_went_away_make_no_room(
     ledger: FaultyLedger, ingest: IngestQueue
 ) -> None:
     """
-    Their events wait all the same: the limit is one of events, not of callers.
+    Their events still wait: the limit counts events, not callers.
     """
     first = await started(ledger, ingest)
     gone = handed_in(ingest, *events(WAITING_EVENTS_MAX - 1, first=1))
@@ -140,7 +140,7 @@ async def test_draining_waits_for_what_is_locked_or_slow(
     world: World, ledger: FaultyLedger, ingest: IngestQueue, time: Time
 ) -> None:
     """
-    What went back into the queue, and what is saved alone, are not forgotten.
+    Events that were put back into the queue, or are saved alone, are included.
     """
     await marked_slow(ledger, ingest, BOB)
     world.database.locked = {ADAS}

@@ -1,4 +1,4 @@
-"""What is locked or slow waits by itself; its neighbours are answered."""
+"""What is locked or slow waits alone; its neighbours are answered."""
 
 import asyncio
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ async def test_a_locked_group_goes_back_and_its_neighbours_are_answered(
     world: World, ledger: FaultyLedger, ingest: IngestQueue, time: Time
 ) -> None:
     """
-    Those of its batch and those that come later; it is saved when the lock is gone.
+    Those of its batch and those that come later; it is saved once the lock is released.
     """
     world.database.locked = {ADAS}
     locked, *others = handed_in(ingest, an_event_of(ADA), an_event_of(BOB))
@@ -65,7 +65,8 @@ async def test_what_stays_locked_is_busy_after_a_deadline_and_nothing_else_is(
     world: World, ingest: IngestQueue, time: Time
 ) -> None:
     """
-    Tried again later and later, and at the deadline of each event for the last time.
+    It is retried after longer and longer waits, and at the deadline of each event for
+    the last time.
     """
     world.database.locked = {ADAS}
     (first,) = handed_in(ingest, an_event_of(ADA))
@@ -92,7 +93,7 @@ async def test_the_waits_for_a_lock_grow_up_to_the_longest(
     world: World, ingest: IngestQueue, time: Time
 ) -> None:
     """
-    Twice as long each time but for the jitter, which at most halves it.
+    Twice as long each time, except for the jitter, which at most halves it.
     """
     world.database.locked = {ADAS}
     (waiting,) = handed_in(ingest, an_event_of(ADA))
@@ -119,7 +120,7 @@ async def test_after_a_save_that_timed_out_each_group_is_saved_alone(
     world: World, ledger: FaultyLedger, ingest: IngestQueue
 ) -> None:
     """
-    One after the other; those that are quick are applied, and share saves afterwards.
+    One after the other; those that are quick are applied, and share saves from then on.
     """
 
     def too_much(groups: Sequence[Changes]) -> None:
@@ -161,7 +162,7 @@ async def test_a_group_that_times_out_alone_fails_for_its_own_events_only(
     world: World, ledger: FaultyLedger, ingest: IngestQueue
 ) -> None:
     """
-    They may or may not be kept, and are sent again; the others are recorded.
+    Those events may or may not be stored, and are sent again; the others are recorded.
     """
     ledger.slow = {BOBS}
     found = await answers(handed_in(ingest, *map(an_event_of, (ADA, BOB, EVE))))
@@ -175,7 +176,7 @@ async def test_a_group_that_takes_long_when_it_is_alone_is_tried_after_all_other
     ledger: FaultyLedger, ingest: IngestQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    Several of them in one batch cost the others a moment each, and are refused last.
+    Several of them in one batch delay the others briefly, and are refused last.
     """
     moments = iter([0, 0, None, None, None])
     timeout = asyncio.timeout
@@ -201,7 +202,7 @@ async def test_a_slow_group_is_saved_alone_for_a_minute(
     ledger: FaultyLedger, ingest: IngestQueue, time: Time
 ) -> None:
     """
-    Even if it is quick again; after that it shares saves as everybody does.
+    Even if it is quick again; after that it shares saves like any other.
     """
     ledger.slow = {ADAS}
     assert await answers(handed_in(ingest, an_event_of(ADA))) == [StoreUnavailable]
@@ -221,7 +222,8 @@ async def test_a_group_that_is_locked_while_it_is_saved_alone_stays_alone(
     world: World, ledger: FaultyLedger, ingest: IngestQueue, time: Time
 ) -> None:
     """
-    Another process may be in a slow save of it: shared, it would make others slow here.
+    Another process may be in a slow save of it: in a shared save it would slow others
+    down.
     """
 
     def too_much(groups: Sequence[Changes]) -> None:
@@ -254,7 +256,7 @@ async def test_at_most_one_save_of_slow_groups_is_under_way(
     ledger: FaultyLedger, ingest: IngestQueue
 ) -> None:
     """
-    The others go on meanwhile, in as many batches as they need.
+    The others continue meanwhile, in as many batches as they need.
     """
     await marked_slow(ledger, ingest, ADA, BOB)
     slow = handed_in(ingest, an_event_of(ADA, 1), an_event_of(BOB, 1))
@@ -300,12 +302,12 @@ async def test_p36_who_waits_behind_a_slow_batch_is_busy_after_the_deadline(
     ledger: FaultyLedger, ingest: IngestQueue, time: Time
 ) -> None:
     """
-    A batch of a slow group has a limit too; what did not fit does not wait for ever.
+    A batch of a slow group has a limit too; an event beyond it does not wait for ever.
     """
     await marked_slow(ledger, ingest, ADA)
     waiting = handed_in(ingest, *events(BATCH_EVENTS_MAX + 2, first=1))
     await until(lambda: ledger.slow_now == 1)
-    # Those that do not fit are in the next batch, and are found to be slow as well.
+    # Those beyond the limit are in the next batch, and are found to be slow as well.
     await until(lambda: 2 in ledger.batches)
     await turns()
     time.pass_by(WAIT_S)

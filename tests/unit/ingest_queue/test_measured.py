@@ -1,4 +1,4 @@
-"""What the queue tells of itself: how much waits, together, again and alone."""
+"""What the queue reports of itself: how much waits, together, again and alone."""
 
 import asyncio
 
@@ -33,7 +33,7 @@ async def test_batches_are_counted_by_their_size(
     ledger: FaultyLedger, ingest: IngestQueue
 ) -> None:
     """
-    And until they are answered, their events wait.
+    And their events count as waiting until they are answered.
     """
     first = await started(ledger, ingest)
     others = asyncio.gather(*map(ingest, events(5, first=1)))
@@ -54,7 +54,7 @@ async def test_what_is_locked_is_counted_each_time_that_it_goes_back(
     world: World, ingest: IngestQueue, time: Time
 ) -> None:
     """
-    It is one retry for each wait.
+    Each wait is one retry.
     """
     world.database.locked = {f"user {ADA}"}
     locked = handed_in(ingest, an_event_of(ADA))
@@ -73,7 +73,7 @@ async def test_accounts_that_are_saved_alone_are_counted(
     ledger: FaultyLedger, ingest: IngestQueue, time: Time
 ) -> None:
     """
-    For a minute after they were slow; a batch of one is a batch.
+    For a minute after they were slow; a batch of one counts as a batch.
     """
     assert value(ingest, "busy_accounts") == 0
     ingest._mark_slow(f"user {ADA}")
