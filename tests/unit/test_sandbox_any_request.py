@@ -1,4 +1,4 @@
-"""Whatever the sandbox is asked: an answer of Stripe's, and time still passes."""
+"""Whatever the sandbox is sent, it answers as Stripe does, and time still passes."""
 
 import contextlib
 import functools
@@ -51,7 +51,7 @@ def a_world() -> Api:
 
 @functools.cache
 def the_world() -> Callable[[], Engine]:
-    """Return what makes copies of it: to make it takes longer than what is asked."""
+    """Return a factory of copies: to make the world takes longer than a request."""
     return snapshot_of(a_world().engine)
 
 
@@ -80,7 +80,7 @@ ids = st.integers(0, 500).map(lambda at: known_ids()[at % len(known_ids())])
 
 
 def leaves(kind: inspect.Type, path: str) -> Iterator[tuple[str, list[str] | None]]:
-    """Name each place in a form, with the words for it; None if it takes text."""
+    """Name each place in a form, with the words it accepts; None if it takes text."""
     match kind:
         case inspect.UnionType():
             for it in kind.types:
@@ -105,13 +105,13 @@ def leaves(kind: inspect.Type, path: str) -> Iterator[tuple[str, list[str] | Non
 
 @functools.cache
 def places_of(shape: Any) -> Sequence[tuple[str, list[str] | None]]:
-    """Return where parameters of a route go; to look at its type takes a while."""
+    """Return the places of a route's parameters; to inspect its type takes a while."""
     return tuple(leaves(inspect.type_info(shape), ""))
 
 
 @st.composite
 def requests(draw: st.DrawFn) -> tuple[str, str, str]:
-    """Draw a route, and parameters of which many are right."""
+    """Draw a route, and parameters of which many are valid."""
     route = draw(st.sampled_from(ROUTES))
     path = re.sub(r"\{\w+\}", lambda _: quote(draw(ids), safe=""), route.path)
     places = places_of(route.shape)
@@ -130,7 +130,7 @@ def requests(draw: st.DrawFn) -> tuple[str, str, str]:
 
 @given(st.lists(requests(), min_size=1, max_size=8))
 def test_no_request_breaks_the_sandbox(asked: list[tuple[str, str, str]]) -> None:
-    """Whatever is asked, and in whatever order: an answer, and time still passes."""
+    """Whatever is sent, in any order: there is an answer, and time still passes."""
     api = Api(the_world()())
     for method, path, form in asked:
         is_post = method == "POST"
@@ -164,7 +164,7 @@ def test_no_request_breaks_the_sandbox(asked: list[tuple[str, str, str]]) -> Non
 def test_any_text_is_answered(
     route: Route, id_: str, query: str, body: bytes, headers: dict[str, str]
 ) -> None:
-    """In an address, a query, a body or a header: never more than a refusal."""
+    """In an address, a query, a body or a header: never worse than a refusal."""
     path = re.sub(r"\{\w+\}", lambda _: id_, route.path)
     answered(Api.begin(), route.method, path, query=query, body=body, headers=headers)
 
@@ -174,6 +174,6 @@ def test_any_text_is_answered(
 @example("created>" + "9" * 1_900)
 @example("metadata['a']:'b' OR email~'x' created<5")
 def test_any_query_is_searched_or_refused(query: str) -> None:
-    """In no time: a query is a client's, and cannot make the sandbox think for ever."""
+    """Quickly: a client's query must not keep the sandbox busy for ever."""
     form = urlencode({"query": query, "page": "9" * 5_000 if "9" in query else "0"})
     answered(Api.begin(), "GET", "/v1/customers/search", query=form)

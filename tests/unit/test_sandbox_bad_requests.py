@@ -13,7 +13,7 @@ from support.watched import FAILING
 
 @attrs.frozen
 class Made:
-    """A sandbox with something of everything; what is here are ids."""
+    """A sandbox with something of everything; the fields are ids."""
 
     api: Api
     customer: str
@@ -38,7 +38,7 @@ class Made:
     failed: str
 
     def filled(self, value: Any) -> Any:
-        """Put ids in the places of their names: `{card}`."""
+        """Replace names by ids: `{card}`."""
         if isinstance(value, str):
             return value.format_map(attrs.asdict(self, recurse=False))
         if isinstance(value, Mapping):
@@ -109,7 +109,7 @@ def test_a_bad_request_is_refused_as_stripe_does(  # noqa: PLR0913, PLR0917  # a
     code: str | None,
     param: str | None,
 ) -> None:
-    """With status, type, code and parameter; nothing happens, and nothing is left."""
+    """With status, type, code and parameter; nothing happens, and nothing remains."""
     method, _, path = made.filled(call).partition(" ")
     world = made.api.engine.world
     before = dict(world.events), {kind: dict(it) for kind, it in world.objects.items()}
@@ -126,7 +126,7 @@ def test_a_bad_request_is_refused_as_stripe_does(  # noqa: PLR0913, PLR0917  # a
 
 
 def test_what_is_refunded_cannot_be_refunded_again(made: Made) -> None:
-    """Not the whole, and not more than is left."""
+    """Not the whole, and not more than the rest."""
     made.api.post("refunds", charge=made.charge, amount=500)
     with pytest.raises(Refused) as refused:
         made.api.post("refunds", charge=made.charge, amount=401)
@@ -141,7 +141,7 @@ def test_what_is_refunded_cannot_be_refunded_again(made: Made) -> None:
 
 
 def test_what_is_disputed_cannot_be_refunded(api: Api) -> None:
-    """The bank has the money; of an inquiry it is still ours to give."""
+    """The bank has the money; in an inquiry we still have it."""
     api.subscribe(api.customer("pm_card_createDispute")["id"], api.price()["id"])
     (charge,) = api.get("charges")["data"]
     with pytest.raises(Refused) as refused:
@@ -155,7 +155,7 @@ def test_what_is_disputed_cannot_be_refunded(api: Api) -> None:
 
 
 def test_a_dispute_is_closed_once(api: Api) -> None:
-    """Neither evidence nor another end is taken afterwards."""
+    """Neither evidence nor another result is accepted afterwards."""
     api.subscribe(api.customer("pm_card_createDispute")["id"], api.price()["id"])
     path = f"disputes/{api.get('disputes')['data'][0]['id']}"
     api.post(f"{path}/close")

@@ -1,4 +1,4 @@
-"""Intents of the sandbox that are finished by hand, as their holder would."""
+"""Intents of the sandbox that are completed by hand, as their holder would."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def test_a_first_payment_is_made_by_hand(api: Api, name: str) -> None:
 
 
 def test_an_intent_that_has_a_card_is_confirmed_with_it(api: Api) -> None:
-    """Nothing else has to be named."""
+    """Nothing else needs to be named."""
     intent = set_up(api, payment_method="pm_card_amex")
     api.engine.authenticate(intent["id"])
     (kept,) = cards(api, intent)
@@ -51,7 +51,7 @@ def test_an_intent_that_has_a_card_is_confirmed_with_it(api: Api) -> None:
 
 
 def test_a_bank_that_asks_may_be_refused(api: Api) -> None:
-    """Then the intent waits for another card, and nothing is kept."""
+    """Then the intent waits for another card, and nothing is saved."""
     intent = set_up(api)
     failed = api.engine.authenticate(intent["client_secret"], succeed=False)
     assert failed["status"] == "requires_payment_method"
@@ -60,7 +60,7 @@ def test_a_bank_that_asks_may_be_refused(api: Api) -> None:
 
 
 def test_a_card_that_declines_is_told(api: Api) -> None:
-    """It has happened: the intent says so, and so does an event."""
+    """It has happened: the intent reports it, and so does an event."""
     intent, before = set_up(api), count(api)
     with pytest.raises(CardError):
         api.engine.authenticate(intent["id"], card="pm_card_chargeDeclined")
@@ -80,7 +80,7 @@ def test_a_card_that_declines_is_told(api: Api) -> None:
 def test_what_cannot_be_finished_is_refused(
     api: Api, named: str, more: dict[str, Any]
 ) -> None:
-    """Another secret, an unknown card, a bank that does not ask: nothing happens."""
+    """A wrong secret, an unknown card, a bank that does not ask: nothing happens."""
     intent, before = set_up(api), count(api)
     with pytest.raises(ApiError):
         api.engine.authenticate(named.format(id=intent["id"]), **more)

@@ -1,4 +1,4 @@
-"""The sandbox depends on nothing of ours; what it has a copy of behaves the same."""
+"""The sandbox depends on nothing of ours; what it duplicates behaves the same."""
 
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -25,8 +25,8 @@ def test_its_signatures_verify_by_every_secret(
     body: bytes, secrets: list[str], at: int
 ) -> None:
     """
-    One header, which the receiver of any of the secrets takes; with one secret it is
-    what our own signer writes.
+    One header, which the receiver with any of the secrets accepts; with one secret it
+    is what our own signer writes.
     """
     now = datetime.fromtimestamp(at, UTC)
 
@@ -40,7 +40,7 @@ def test_its_signatures_verify_by_every_secret(
 @given(MOMENTS, st.integers(-120, 120_000))
 def test_its_months_are_those_of_the_domain(anchor: int, months: int) -> None:
     """
-    The day of the anchor, clamped, in any month; and the same end of time.
+    The day of the anchor, clamped, in any month; and the same last date.
     """
     monthly = {"interval": "month", "interval_count": 1}
 

@@ -1,4 +1,4 @@
-"""Which currencies and amounts the sandbox takes: those that Stripe does."""
+"""Which currencies and amounts the sandbox accepts: those that Stripe does."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def refused_amount(api: Api, amount: int, currency: str) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("currency", ["xxq", "xxx", "btc", "eu", "euro", "e1r"])
 def test_a_currency_that_is_none_is_refused_everywhere(api: Api, currency: str) -> None:
-    """In a payment, a price, an invoice item and a subscription; case is no matter."""
+    """In a payment, a price, an invoice item and a subscription, in any case."""
     customer, price = api.customer()["id"], api.price()["id"]
     asked: list[tuple[str, dict[str, Any]]] = [
         ("payment_intents", {"amount": 1_000}),
@@ -66,7 +66,7 @@ def test_a_currency_that_is_none_is_refused_everywhere(api: Api, currency: str) 
 def test_what_is_less_than_the_least_is_not_taken(
     api: Api, currency: str, least: int
 ) -> None:
-    """`amount_too_small`, of a new payment and of one that is changed."""
+    """`amount_too_small`, for a new payment and for a changed one."""
     too_small = (400, "amount_too_small", "amount")
     assert refused_amount(api, 10, currency) == too_small
     assert refused_amount(api, least - 1, currency) == too_small
@@ -85,13 +85,13 @@ def test_what_is_less_than_the_least_is_not_taken(
 def test_an_amount_is_as_exact_as_the_currency(
     api: Api, currency: str, inexact: int, exact: int
 ) -> None:
-    """Of three decimals the last one is 0; krona have no fractions."""
+    """With three decimals the last one is 0; krona have no fractions."""
     assert refused_amount(api, inexact, currency) == (400, None, "amount")
     assert pay(api, exact, currency)["status"] == "succeeded"
 
 
 def test_an_invoice_of_less_waits_in_the_balance(api: Api) -> None:
-    """It is paid without a charge; the next one takes it along."""
+    """It is paid without a charge; the next one includes it."""
     customer = api.customer()["id"]
     subscription = api.subscribe(customer, api.price(30)["id"])
     first = latest(api, subscription)

@@ -11,7 +11,7 @@ from support.watched import FAILING, again, count, fail_from_now_on, period
 
 
 def test_a_customer_whose_first_card_is_declined_is_not_made(api: Api) -> None:
-    """402, and neither a customer nor an event is left."""
+    """402, and neither a customer nor an event remains."""
     before = count(api)
     with pytest.raises(Refused) as refused:
         api.post("customers", payment_method="pm_card_chargeDeclined")
@@ -22,7 +22,7 @@ def test_a_customer_whose_first_card_is_declined_is_not_made(api: Api) -> None:
 
 
 def test_a_deleted_customer_ends_everything(api: Api) -> None:
-    """Subscriptions, cards and the customer; a stub is left."""
+    """Subscriptions, cards and the customer; a stub remains."""
     subscription = begin(api)
     waiting = api.subscribe(
         subscription["customer"], api.price(500)["id"], trial_period_days=14
@@ -55,7 +55,7 @@ def test_a_deleted_customer_ends_everything(api: Api) -> None:
     ["subscriptions", "default_source", "invoice_settings.default_payment_method"],
 )
 def test_a_deleted_customer_can_be_expanded(api: Api, way: str) -> None:
-    """On its own, in what it had, and in lists: it is the stub, whatever is asked."""
+    """Alone, in its former objects, and in lists: it is always the stub."""
     subscription = begin(api)
     customer = subscription["customer"]
     (charge,) = api.get("charges")["data"]
@@ -104,7 +104,7 @@ def pay_once(api: Api, card: str, **params: Any) -> Any:
 
 
 def test_a_detached_card_is_nobodys_for_good(api: Api) -> None:
-    """Neither attached again, to whomever, nor charged, nor set up."""
+    """It can neither be attached to any customer, nor charged, nor set up."""
     mine, other = api.customer(None)["id"], api.customer(None)["id"]
     card = api.give_card(mine, "pm_card_visa")
     api.post(f"payment_methods/{card}/detach")
@@ -138,7 +138,7 @@ def test_the_cards_of_a_deleted_customer_are_nobodys_for_good(api: Api) -> None:
 
 
 def test_a_card_that_paid_without_a_customer_is_spent(api: Api) -> None:
-    """One that an intent was told to keep is its customer's, and pays again."""
+    """A card that an intent was told to save is its customer's, and pays again."""
     customer = api.customer(None)["id"]
     once, kept, failed = (
         api.post("payment_methods", type="card", card={"token": token})["id"]
@@ -171,7 +171,7 @@ def test_what_a_refused_call_would_have_spent_can_still_be_used(api: Api) -> Non
 
 
 def test_a_detached_default_card_is_no_default_any_more(api: Api) -> None:
-    """Of the customer nor of a subscription; the renewal then fails."""
+    """Neither of the customer nor of a subscription; the renewal then fails."""
     subscription = begin(api)
     customer = api.get(f"customers/{subscription['customer']}")
     card = customer["invoice_settings"]["default_payment_method"]
@@ -184,7 +184,7 @@ def test_a_detached_default_card_is_no_default_any_more(api: Api) -> None:
     api.advance(period(subscription)[1] + HOUR)
     assert again(api, subscription)["status"] == "past_due"
     assert charged(api) == [1_000]
-    # What the subscription has goes before what the customer has.
+    # The subscription's card takes precedence over the customer's.
     other = api.post(
         "payment_methods/pm_card_visa/attach", customer=subscription["customer"]
     )
@@ -195,12 +195,12 @@ def test_a_detached_default_card_is_no_default_any_more(api: Api) -> None:
 
 
 def before(api: Api, type_: str) -> Any:
-    """Return what was before, by the last event of a type."""
+    """Return the previous values, by the last event of a type."""
     return api.get("events", type=type_)["data"][0]["data"]["previous_attributes"]
 
 
 def test_an_update_says_what_was_before_and_no_more(api: Api) -> None:
-    """Of an object too only the fields that changed; what was not there was null."""
+    """Of an object too only the changed fields; a missing field was null."""
     customer = api.customer(None)["id"]
     card = api.give_card(customer, "pm_card_visa")
     assert before(api, "customer.updated") == {
@@ -222,7 +222,7 @@ def test_an_update_says_what_was_before_and_no_more(api: Api) -> None:
 
 
 def test_the_event_of_a_detached_card_says_whose_it_was(api: Api) -> None:
-    """The card itself is nobody's by then; and it is the default no more."""
+    """The card itself has no customer by then, and is no longer the default."""
     customer = api.customer(None)["id"]
     card = api.give_card(customer, "pm_card_visa")
     api.post(f"payment_methods/{card}/detach")
@@ -239,7 +239,7 @@ def test_the_event_of_a_detached_card_says_whose_it_was(api: Api) -> None:
 def test_a_default_source_pays_where_no_payment_method_was_chosen(
     api: Api, *, is_the_subscriptions: bool
 ) -> None:
-    """A card of the older API, imported; once it is detached it is no default."""
+    """An imported card of the older API; once it is detached it is no default."""
     subscription = begin(api)
     customer = api.get(f"customers/{subscription['customer']}")
     old = customer["invoice_settings"]["default_payment_method"]

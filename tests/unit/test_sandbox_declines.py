@@ -1,4 +1,4 @@
-"""Cards that the sandbox declines, and each code that it says: Stripe's."""
+"""Cards that the sandbox declines, and each of its codes: Stripe's."""
 
 import inspect
 import json
@@ -41,7 +41,7 @@ def declined(refused: Refused) -> tuple[int, str, str | None, str | None]:
 def test_a_card_that_declines_can_neither_be_charged_nor_attached(
     api: Api, prefix: str, name: str, code: str, decline_code: str | None
 ) -> None:
-    """402, `card_error`, and the two codes of the issuer; the charge is there."""
+    """402, `card_error`, and the two codes of the issuer; the charge exists."""
     card, expected = f"{prefix}{name}", (402, "card_error", code, decline_code)
     customer = api.customer(None)["id"]
     with pytest.raises(Refused) as refused:
@@ -67,7 +67,7 @@ def test_a_card_that_declines_can_neither_be_charged_nor_attached(
 
 
 def test_a_card_that_fails_later_can_be_attached(api: Api) -> None:
-    """It is for renewals that fail: the charge is declined, the keeping is not."""
+    """It is for renewals that fail: the charge is declined, attaching is not."""
     customer = api.customer(FAILING)["id"]
     subscription = api.subscribe(customer, api.price()["id"])
     assert subscription["status"] == "incomplete"
@@ -90,7 +90,7 @@ def test_a_card_that_fails_later_can_be_attached(api: Api) -> None:
     ],
 )
 def test_a_card_that_radar_blocks_is_not_sent_to_its_bank(api: Api, card: str) -> None:
-    """To the client it is a decline as any; the charge says who it was."""
+    """To the client it is a decline like any other; the charge has the reason."""
     with pytest.raises(Refused) as refused:
         api.post(
             "payment_intents",
@@ -126,7 +126,7 @@ def test_a_card_that_declines_as_fraudulent_cannot_be_attached(api: Api) -> None
 
 
 def test_a_payment_of_elevated_risk_is_taken(api: Api) -> None:
-    """The charge says how risky it was."""
+    """The charge has its risk level."""
     api.post(
         "payment_intents",
         amount=500,
@@ -152,7 +152,7 @@ def test_a_payment_of_elevated_risk_is_taken(api: Api) -> None:
 def test_3d_secure_is_asked_for_where_it_is_required(
     api: Api, card: str, status: str
 ) -> None:
-    """A bank that would take part, and need not, is not asked."""
+    """A bank that supports it, and does not require it, is not asked."""
     intent = api.post(
         "payment_intents",
         amount=500,
@@ -189,7 +189,7 @@ def test_a_card_is_of_its_brand_and_country(
 
 
 def test_a_payment_that_needs_the_holder_is_said_to(api: Api) -> None:
-    """402 with a code of its own, so that the client can ask."""
+    """402 with a code of its own, so that the client can ask the holder."""
     customer = api.customer("pm_card_authenticationRequired")["id"]
     with pytest.raises(Refused) as refused:
         api.subscribe(
@@ -200,7 +200,7 @@ def test_a_payment_that_needs_the_holder_is_said_to(api: Api) -> None:
 
 
 def test_a_decline_says_what_was_declined(api: Api) -> None:
-    """The intent, the charge and the card are in the error."""
+    """The error has the intent, the charge and the card."""
     params = {
         "amount": 500,
         "currency": "eur",
@@ -232,11 +232,11 @@ def words_of(annotation: Any, module: str) -> Iterator[str]:
 
 
 def test_every_code_is_one_of_stripes() -> None:
-    """Those that the SDK knows; where it knows none, none is made up."""
+    """Those that the SDK knows; if it knows none, none is invented."""
     error = stripe.PaymentIntent.LastPaymentError
     code = inspect.get_annotations(error)["code"]
     known = set(words_of(code, error.__module__))
     used = {refusal[3] for refusal in REFUSALS} | {it[1] for it in DECLINES}
     assert len(known) > len(used)
-    # The SDK lists what an intent may say, and an invoice is none.
+    # The SDK lists the codes of an intent; an invoice has none.
     assert used - {None, "invoice_already_paid"} <= known

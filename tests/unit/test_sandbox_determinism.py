@@ -14,7 +14,7 @@ SUBSCRIPTIONS = 200
 
 
 def play(seed: int) -> list[Any]:
-    """Live through months of it, under chaos; return all that could be seen."""
+    """Run through months of it, under chaos; return everything that was visible."""
     api = Api.begin(seed, preset=ENDPOINT)
     said: list[Any] = []
     api.engine.watch = lambda _, answer: said.append(answer)
@@ -33,7 +33,7 @@ def play(seed: int) -> list[Any]:
     deliveries = []
     while delivery := api.engine.outbox.pop_due():
         deliveries.append(delivery)
-        # Every third is refused, and comes again later.
+        # Every third is refused, and is sent again later.
         api.engine.outbox.answered(delivery, 200 if len(deliveries) % 3 else 503)
     return [said, list(api.engine.world.events.values()), deliveries]
 
@@ -53,7 +53,7 @@ def test_the_same_seed_gives_the_same_ids_events_and_order() -> None:
 
 def test_another_seed_gives_other_ids() -> None:
     """
-    The same things happen, to others.
+    The same things happen, to objects with other ids.
     """
     mine = {event.id for event in play(7)[1]}
     yours = {event.id for event in play(8)[1]}
@@ -63,7 +63,7 @@ def test_another_seed_gives_other_ids() -> None:
 
 def test_chaos_shifts_no_id() -> None:
     """
-    What goes wrong on the way changes nothing of what is true.
+    Transport faults change nothing of the true state.
     """
     calm, wild = Api.begin(3), Api.begin(3)
     wild.engine.chaos.set_rates({DELIVERY_FAULTS[0]: 1, EVENT_FAULTS[0]: 1})
@@ -78,8 +78,8 @@ def test_chaos_shifts_no_id() -> None:
 
 def test_a_year_of_many_subscriptions_is_right_to_the_last_invoice() -> None:
     """
-    Twelve paid invoices for a good card, in order; a card that fails is given up
-    after its retries, and owes one.
+    Twelve paid invoices for a good card, in order; a failing card is given up after its
+    retries, and one invoice is owed.
     """
     api = Api.begin()
     price = api.price()["id"]
@@ -91,7 +91,7 @@ def test_a_year_of_many_subscriptions_is_right_to_the_last_invoice() -> None:
         if cards[customer["id"]]:
             card = customer["invoice_settings"]["default_payment_method"]
             api.engine.set_card(card, declines="insufficient_funds")
-    # The twelfth renewal is drafted as the year ends, and collected an hour later.
+    # The twelfth renewal is drafted as the year ends, and charged an hour later.
     api.advance("1 year")
 
     for customer_id, fails in cards.items():

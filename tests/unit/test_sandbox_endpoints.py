@@ -20,7 +20,7 @@ URL: Final = "https://example.com"
 def asked(
     api: Api, method: str, path: str, key: str | None = None, **body: Any
 ) -> tuple[int, Any]:
-    """Ask as v2 is asked, in JSON; return the status and the answer."""
+    """Send a JSON request as v2 takes it; return the status and the answer."""
     response = api.engine.answer(
         ApiRequest(
             method=method,
@@ -79,7 +79,7 @@ def test_the_secret_of_an_endpoint_is_said_once(api: Api) -> None:
     ],
 )
 def test_an_address_that_cannot_be_asked_is_refused(api: Api, url: str) -> None:
-    """By the API, and by who adds an endpoint from outside: it would never answer."""
+    """By the API, and for an endpoint added from outside: it would never answer."""
     with pytest.raises(Refused) as refused:
         api.post("webhook_endpoints", url=url, enabled_events=["*"])
     assert (refused.value.code, refused.value.param) == ("url_invalid", "url")
@@ -88,7 +88,7 @@ def test_an_address_that_cannot_be_asked_is_refused(api: Api, url: str) -> None:
 
 
 def test_the_types_that_may_be_enabled_are_the_sdks() -> None:
-    """No more, and no less."""
+    """No more, and no fewer."""
     hint = WebhookEndpointCreateParams.__annotations__["enabled_events"]
     [literal] = get_args(hint)
     assert EVENT_TYPES | {"*"} == set(get_args(literal))
@@ -107,7 +107,8 @@ def test_a_type_that_is_none_is_refused(api: Api, method: str) -> None:
 
 def test_an_event_destination_lives_as_stripes_do(api: Api) -> None:
     """
-    Made with its secret if that is included, changed, disabled and enabled, deleted.
+    Made with its secret if the secret is included, changed, disabled and enabled,
+    deleted.
     """
     include = ["webhook_endpoint.signing_secret", "webhook_endpoint.url"]
     _, bare = asked(api, "POST", DESTINATIONS, **a_destination())
@@ -169,8 +170,8 @@ def test_a_destination_that_cannot_be_is_refused(
 
 def test_a_restricted_key_may_do_what_it_says(api: Api) -> None:
     """
-    Who may write may read; all else is a 403 that names what is missing, and is no
-    part of what the sandbox was asked.
+    A key with write access can read; everything else is a 403 that names the missing
+    permission, and does not count as a request.
     """
     entries = list[Any]()
     api.engine.record = entries.append

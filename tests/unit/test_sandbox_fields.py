@@ -1,7 +1,7 @@
 """Every object that the sandbox serves has the fields of the SDK's types.
 
-Of those that the SDK says are always there none may be absent; of those that it says
-may be absent, these are.
+A field that the SDK says is always present must be; of those that it says may be
+absent, these are.
 """
 
 import json
@@ -14,7 +14,7 @@ from support.sandbox import Api
 from support.sdk_types import JSON, _layout, class_of, problems_of_object
 from support.watched import begin
 
-# Only in the answer to who asks for it by `expand`.
+# Only in the answer to a request that expands it.
 EXPANDED: Final = frozenset(
     {
         "confirmation_secret",
@@ -25,7 +25,7 @@ EXPANDED: Final = frozenset(
         "tax_ids",
     }
 )
-# Only on the stub of what is no more.
+# Only on the stub of a deleted object.
 DELETED: Final = frozenset({"deleted"})
 # Only in the answer to the registration of an endpoint.
 TOLD_ONCE: Final = frozenset({"secret"})
@@ -33,8 +33,9 @@ TOLD_ONCE: Final = frozenset({"secret"})
 OF_A_REFUND: Final = frozenset(
     {"failure_balance_transaction", "failure_reason", "pending_reason"}
 )
-# Of what the sandbox does not have: other payment methods, taxes, tiers, Connect, other
-# accounts of a customer, other currencies of a price, and more; see docs/sandbox.md.
+# Features that the sandbox does not have: other payment methods, taxes, tiers, Connect,
+# other accounts of a customer, other currencies of a price, and more; see
+# docs/sandbox.md.
 LEFT_OUT: Final[Mapping[str, frozenset[str]]] = {
     "charge": frozenset(
         {"authorization_code", "level3", "presentment_details", "transfer"}
@@ -100,7 +101,7 @@ LEFT_OUT: Final[Mapping[str, frozenset[str]]] = {
 
 
 def everything(api: Api) -> dict[str, list[Any]]:
-    """Make one of each kind; return all objects by kind, those of lists as well."""
+    """Make one of each kind; return all objects by kind, those in lists as well."""
     subscription = begin(api)
     begin(api, "pm_card_chargeCustomerFail")
     begin(api, "pm_card_createDispute")
@@ -144,7 +145,7 @@ def test_every_object_has_all_that_it_must_have(api: Api) -> None:
 
 @pytest.mark.parametrize("kind", sorted(LEFT_OUT))
 def test_of_what_may_be_absent_only_what_is_listed_is(api: Api, kind: str) -> None:
-    """Each with its reason; what is served after all is taken from the list."""
+    """Each with its reason; a field that is served is removed from the list."""
     objects = everything(api)[kind]
     fields = _layout(class_of(kind), JSON).fields.keys()
     always = set.intersection(*(set(it) for it in objects))

@@ -1,4 +1,4 @@
-"""How the sandbox reads what a client sends: all of it, or a refusal that says why."""
+"""How the sandbox reads requests: completely, or it refuses them with a reason."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -60,7 +60,7 @@ def test_a_form_is_read_with_all_its_depth(text: str, form: Mapping[str, Any]) -
     ],
 )
 def test_what_is_no_form_is_refused(text: str, param: str | None) -> None:
-    """Brackets that do not match, two kinds in one place, too deep, too many."""
+    """Unbalanced brackets, two kinds in one place, too deep, too many."""
     with pytest.raises(ApiError) as refused:
         parsed(text)
     assert refused.value.status == 400
@@ -93,7 +93,7 @@ def test_what_is_encoded_is_read_back(form: Mapping[str, Any]) -> None:
 
 
 def refusal(api: Api, path: str, **params: Any) -> tuple[str | None, str | None]:
-    """Return the code and the parameter of the refusal that a request must meet."""
+    """Return the code and the parameter of the refusal that a request must get."""
     with pytest.raises(Refused) as refused:
         api.post(path, **params)
     assert refused.value.status == 400
@@ -128,7 +128,7 @@ def refusal(api: Api, path: str, **params: Any) -> tuple[str | None, str | None]
 def test_a_parameter_that_is_not_known_is_refused_at_any_depth(
     api: Api, path: str, params: Mapping[str, Any], param: str | None
 ) -> None:
-    """What Stripe does not know is a mistake, and it says which."""
+    """A parameter unknown to Stripe is an error, which names it."""
     code, where = refusal(api, path, **params)
     if param is None:
         assert (code, where) == (None, "expand")
@@ -155,7 +155,7 @@ def test_a_parameter_that_is_not_known_is_refused_at_any_depth(
 def test_a_parameter_that_is_missing_is_named(
     api: Api, path: str, params: Mapping[str, Any], param: str | None
 ) -> None:
-    """`parameter_missing`, with its place; one that is empty is not missing."""
+    """`parameter_missing`, with its place; an empty one is not missing."""
     code, where = refusal(api, path, **params)
     if param == "empty":
         assert (code, where) == ("parameter_invalid_empty", "card[token]")
@@ -183,7 +183,7 @@ def test_a_parameter_that_is_missing_is_named(
 def test_what_cannot_be_unset_may_not_be_empty(
     api: Api, path: str, params: Mapping[str, Any], param: str
 ) -> None:
-    """An empty value unsets; where nothing may be unset, it is refused."""
+    """An empty value unsets; a value that cannot be unset is refused."""
     assert refusal(api, path, **params) == ("parameter_invalid_empty", param)
 
 
@@ -234,7 +234,7 @@ NO_INTEGERS: Final = (
 
 @pytest.mark.parametrize("text", NO_INTEGERS)
 def test_what_is_not_an_integer_is_refused(api: Api, text: str) -> None:
-    """Digits, and a sign, and no more than a computer's word of them."""
+    """Digits, and a sign, and no other spelling of a number."""
     params = {"currency": "eur", "product_data": {"name": "x"}}
     expected = ("parameter_invalid_integer", "unit_amount")
     assert refusal(api, "prices", unit_amount=text, **params) == expected
@@ -252,7 +252,7 @@ def test_what_is_not_an_integer_is_refused(api: Api, text: str) -> None:
     ],
 )
 def test_an_integer_has_its_limits(api: Api, amount: str, *, is_refused: bool) -> None:
-    """Stripe's amounts have eight digits, and are never less than nothing."""
+    """Stripe's amounts have eight digits, and are never negative."""
     params = {"currency": "eur", "product_data": {"name": "x"}}
     if is_refused:
         expected = ("parameter_invalid_integer", "unit_amount")
@@ -264,13 +264,13 @@ def test_an_integer_has_its_limits(api: Api, amount: str, *, is_refused: bool) -
 
 @pytest.mark.parametrize("text", ["TRUE", "1", "0", "yes", "on", "null", "tru", "5"])
 def test_what_is_not_a_boolean_is_refused(api: Api, text: str) -> None:
-    """Stripe has no code for it, but the sentence and the parameter."""
+    """Stripe has no code for it, only the message and the parameter."""
     assert refusal(api, "products", name="x", active=text) == (None, "active")
 
 
 @pytest.mark.parametrize("is_active", [True, False])
 def test_a_boolean_is_true_or_false(is_active: bool) -> None:  # noqa: FBT001  # an example
-    """Also as Python and C# spell it: v1 takes both."""
+    """Also in the spelling of Python and C#: v1 accepts both."""
     api = Api.begin()  # The SDK spells it in one way: no conformance here.
     for text in (str(is_active), str(is_active).lower()):
         assert api.post("products", name="x", active=text)["active"] is is_active
@@ -325,7 +325,7 @@ def test_a_boolean_is_true_or_false(is_active: bool) -> None:  # noqa: FBT001  #
 def test_a_word_or_a_kind_that_does_not_fit_is_refused(
     api: Api, path: str, params: Mapping[str, Any], param: str
 ) -> None:
-    """With the parameter, and no code: Stripe has none for it."""
+    """With the parameter, and no code, because Stripe has none for it."""
     assert refusal(api, path, **params) == (None, param)
 
 
@@ -367,7 +367,7 @@ def test_metadata_has_its_limits(
 
 
 def test_a_body_has_its_limit(api: Api) -> None:
-    """A mebibyte, and it is not read for its parameters."""
+    """A mebibyte; a larger body is not parsed for parameters."""
     assert answered(api, "POST", "/v1/products", body=b"a" * (1024 * 1024 + 1)) == 400
 
 
@@ -392,7 +392,7 @@ def test_a_body_has_its_limit(api: Api) -> None:
 def test_a_post_is_a_form_in_its_body(
     api: Api, more: Mapping[str, Any], status: int
 ) -> None:
-    """Not JSON, not in the address, not in another alphabet."""
+    """Not JSON, not in the address, not in another encoding."""
     headers = {name: more[name] for name in more if name == "content-type"}
     found = answered(
         api,

@@ -1,4 +1,4 @@
-"""What the sandbox shows to clients of older API versions."""
+"""What the sandbox returns to clients of older API versions."""
 
 import json
 from email.utils import parsedate_to_datetime
@@ -24,7 +24,7 @@ def subscribed(api: Api) -> Any:
 
 
 def same(left: Any, right: Any) -> dict[str, Any]:
-    """Return the fields that two objects share and that differ."""
+    """Return the shared fields of two objects that differ."""
     names = left.keys() & right.keys()
     return {it: (left[it], right[it]) for it in names if left[it] != right[it]}
 
@@ -60,7 +60,7 @@ def test_an_acacia_subscription_has_what_basil_took_away(api: Api) -> None:
 
 
 def test_several_items_have_no_common_plan(api: Api) -> None:
-    """Acacia shows null for both; the period is still there."""
+    """Acacia has null for both; the period remains."""
     items = [{"price": api.price()["id"]}, {"price": api.price(5)["id"]}]
     subscription = api.post("subscriptions", customer=api.customer()["id"], items=items)
     old = seen(api, ACACIA, f"subscriptions/{subscription['id']}")
@@ -180,7 +180,7 @@ def test_an_acacia_invoice_item_has_its_price_and_subscription(api: Api) -> None
 
 
 def test_a_charge_lost_its_invoice_with_basil(api: Api) -> None:
-    """So did the payment intent; one of no invoice has null in acacia."""
+    """So did the payment intent; without an invoice it is null in acacia."""
     subscription = subscribed(api)
     (charge,) = api.get("charges")["data"]
     paths = [f"charges/{charge['id']}", f"payment_intents/{charge['payment_intent']}"]
@@ -212,7 +212,7 @@ def test_a_list_shows_each_as_it_is_shown_alone(api: Api, kind: str) -> None:
 
 
 def test_what_is_expanded_is_shown_in_the_version_as_well(api: Api) -> None:
-    """Along both the old ways and the new ones, to any depth."""
+    """With both the old and the new field names, to any depth."""
     subscription = subscribed(api)
     path = f"subscriptions/{subscription['id']}"
     ways = ["latest_invoice.payment_intent.latest_charge.invoice"]
@@ -271,7 +271,7 @@ def test_a_decline_shows_its_intent_in_the_version(api: Api) -> None:
 
 
 def test_a_create_answers_in_the_version_that_asked(api: Api) -> None:
-    """What is stored is the same for all."""
+    """What is stored is the same for all versions."""
     customer, price = api.customer()["id"], api.price()["id"]
     params = {"customer": customer, "items": [{"price": price}]}
     made = api.call("POST", "subscriptions", params, stripe_version=ACACIA)
@@ -295,7 +295,7 @@ def test_a_create_answers_in_the_version_that_asked(api: Api) -> None:
     ],
 )
 def test_a_version_that_is_not_known_is_refused(api: Api, version: str) -> None:
-    """With the versions that there are."""
+    """The error lists the known versions."""
     with pytest.raises(Refused) as refused:
         seen(api, version, "customers")
     assert (refused.value.status, refused.value.type) == (400, "invalid_request_error")
@@ -304,13 +304,13 @@ def test_a_version_that_is_not_known_is_refused(api: Api, version: str) -> None:
 
 @pytest.mark.parametrize("version", [ACACIA, BASIL, CLOVER, NEWEST, ""])
 def test_the_version_is_echoed(api: Api, version: str) -> None:
-    """Who asks for none gets the newest."""
+    """A request without a version gets the newest."""
     response = api.raw("GET", "customers", stripe_version=version)
     assert response.headers["Stripe-Version"] == (version or NEWEST)
 
 
 def test_each_request_has_an_id(api: Api) -> None:
-    """Refused or not; each its own."""
+    """Refused or not, each has its own."""
     answers = [
         api.raw("GET", "customers"),
         api.raw("GET", "customers"),
@@ -331,7 +331,7 @@ def date(api: Api, path: str, **headers: str) -> int:
 
 
 def test_the_date_is_the_virtual_time(api: Api) -> None:
-    """Of an answer as of a refusal."""
+    """Of a refusal, too."""
     api.advance("40 days")
     assert date(api, "customers") == api.now
     assert date(api, "shoes") == api.now
@@ -340,7 +340,7 @@ def test_the_date_is_the_virtual_time(api: Api) -> None:
 
 
 def test_the_date_of_a_customer_on_a_test_clock_is_its_own(api: Api) -> None:
-    """For all that is theirs, and for what is refused about them; not for others."""
+    """For every request about the customer, also a refused one; not for others."""
     clock = api.post("test_helpers/test_clocks", frozen_time=api.now)["id"]
     customer = api.customer(test_clock=clock)["id"]
     subscription = api.subscribe(customer, api.price()["id"])

@@ -1,4 +1,4 @@
-"""Changes in the sandbox that are made only when they are paid."""
+"""Changes in the sandbox that are applied only when they are paid."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def hold(api: Api, **params: Any) -> Any:
 
 
 def test_a_change_that_has_to_be_paid_is_held(api: Api) -> None:
-    """The old price stays until then, and `pending_update` says what is to come."""
+    """The old price stays until then, and `pending_update` has the new one."""
     held = hold(api)
     assert held["status"] == "active"
     assert held["items"]["data"][0]["price"]["unit_amount"] == 1_000
@@ -60,7 +60,7 @@ def test_a_held_change_is_applied_when_it_is_paid(api: Api) -> None:
 
 
 def test_a_held_change_that_is_not_paid_expires(api: Api) -> None:
-    """After 23 hours, its invoice is void and the old price is renewed."""
+    """After 23 hours, its invoice is void and the renewal has the old price."""
     held = hold(api)
     api.advance(api.now + 23 * HOUR - MINUTE)
     assert again(api, held)["pending_update"]
@@ -109,7 +109,7 @@ def test_a_change_that_fails_makes_it_past_due(api: Api) -> None:
 
 
 def test_a_change_with_error_if_incomplete_is_refused_if_it_fails(api: Api) -> None:
-    """402, and all is as it was."""
+    """402, and everything is as before."""
     subscription = begin(api)
     fail_from_now_on(api, subscription)
     items, before = to_price(api, subscription, 3_000), count(api)
@@ -128,7 +128,7 @@ def test_a_change_with_error_if_incomplete_is_refused_if_it_fails(api: Api) -> N
 
 
 def test_default_incomplete_is_confirmed_later(api: Api) -> None:
-    """By the payment intent; the card that pays is kept where that was asked for."""
+    """By the payment intent; the paying card is saved if that was requested."""
     settings = {"save_default_payment_method": "on_subscription"}
     customer = api.customer(None)["id"]
     subscription = api.subscribe(
@@ -157,7 +157,7 @@ def test_default_incomplete_is_confirmed_later(api: Api) -> None:
 
 
 def test_a_change_with_default_incomplete_is_confirmed_later(api: Api) -> None:
-    """Past due until the payment intent of its invoice is."""
+    """Past due until the payment intent of its invoice is confirmed."""
     subscription = begin(api)
     changed = change(
         api,

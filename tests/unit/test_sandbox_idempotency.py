@@ -60,7 +60,7 @@ def test_the_same_request_is_answered_the_same(api: Api) -> None:
 
 
 def test_the_answer_is_the_first_one_even_if_things_have_changed(api: Api) -> None:
-    """What is replayed is what was said, not what is true by now."""
+    """A replay returns the first answer, not the present state."""
     first = post(api, "k", name="Ada")
     id_ = json.loads(first.body)["id"]
     api.post(f"customers/{id_}", name="Eve")
@@ -94,7 +94,7 @@ def test_a_key_is_for_one_request_only(api: Api) -> None:
 
 
 def test_a_decline_is_replayed(api: Api) -> None:
-    """The card is not asked again: a new try needs a new key."""
+    """The bank is not asked again: a new attempt needs a new key."""
     params = {
         "amount": 100,
         "currency": "eur",
@@ -114,7 +114,7 @@ def test_a_decline_is_replayed(api: Api) -> None:
 
 
 def test_a_decline_is_replayed_though_the_card_is_good_by_now(api: Api) -> None:
-    """The stored answer does not look at the card."""
+    """The stored answer does not depend on the card."""
     customer = api.customer()
     card = customer["invoice_settings"]["default_payment_method"]
     api.engine.set_card(card, declines="insufficient_funds")
@@ -143,7 +143,7 @@ def test_a_decline_is_replayed_though_the_card_is_good_by_now(api: Api) -> None:
 def test_a_bad_request_is_not_stored(
     api: Api, path: str, params: dict[str, Any], status: int
 ) -> None:
-    """The key is free for the request as it should have been."""
+    """The key is free for the corrected request."""
     for _ in range(2):
         refused = post(api, "k", path, **params)
         assert refused.status == status
@@ -153,7 +153,7 @@ def test_a_bad_request_is_not_stored(
 
 
 def test_a_request_without_the_right_key_is_not_stored(api: Api) -> None:
-    """401 comes before anything is looked up, even for a key that is known."""
+    """401 comes before any look-up, even for a key that is known."""
     post(api, "k", name="Ada")
     path, params = "customers", {"name": "Ada"}
     refused = api.raw(
@@ -167,7 +167,7 @@ def test_a_request_without_the_right_key_is_not_stored(api: Api) -> None:
 def test_a_500_is_stored_whether_it_had_an_effect_or_not(
     api: Api, when: str, made: int
 ) -> None:
-    """Its outcome is not known by the answer: the same key never does it again."""
+    """The answer does not reveal its outcome: the same key never does it again."""
     first = failing(api, "k", when)
     assert error(first) == (500, "api_error")
     assert customers(api) == made
@@ -198,13 +198,13 @@ def test_an_answer_is_kept_for_24_hours(api: Api) -> None:
     assert not is_replayed(second)
     assert json.loads(second.body)["id"] != json.loads(first.body)["id"]
     assert customers(api) == 2
-    # From here it is kept anew.
+    # From here it is stored again.
     api.advance("23 hours")
     assert post(api, "k", name="Ada").body == second.body
 
 
 def test_a_test_clock_does_not_age_a_key(api: Api) -> None:
-    """Keys live by the sandbox's time, whoever's object they made."""
+    """Keys live by the sandbox's time, whatever clock the object is on."""
     clock = api.post("test_helpers/test_clocks", frozen_time=api.now)["id"]
     first = post(api, "k", test_clock=clock)
     path = f"test_helpers/test_clocks/{clock}/advance"
@@ -215,7 +215,7 @@ def test_a_test_clock_does_not_age_a_key(api: Api) -> None:
 
 
 def test_a_get_and_a_delete_take_no_key(api: Api) -> None:
-    """They may be repeated as they are: each looks, or tries, anew."""
+    """They can be repeated: each reads, or tries, again."""
     customer = api.post("customers", name="Ada")["id"]
     path = f"customers/{customer}"
     first = api.raw("GET", path, idempotency_key="k")
@@ -235,14 +235,14 @@ def test_a_get_and_a_delete_take_no_key(api: Api) -> None:
     ("key", "status"), [("k" * 255, 200), ("k" * 256, 400), ("", 400)]
 )
 def test_a_key_has_up_to_255_characters(api: Api, key: str, status: int) -> None:
-    """An empty one is none of them."""
+    """An empty key is invalid."""
     response = post(api, key, name="Ada")
     assert response.status == status
     assert customers(api) == (1 if status == 200 else 0)
 
 
 def test_events_name_the_request_and_its_key(api: Api) -> None:
-    """So a client knows which of its requests did it; what time does names none."""
+    """A client knows which of its requests did it; an event of time names none."""
     first = api.raw(
         "POST", "customers", {"name": "Ada"}, idempotency_key="k", stripe_version=""
     )

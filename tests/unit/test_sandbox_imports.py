@@ -1,4 +1,4 @@
-"""Stripe objects from elsewhere are put into a sandbox, and go on living there."""
+"""Stripe objects from elsewhere are imported into a sandbox, and live on there."""
 
 import copy
 from pathlib import Path
@@ -104,7 +104,7 @@ def with_field(number: int, field: str, value: Any) -> list[dict[str, Any]]:
 
 
 def test_foreign_objects_are_served_with_their_ids(api: Api) -> None:
-    """In any order; all of them conform, and nobody is told."""
+    """In any order; all of them conform, and no event is sent."""
     api.engine.import_objects(OBJECTS)
     assert count(api) == 0
     subscription = api.get("subscriptions/sub_far", expand=["latest_invoice.payments"])
@@ -125,7 +125,7 @@ def test_foreign_objects_are_served_with_their_ids(api: Api) -> None:
 
 
 def test_a_foreign_subscription_is_renewed_charged_and_refunded(api: Api) -> None:
-    """It lives on as one that was made here."""
+    """It lives on like one that was made here."""
     api.engine.import_objects(OBJECTS)
     subscription = api.get("subscriptions/sub_far")
     api.advance(START + 20 * DAY + 3_600)
@@ -139,7 +139,7 @@ def test_a_foreign_subscription_is_renewed_charged_and_refunded(api: Api) -> Non
 
 
 def test_what_is_over_already_is_not_made_up(api: Api) -> None:
-    """A period that ended before, as of recorded objects, stays as it is."""
+    """A period that ended before, as in recorded objects, stays as it is."""
     past = copy.deepcopy(OBJECTS)
     past[0]["items"]["data"][0]["current_period_end"] = START - DAY
     api.engine.import_objects(past)
@@ -162,7 +162,7 @@ def test_older_shapes_events_and_expanded_objects_are_taken(api: Api) -> None:
 
 
 def test_what_is_imported_again_is_replaced(api: Api) -> None:
-    """As its next event says that it is."""
+    """As its next event reports."""
     api.engine.import_objects(OBJECTS)
     api.engine.import_objects([{**OBJECTS[0], "status": "past_due"}])
     assert api.get("subscriptions/sub_far")["status"] == "past_due"
@@ -191,7 +191,7 @@ def test_what_is_imported_again_is_replaced(api: Api) -> None:
 def test_a_wrong_object_is_named_with_its_field(
     api: Api, number: int, field: str, value: Any, sentence: str
 ) -> None:
-    """Nothing of the others is put in either."""
+    """Nothing of the others is imported either."""
     with pytest.raises(ApiError, match=sentence):
         api.engine.import_objects(with_field(number, field, value))
     assert not any(api.engine.world.objects.values())
@@ -200,7 +200,7 @@ def test_a_wrong_object_is_named_with_its_field(
 @pytest.mark.parametrize("value", [None, "x", 7, True, [], {}, [{}], {"id": 1}])
 @pytest.mark.parametrize("number", range(len(OBJECTS)))
 def test_any_value_of_any_field_is_taken_or_refused(number: int, value: Any) -> None:
-    """Never anything else; and what was taken can still be listed and live."""
+    """Never anything else; and what was accepted can still be listed and live on."""
     api = Api.begin()
     api.engine.import_objects(OBJECTS)
     kind = OBJECTS[number]["object"]
@@ -222,7 +222,7 @@ def test_any_value_of_any_field_is_taken_or_refused(number: int, value: Any) -> 
 
 
 def test_an_import_is_in_the_journal(tmp_path: Path) -> None:
-    """A refused one as well: the ids that follow are the same."""
+    """A refused one as well: the following ids are the same."""
     path = tmp_path / "journal"
     journal = Journal(path)
     api = Api(Engine(seed=3))

@@ -1,4 +1,4 @@
-"""What holds in the sandbox after any calls, in any order, on any clock.
+"""Invariants of the sandbox after any calls, in any order, on any clock.
 
 1. An invoice is paid if one charge took its amount, nothing was due, or it was paid
    elsewhere; no other invoice has a charge that succeeded, none has two.
@@ -6,11 +6,12 @@
    from where the last one ended: but for a restart, which credits what is left of the
    old one (unless told not to), and a pause, which charges nothing.
 3. Sums add up: of lines, invoices, balances, charges and refunds.
-4. Who only reads the events knows all that Stripe reports, and their time goes forward.
+4. A reader of only the events knows all that Stripe reports, and their time goes
+   forward.
 5. Subscriptions move as the core's table says.
 6. Nothing is answered 500, and a refused call changes nothing.
 7. Requests, objects and events are of the SDK's types.
-8. Nothing is overdue: what has its time is done when the time comes.
+8. Nothing is overdue: what is scheduled is done when its time comes.
 """
 
 from typing import Any, Final
@@ -40,7 +41,7 @@ STEPS_MAX: Final = 40
 
 
 class AnyCalls(Calls):
-    """Calls anything, and looks at all of it after every call."""
+    """Calls anything, and checks everything after every call."""
 
     @invariant()
     def events_tell_everything(self) -> None:
@@ -89,7 +90,7 @@ def test_the_books_add_up_after_any_calls() -> None:
     """
     profile = settings.default
     assert profile is not None
-    # An example is up to forty calls, each looked at from all sides.
+    # An example is up to forty calls, each fully checked.
     examples = max(1, profile.max_examples // 2)
     run_state_machine_as_test(
         AnyCalls,
@@ -246,7 +247,7 @@ FOUND: Final[dict[str, list[Step]]] = {
 @pytest.mark.parametrize("steps", FOUND.values(), ids=FOUND.keys())
 def test_what_once_failed_holds(steps: list[Step]) -> None:
     """
-    Each was a bug; the same calls are made again, and looked at in the same way.
+    Each was a bug; the same calls are made again, with the same checks.
     """
     machine = AnyCalls()
     for name, params in steps:
@@ -256,7 +257,7 @@ def test_what_once_failed_holds(steps: list[Step]) -> None:
     machine.teardown()
 
 
-# And what no rule above would have said; each failed before its fix.
+# And what no rule above would have found; each failed before its fix.
 
 
 def change(api: Api, subscription: Any, **params: Any) -> Any:
@@ -264,7 +265,7 @@ def change(api: Api, subscription: Any, **params: Any) -> Any:
 
 
 def double(api: Api, subscription: Any, **params: Any) -> Any:
-    """Ask for twice as much, billed at once."""
+    """Request twice the quantity, billed at once."""
     item = {"id": subscription["items"]["data"][0]["id"], "quantity": 2}
     return change(
         api, subscription, items=[item], proration_behavior="always_invoice", **params
@@ -272,7 +273,7 @@ def double(api: Api, subscription: Any, **params: Any) -> Any:
 
 
 def hold(api: Api, subscription: Any) -> Any:
-    """Ask for a change that has to wait for its payment."""
+    """Request a change that must wait for its payment."""
     api.give_card(subscription["customer"], FAILING)
     held = double(api, subscription, payment_behavior="pending_if_incomplete")
     assert held["pending_update"]
@@ -288,7 +289,7 @@ def fall_behind(api: Api, subscription: Any) -> None:
 
 
 def pause(api: Api, **price: Any) -> Any:
-    """Begin a trial of a day, of nobody's card; return what is paused after it."""
+    """Return a subscription that is paused after a trial of a day without a card."""
     subscription = api.subscribe(
         api.customer(None)["id"],
         api.price(**price)["id"],
@@ -302,7 +303,7 @@ def pause(api: Api, **price: Any) -> Any:
 
 def test_a_first_attempt_by_hand_begins_the_retries(api: Api) -> None:
     """
-    Who pays a draft by hand and fails owes it from then on.
+    After a draft is paid by hand without success, its retries begin.
     """
     subscription = begin(api)
     api.give_card(subscription["customer"], FAILING)
@@ -333,7 +334,7 @@ def test_what_nobody_tried_at_first_is_retried_to_the_end(seed: int) -> None:
 
 def test_what_was_resumed_and_paid_late_is_renewed_at_once(api: Api) -> None:
     """
-    The rest of a day that is paid for on the next one.
+    The next day pays for the rest of a day.
     """
     subscription = pause(api, interval="day")
     api.advance("23 hours")
@@ -350,7 +351,7 @@ def test_what_was_resumed_and_paid_late_is_renewed_at_once(api: Api) -> None:
 
 def test_a_held_change_changes_nothing_else(api: Api) -> None:
     """
-    What was set while it waited stays.
+    What was set while it waited remains.
     """
     subscription = begin(api)
     held = hold(api, subscription)
@@ -372,7 +373,7 @@ def test_paying_for_a_held_change_settles_what_was_owed(api: Api) -> None:
 
 def test_a_dispute_lives_on_the_clock_of_its_customer(api: Api) -> None:
     """
-    Even of one that has been deleted; and so does a card that was nobody's.
+    Even of a deleted customer; and so does a card that had no customer.
     """
     ahead = api.now + 45 * DAY
     clock = api.post("test_helpers/test_clocks", frozen_time=ahead)["id"]
@@ -393,7 +394,7 @@ def test_a_dispute_lives_on_the_clock_of_its_customer(api: Api) -> None:
 
 def test_what_is_paid_elsewhere_was_attempted_as_often_as_before(api: Api) -> None:
     """
-    Paying it another way takes no attempt back.
+    Payment by another way does not undo an attempt.
     """
     subscription = begin(api)
     fall_behind(api, subscription)
@@ -405,7 +406,7 @@ def test_what_is_paid_elsewhere_was_attempted_as_often_as_before(api: Api) -> No
 
 def test_a_subscription_has_one_planned_end(api: Api) -> None:
     """
-    Of two, one would be ignored; an update refuses both as well.
+    Of two, one would be ignored; an update with both is refused as well.
     """
     with pytest.raises(Refused) as refused:
         begin(api, cancel_at=api.now + DAY, cancel_at_period_end=True)

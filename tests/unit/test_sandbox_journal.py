@@ -1,4 +1,4 @@
-"""The sandbox's journal: what was asked makes it what it was, to the last id."""
+"""The sandbox's journal: its requests rebuild the sandbox, to the last id."""
 
 import stat
 from pathlib import Path
@@ -16,7 +16,7 @@ PRESET = both(catalog, forwarding("http://127.0.0.1:9/", "whsec_" + "s" * 24, No
 
 
 def begun(path: Path) -> tuple[Api, Journal]:
-    """Return a sandbox that is what the journal says, and notes what follows."""
+    """Return a sandbox rebuilt from the journal, which records later requests."""
     api, journal = Api(Engine(seed=5, preset=PRESET)), Journal(path)
     entries = journal.entries()
     api.engine.replay(entries)
@@ -27,7 +27,7 @@ def begun(path: Path) -> tuple[Api, Journal]:
 
 
 def live(api: Api) -> None:
-    """Do one of each thing that the journal keeps."""
+    """Do one of each thing that the journal records."""
     customer = api.customer("pm_card_authenticationRequired", email="a@example.com")
     it = api.subscribe(customer["id"], "price_basic_monthly")
     invoice = api.get(f"invoices/{it['latest_invoice']}", expand=["payments"])
@@ -75,7 +75,7 @@ def state_of(api: Api) -> dict[str, Any]:
 
 
 def snapshot(api: Api) -> dict[str, Any]:
-    """Return what it is, and the id that follows; which it draws."""
+    """Return the state, and the next id, which this draws."""
     return {**state_of(api), "next": api.engine.world.new_id("x")}
 
 
@@ -97,7 +97,7 @@ def test_it_comes_back_as_it_was(tmp_path: Path) -> None:
     before, after = snapshot(api), snapshot(again)
     for name, value in before.items():
         assert after[name] == value, name
-    # What had not arrived is on its way again.
+    # What had not arrived is sent again.
     assert len(again.engine.outbox) == len(after["undelivered"])
     answer = again.raw("POST", "customers", {"name": "twice"}, idempotency_key="k")
     assert answer.headers["Idempotent-Replayed"] == "true"
@@ -106,7 +106,7 @@ def test_it_comes_back_as_it_was(tmp_path: Path) -> None:
 
 def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
     """
-    What is asked after it came back is kept as well.
+    Requests after the rebuild are recorded as well.
     """
     path = tmp_path / "journal"
     for count in (1, 2, 3):
@@ -122,7 +122,7 @@ def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
 @pytest.mark.anyio
 async def test_what_anybody_heard_of_is_in_it(tmp_path: Path) -> None:
     """
-    Killed while time passes, it comes back as it was when it last told somebody: also
+    Killed while time passes, it is rebuilt as it was when it last told a client: also
     if it was called between two renewals of one second.
     """
     path = tmp_path / "journal"
@@ -156,7 +156,7 @@ async def test_what_anybody_heard_of_is_in_it(tmp_path: Path) -> None:
 
 def test_a_line_that_was_cut_off_is_cut_away(tmp_path: Path) -> None:
     """
-    Every prefix of the file is a journal: of the calls that it has whole.
+    Every prefix of the file is a journal, with the calls that are complete in it.
     """
     path = tmp_path / "journal"
     api, journal = begun(path)
@@ -176,7 +176,7 @@ def test_a_line_that_was_cut_off_is_cut_away(tmp_path: Path) -> None:
 
 def test_a_line_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """
-    Nothing is guessed at: the error says which line it is.
+    It does not guess: the error says which line it is.
     """
     path = tmp_path / "journal"
     path.write_bytes(b'{"did":"reset","at":1,"seed":0}\n{"did":"magic","at":2}\n')
@@ -187,7 +187,7 @@ def test_a_line_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_a_reset_forgets_what_was_before(tmp_path: Path) -> None:
     """
-    The file holds the new world only; the key stays.
+    The file has only the new world; the key stays.
     """
     path = tmp_path / "journal"
     api, journal = begun(path)

@@ -13,7 +13,7 @@ from support.sandbox_refusals import INVALID
 def ask(
     api: Api, method: str, path: str, body: str = "", **headers: str
 ) -> ApiResponse:
-    """Ask as a client without habits: no key unless it is given."""
+    """Send a request without defaults: no key unless it is given."""
     return api.engine.answer(
         ApiRequest(
             method=method,
@@ -33,7 +33,7 @@ def basic(text: str) -> str:
     ["", "Bearer", "Bearer sk_test_wrong", basic("sk_test_wrong:"), "Basic é", "x y"],
 )
 def test_who_has_no_key_is_asked_for_it(api: Api, authorization: str) -> None:
-    """401 whatever is asked, and the key that was given is not repeated."""
+    """401 for every request, and the given key is not repeated."""
     for path in ("/v1/customers", "/v1/nothing"):
         answer = ask(api, "GET", path, authorization=authorization)
         error = json.loads(answer.body)["error"]

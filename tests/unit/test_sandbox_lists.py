@@ -111,7 +111,7 @@ def test_a_source_is_expanded_as_the_older_api_shows_it(
     api: Api, card: str, brand: str
 ) -> None:
     """
-    A card that was imported; another source stays an id, and leads no further.
+    An imported card; another source stays an id, and is not expanded further.
     """
     customer = _paid_by_a_source(api, card)
     [listed] = api.get("customers", expand=["data.default_source"])["data"]
@@ -138,7 +138,7 @@ def _paid_by_a_source(api: Api, card: str) -> Any:
 
 def test_what_is_on_a_test_clock_is_listed_for_those_who_name_it(api: Api) -> None:
     """
-    Or, of subscriptions, whose they are.
+    Or, for subscriptions, for those who name its customer.
     """
     clock = api.post("test_helpers/test_clocks", frozen_time=api.now)["id"]
     on_it = api.customer(test_clock=clock)["id"]

@@ -1,4 +1,4 @@
-"""Subscriptions of the sandbox whose collection is paused: renewed, and not charged."""
+"""Subscriptions of the sandbox with paused collection: renewed, and not charged."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def charges(api: Api) -> int:
 def test_a_renewal_while_collection_is_paused_charges_nothing(
     api: Api, behavior: str, status: str, events: list[str]
 ) -> None:
-    """The period goes on and the status stays; the invoice ends as it was told."""
+    """The period continues and the status stays; the invoice ends as requested."""
     subscription = begin(api)
     before = count(api)
     paused = pause(api, subscription, behavior)
@@ -64,7 +64,7 @@ def test_a_renewal_while_collection_is_paused_charges_nothing(
 
 
 def test_collection_goes_on_when_the_pause_is_unset(api: Api) -> None:
-    """From the next invoice on; what was kept as a draft stays one."""
+    """From the next invoice on; an invoice kept as a draft stays one."""
     subscription = begin(api)
     pause(api, subscription, "keep_as_draft")
     renew(api)
@@ -84,7 +84,7 @@ def test_collection_goes_on_when_the_pause_is_unset(api: Api) -> None:
 def test_collection_goes_on_by_itself_at_resumes_at(
     api: Api, days: int, status: str
 ) -> None:
-    """What is renewed in that second is collected; the end of the pause is told."""
+    """A renewal in that second is charged; the end of the pause is reported."""
     subscription = begin(api)
     moment = api.now + days * DAY
     pause(api, subscription, "void", resumes_at=moment)
@@ -99,7 +99,7 @@ def test_collection_goes_on_by_itself_at_resumes_at(
 
 
 def test_a_pause_that_was_set_anew_ends_when_the_new_one_says(api: Api) -> None:
-    """The moment of the first one is nothing any more."""
+    """The time of the first pause no longer applies."""
     subscription = begin(api)
     pause(api, subscription, "void", resumes_at=api.now + 2 * DAY)
     pause(api, subscription, "void", resumes_at=api.now + 5 * DAY)
@@ -119,7 +119,7 @@ def test_what_was_invoiced_before_the_pause_is_still_collected(api: Api) -> None
 
 
 def test_a_change_while_collection_is_paused_is_made_and_not_charged(api: Api) -> None:
-    """Its invoice is dealt with as a renewal's."""
+    """Its invoice is handled as a renewal's."""
     subscription = begin(api)
     pause(api, subscription, "void")
     changed = change(
@@ -136,7 +136,7 @@ def test_a_change_while_collection_is_paused_is_made_and_not_charged(api: Api) -
 
 
 def test_a_trial_that_ends_while_collection_is_paused_is_not_charged(api: Api) -> None:
-    """It is active then, as any other."""
+    """It is active then, like any other."""
     subscription = begin(api, trial_period_days=7)
     pause(api, subscription, "mark_uncollectible")
     api.advance("8 days")
@@ -146,7 +146,7 @@ def test_a_trial_that_ends_while_collection_is_paused_is_not_charged(api: Api) -
 
 
 def test_an_invoice_of_nothing_is_paid_while_collection_is_paused(api: Api) -> None:
-    """There is nothing to write off."""
+    """Nothing is written off."""
     subscription = begin(api)
     api.post(f"customers/{subscription['customer']}", balance=-5_000)
     pause(api, subscription, "void")
@@ -155,7 +155,7 @@ def test_an_invoice_of_nothing_is_paid_while_collection_is_paused(api: Api) -> N
 
 
 def test_an_invoice_is_written_off_and_can_be_paid_later(api: Api) -> None:
-    """By hand, with `mark_uncollectible`; only an open one."""
+    """By hand, with `mark_uncollectible`; only an open invoice."""
     subscription = begin(api, FAILING)
     path = f"invoices/{subscription['latest_invoice']}"
     written_off = api.post(f"{path}/mark_uncollectible")
@@ -189,7 +189,7 @@ def test_an_invoice_is_written_off_and_can_be_paid_later(api: Api) -> None:
 def test_a_pause_that_cannot_be_is_refused(
     api: Api, wanted: dict[str, Any], code: str | None, param: str
 ) -> None:
-    """Without a behaviour, with an unknown one, or until a moment that is past."""
+    """Without a behaviour, with an unknown one, or until a time in the past."""
     subscription = begin(api)
     with pytest.raises(Refused) as refused:
         change(api, subscription, pause_collection=wanted)

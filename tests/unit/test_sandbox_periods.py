@@ -33,7 +33,7 @@ def at(text: str) -> int:
 
 
 def days_of(anchor: str, recurring: Recurring, count: int) -> list[str]:
-    """Name the days of the first boundaries after an anchor."""
+    """Return the days of the first boundaries after an anchor."""
     start = at(anchor)
     ends = [boundary(start, recurring, number) for number in range(1, count + 1)]
     return [moment(end).date().isoformat() for end in ends]
@@ -73,7 +73,7 @@ def test_a_leap_day_comes_back_in_the_next_leap_year() -> None:
 
 
 def test_the_time_of_day_is_kept() -> None:
-    """A period ends at the second at which the anchor is."""
+    """A period ends at the anchor's second of the day."""
     start = at("2026-01-31T23:59:59")
     assert boundary(start, MONTHLY, 1) == at("2026-02-28T23:59:59")
 
@@ -100,7 +100,7 @@ def test_the_next_boundary_is_the_first_one_after(
 def test_boundaries_follow_each_other(
     anchor: int, recurring: Recurring, count: int
 ) -> None:
-    """From one boundary the next is found, none is left out, and none drifts."""
+    """Each boundary leads to the next; none is left out, and none drifts."""
     end = anchor
     for number in range(1, count + 1):
         end = next_boundary(anchor, recurring, end)
@@ -111,7 +111,7 @@ def test_boundaries_follow_each_other(
 def test_a_month_has_the_day_of_the_anchor_or_is_too_short(
     anchor: int, months: int
 ) -> None:
-    """The last day of a month stands for one that the month does not have."""
+    """The last day of a month replaces a day that the month does not have."""
     start, end = moment(anchor), moment(boundary(anchor, MONTHLY, months))
     assert end.time() == start.time()
     assert end.day == start.day or moment(int(end.timestamp()) + DAY).day == 1
@@ -183,7 +183,7 @@ def test_a_span_is_a_number_and_a_unit(text: str, end: int) -> None:
     ],
 )
 def test_what_is_no_span_is_refused(text: str) -> None:
-    """With a sentence, and never by a guess."""
+    """With a message, and never a guess."""
     with pytest.raises(ValueError, match="not a number and a unit"):
         span_after(0, text)
 

@@ -1,4 +1,4 @@
-"""A preview of the sandbox is what is charged later."""
+"""A preview of the sandbox agrees with the later charge."""
 
 from typing import Any
 
@@ -76,7 +76,7 @@ def test_a_preview_of_a_new_subscription_is_what_it_costs(
     is_trial: bool,  # noqa: FBT001  # drawn
     credit: int,
 ) -> None:
-    """A trial costs nothing, but what is owed from before."""
+    """A trial costs nothing, except what is owed from before."""
     with watched() as api:
         customer = api.customer(balance=credit)["id"]
         items = [{"price": api.price(amount)["id"], "quantity": quantity}]
@@ -102,7 +102,7 @@ def test_a_preview_of_a_new_subscription_is_what_it_costs(
 def test_a_preview_without_items_is_of_the_next_invoice(
     api: Api, details: dict[str, Any], *, is_now: bool
 ) -> None:
-    """Or of the one that a new anchor makes at once; it leaves no trace."""
+    """Or of the invoice that a new anchor makes at once; nothing is stored."""
     subscription = begin(api)
     api.advance("10 days")
     before = count(api), len(api.get("invoices")["data"])

@@ -1,4 +1,4 @@
-"""What a change of plan costs in the sandbox, and the credit that it leaves."""
+"""The cost of a change of plan in the sandbox, and the credit that it leaves."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def balance(api: Api, it: Any) -> Any:
 
 
 def test_prorations_wait_for_the_next_invoice(api: Api) -> None:
-    """Half of the old price back, half of the new one on top, then the whole period."""
+    """Half of the old price back, half of the new one added, then the whole period."""
     subscription = begin(api)
     api.advance(api.now + MONTH // 2)
     before = count(api)
@@ -53,7 +53,7 @@ def test_prorations_wait_for_the_next_invoice(api: Api) -> None:
 
 
 def test_always_invoice_bills_the_change_at_once(api: Api) -> None:
-    """The difference for what is left, and the period stays."""
+    """The difference for the rest of the period, and the period stays."""
     subscription = begin(api)
     api.advance(api.now + MONTH // 2)
     changed = change(
@@ -106,7 +106,7 @@ def test_another_interval_starts_a_new_period_now(api: Api, behavior: str) -> No
 
 
 def test_resetting_the_anchor_starts_a_new_period_now(api: Api) -> None:
-    """At the same price, with what is left of the old one credited."""
+    """At the same price, with the rest of the old one credited."""
     subscription = begin(api)
     api.advance(api.now + MONTH // 2)
     changed = change(api, subscription, billing_cycle_anchor={"type": "now"})
@@ -184,7 +184,7 @@ def test_items_are_added_and_deleted_each_with_its_proration(api: Api) -> None:
 
 
 def test_a_change_during_a_trial_costs_nothing(api: Api) -> None:
-    """The trial goes on, and then the new price is charged."""
+    """The trial continues, and then the new price is charged."""
     subscription = begin(api, trial_period_days=14)
     api.advance("3 days")
     changed = change(
@@ -205,7 +205,7 @@ def test_a_change_during_a_trial_costs_nothing(api: Api) -> None:
 
 
 def test_a_downgrade_leaves_credit_that_the_next_invoice_uses(api: Api) -> None:
-    """It is the customer's balance: below nothing, until it is used up."""
+    """It is the customer's balance: negative until it is used up."""
     subscription = begin(api, 3_000)
     api.advance(api.now + MONTH // 2)
     change(
@@ -231,7 +231,7 @@ def test_a_downgrade_leaves_credit_that_the_next_invoice_uses(api: Api) -> None:
 
 
 def test_credit_is_used_in_part(api: Api) -> None:
-    """What is left of it stays; what is left to pay is charged."""
+    """The rest of it remains; the rest of the invoice is charged."""
     customer = api.customer(balance=-1_500)["id"]
     price = api.price(1_000)["id"]
     subscription = api.subscribe(customer, price)
@@ -243,7 +243,7 @@ def test_credit_is_used_in_part(api: Api) -> None:
 
 
 def test_a_void_invoice_gives_its_credit_back(api: Api) -> None:
-    """As an incomplete subscription that expires does."""
+    """Like that of an incomplete subscription that expires."""
     customer = api.customer(FAILING, balance=-300)["id"]
     subscription = api.subscribe(customer, api.price(1_000)["id"])
     assert latest(api, subscription)["amount_due"] == 700

@@ -22,7 +22,7 @@ def pay(api: Api, card: str = "pm_card_visa", amount: int = 1_000) -> Any:
 
 
 def test_a_charge_is_refunded_in_parts_and_then_whole(api: Api) -> None:
-    """Only then it says `refunded`."""
+    """Only then is it `refunded`."""
     charge = pay(api)
     before = count(api)
     part = api.post("refunds", charge=charge["id"], amount=400)
@@ -48,7 +48,7 @@ def test_a_refund_of_a_subscription_does_not_end_it(api: Api) -> None:
 
 
 def test_a_refund_may_fail_after_it_succeeded(api: Api) -> None:
-    """The money stays: the charge is not refunded any more, and each change is told."""
+    """The money stays: the charge is not refunded, and each change is reported."""
     charge = pay(api, "pm_card_refundFail")
     refund = api.post("refunds", charge=charge["id"])
     assert refund["status"] == "succeeded"
@@ -76,7 +76,7 @@ def test_a_refund_may_fail_after_it_succeeded(api: Api) -> None:
 
 
 def test_of_two_refunds_that_fail_each_takes_back_its_own(api: Api) -> None:
-    """In between, what is left may be refunded again."""
+    """In between, the rest may be refunded again."""
     charge = pay(api, "pm_card_refundFail")
     api.post("refunds", charge=charge["id"], amount=400)
     api.advance("2 minutes")
@@ -94,7 +94,7 @@ def test_of_two_refunds_that_fail_each_takes_back_its_own(api: Api) -> None:
 
 
 def test_a_refund_may_be_pending_before_it_succeeds(api: Api) -> None:
-    """It counts from the start: what is pending cannot be refunded once more."""
+    """It counts from the start: a pending amount cannot be refunded again."""
     charge = pay(api, "pm_card_pendingRefund")
     before = count(api)
     refund = api.post("refunds", charge=charge["id"])
@@ -118,7 +118,7 @@ def test_a_refund_may_be_pending_before_it_succeeds(api: Api) -> None:
 
 
 def test_a_refund_ends_on_the_clock_of_its_customer(api: Api) -> None:
-    """A test clock that stands still leaves it as it is."""
+    """A test clock that does not move leaves it as it is."""
     clock = api.post("test_helpers/test_clocks", frozen_time=api.now)["id"]
     customer = api.customer("pm_card_refundFail", test_clock=clock)
     api.subscribe(customer["id"], api.price()["id"])
@@ -159,7 +159,7 @@ def test_a_dispute_comes_right_after_its_charge(api: Api) -> None:
 def test_evidence_decides_a_dispute(
     api: Api, evidence: str, status: str, returned: list[str]
 ) -> None:
-    """By the words that Stripe's test mode has for it; who wins gets the money back."""
+    """By the words of Stripe's test mode; a win returns the money."""
     charge = pay(api, "pm_card_createDispute")
     (dispute,) = api.get("disputes", charge=charge["id"])["data"]
     path, before = f"disputes/{dispute['id']}", count(api)
@@ -191,7 +191,7 @@ def test_evidence_may_be_staged_before_it_is_submitted(api: Api) -> None:
 
 
 def test_staged_evidence_can_be_submitted_alone(api: Api) -> None:
-    """`submit` without more evidence sends what is there."""
+    """`submit` without more evidence sends the staged evidence."""
     charge = pay(api, "pm_card_createDispute")
     (dispute,) = api.get("disputes", charge=charge["id"])["data"]
     path = f"disputes/{dispute['id']}"

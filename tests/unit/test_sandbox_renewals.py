@@ -94,7 +94,7 @@ def test_the_last_day_of_a_month_is_kept_over_a_year(start: str, ends: str) -> N
 
 
 def test_a_renewal_that_fails_is_past_due_and_retried(api: Api) -> None:
-    """The first retry is planned within a day, and said on the invoice."""
+    """The first retry is planned within a day, and the invoice has its time."""
     subscription = begin(api)
     fail_from_now_on(api, subscription)
     _, end = period(subscription)
@@ -110,7 +110,7 @@ def test_a_renewal_that_fails_is_past_due_and_retried(api: Api) -> None:
 
 
 def test_a_retry_is_made_up_to_eight_times_in_two_weeks(api: Api) -> None:
-    """Each at the time that was told, each counted, each with a charge that failed."""
+    """Each at its planned time, each counted, each with a charge that failed."""
     subscription = begin(api)
     fail_from_now_on(api, subscription)
     api.advance(period(subscription)[1] + HOUR)
@@ -131,7 +131,7 @@ def test_a_retry_is_made_up_to_eight_times_in_two_weeks(api: Api) -> None:
 
 
 def test_a_new_card_is_collected_from_at_the_next_retry(api: Api) -> None:
-    """The subscription is active again, with the period that it has had."""
+    """The subscription is active again, with the same period."""
     subscription = begin(api)
     fail_from_now_on(api, subscription)
     api.advance(period(subscription)[1] + 3 * DAY)
@@ -148,7 +148,7 @@ def test_a_new_card_is_collected_from_at_the_next_retry(api: Api) -> None:
     invoice = latest(api, subscription)
     assert (invoice["status"], invoice["next_payment_attempt"]) == ("paid", None)
     assert api.types(before)[-1] == "customer.subscription.updated"
-    # Nothing is left of the retries.
+    # No retries remain.
     before = count(api)
     api.advance("12 days")
     assert api.types(before) == []
@@ -166,7 +166,7 @@ def test_paying_by_hand_recovers_at_once(api: Api) -> None:
     with pytest.raises(Refused) as refused:
         api.post(f"invoices/{invoice['id']}/pay")
     assert (refused.value.status, refused.value.code) == (402, "card_declined")
-    # By hand is not counted (the SDK on `attempt_count`).
+    # A payment by hand is not counted (the SDK on `attempt_count`).
     assert again(api, invoice)["attempt_count"] == invoice["attempt_count"]
 
     paid = api.post(f"invoices/{invoice['id']}/pay", payment_method=card["id"])
@@ -183,7 +183,7 @@ def test_paying_by_hand_recovers_at_once(api: Api) -> None:
 def test_after_all_retries_comes_what_the_account_has_set(
     after_retries: str, status: str
 ) -> None:
-    """Its invoice stays open, and nobody tries it again."""
+    """Its invoice stays open, and is not retried."""
     with watched(after_retries=after_retries) as api:
         subscription = begin(api)
         fail_from_now_on(api, subscription)
@@ -202,7 +202,7 @@ def test_after_all_retries_comes_what_the_account_has_set(
 
 
 def test_what_is_unpaid_only_drafts_its_renewals() -> None:
-    """They are not collected; the latest one paid by hand makes it active."""
+    """They are not charged; a payment of the latest one by hand makes it active."""
     with watched(after_retries="unpaid") as api:
         subscription = begin(api)
         fail_from_now_on(api, subscription)
@@ -219,7 +219,7 @@ def test_what_is_unpaid_only_drafts_its_renewals() -> None:
 
 
 def test_a_canceled_subscription_is_not_renewed(api: Api) -> None:
-    """Neither are its open invoices collected."""
+    """Nor are its open invoices charged."""
     subscription = begin(api)
     fail_from_now_on(api, subscription)
     api.advance(period(subscription)[1] + DAY)
@@ -237,7 +237,7 @@ def test_a_canceled_subscription_is_not_renewed(api: Api) -> None:
 def test_a_hard_decline_is_not_retried_before_there_is_a_new_card(
     api: Api, why: str, *, is_hard: bool
 ) -> None:
-    """The retries are counted and planned on, but the bank is not asked."""
+    """The retries are counted and planned further, but the bank is not asked."""
     subscription = begin(api)
     fail_from_now_on(api, subscription, why)
     api.advance(period(subscription)[1] + HOUR)

@@ -1,4 +1,4 @@
-"""A subscription of the sandbox ends; whose card pays it; what time cannot do."""
+"""The end of a subscription of the sandbox, its cards, and the limits of time."""
 
 from typing import Any
 
@@ -77,7 +77,7 @@ def test_cancel_at_ends_at_its_moment(api: Api, days: int) -> None:
 def test_a_planned_end_can_be_taken_back(
     api: Api, plan: dict[str, Any], undo: dict[str, Any]
 ) -> None:
-    """Nothing of it is left, and it is renewed."""
+    """Nothing of the plan remains, and it is renewed."""
     subscription = begin(api)
     path = f"subscriptions/{subscription['id']}"
     api.post(path, **plan)
@@ -103,7 +103,7 @@ def test_a_planned_end_can_be_taken_back(
 def test_a_planned_end_is_taken_back_by_its_own_parameter(
     api: Api, plan: dict[str, Any], not_undone_by: dict[str, Any]
 ) -> None:
-    """`cancel_at` and `cancel_at_period_end` are apart; both together undo any."""
+    """`cancel_at` and `cancel_at_period_end` are separate; both together undo any."""
     subscription = begin(api)
     path = f"subscriptions/{subscription['id']}"
     planned = api.post(path, **plan)
@@ -122,7 +122,7 @@ def test_a_planned_end_is_taken_back_by_its_own_parameter(
 
 
 def test_a_planned_end_may_be_a_word_from_the_start(api: Api) -> None:
-    """The end of the first period, and no `cancel_at_period_end`."""
+    """The end of the first period, without `cancel_at_period_end`."""
     subscription = begin(api, cancel_at="min_period_end")
     assert subscription["cancel_at"] == period(subscription)[1]
     assert subscription["cancel_at_period_end"] is False
@@ -150,7 +150,7 @@ def test_canceling_a_subscription_that_is_incomplete_voids_its_invoice(
 
 
 def test_a_planned_end_moves_with_the_period(api: Api) -> None:
-    """`cancel_at_period_end` means the period that there is, also after a change."""
+    """`cancel_at_period_end` means the present period, also after a change."""
     subscription, yearly = begin(api), api.price(9_900, interval="year")["id"]
     path = f"subscriptions/{subscription['id']}"
     api.post(path, cancel_at_period_end=True)
@@ -186,7 +186,7 @@ def test_a_trial_that_is_cut_short_warns_once(api: Api) -> None:
 
 
 def test_a_cancellation_may_give_back_what_is_left(api: Api) -> None:
-    """`prorate` and `invoice_now`: it becomes the customer's credit."""
+    """`prorate` and `invoice_now`: the amount becomes the customer's credit."""
     subscription = begin(api)
     api.advance(at("2026-01-16T12:00:00"))
     api.delete(f"subscriptions/{subscription['id']}", prorate=True, invoice_now=True)
@@ -199,7 +199,7 @@ def test_a_cancellation_may_give_back_what_is_left(api: Api) -> None:
 
 
 def test_the_subscriptions_card_goes_before_the_customers(api: Api) -> None:
-    """Whatever the customer's own would have said."""
+    """Whatever the customer's own card would have done."""
     customer = api.customer(FAILING)["id"]
     good = api.post("payment_methods/pm_card_mastercard/attach", customer=customer)
     subscription = api.subscribe(
@@ -223,12 +223,12 @@ def test_a_confirmation_that_is_declined_can_be_tried_again(api: Api) -> None:
     assert again(api, subscription)["status"] == "active"
 
 
-# What time cannot do
+# The limits of time
 
 
 @pytest.mark.parametrize("until", [-1, 4_102_444_801, "999999 weeks"])
 def test_time_goes_forward_and_ends(api: Api, until: int | str) -> None:
-    """Up to 2100: dates far beyond could not be written any more."""
+    """Up to 2100: dates far beyond could no longer be written."""
     now = api.now
     with pytest.raises(ValueError, match=r"clock (only )?goes"):
         api.advance(until)
@@ -237,7 +237,7 @@ def test_time_goes_forward_and_ends(api: Api, until: int | str) -> None:
 
 @pytest.mark.parametrize("days", [-1, 0, 733])
 def test_a_test_clock_goes_forward_and_not_too_far(api: Api, days: int) -> None:
-    """Neither back nor to where it is, nor years at a time."""
+    """Neither back nor to its own time, nor years at a time."""
     clock = api.post("test_helpers/test_clocks", frozen_time=api.now)["id"]
     path = f"test_helpers/test_clocks/{clock}/advance"
     with pytest.raises(Refused) as refused:
@@ -264,7 +264,7 @@ def test_nothing_of_a_refused_call_falls_due_later(api: Api) -> None:
         "payment_behavior": "pending_if_incomplete",
     }
     one = f"test_helpers/test_clocks/{clock}"
-    # The expansion is looked at last: all else has been done by then.
+    # The expansion is checked last: everything else has been done by then.
     for method, path, params in (
         ("POST", f"subscriptions/{subscription['id']}", held),
         ("POST", f"{one}/advance", {"frozen_time": api.now + 40 * DAY}),
@@ -284,7 +284,7 @@ def test_nothing_of_a_refused_call_falls_due_later(api: Api) -> None:
 
 
 def test_every_failure_says_when_the_next_attempt_is(api: Api) -> None:
-    """The event itself: who reads null there knows that there is none, and no more."""
+    """In the event itself: null there means only that there is none."""
     subscription = begin(api)
     fail_from_now_on(api, subscription)
     api.advance("2 months")

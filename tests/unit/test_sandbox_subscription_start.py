@@ -1,4 +1,4 @@
-"""A subscription of the sandbox begins: paid, not paid, or asked for by the bank."""
+"""The start of a subscription of the sandbox: paid, unpaid, or with 3-D Secure."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ from support.watched import (
 def test_the_billing_mode_is_what_was_asked_for(
     api: Api, wanted: dict[str, Any], shown: dict[str, Any]
 ) -> None:
-    """What is reported can be asked for; a preview takes it too."""
+    """The reported mode can be requested; a preview accepts it too."""
     customer, price = api.customer()["id"], api.price()["id"]
     subscription = api.subscribe(customer, price, billing_mode=wanted)
     assert subscription["billing_mode"] == shown
@@ -69,7 +69,7 @@ def test_the_billing_mode_is_what_was_asked_for(
 def test_a_billing_mode_that_is_none_is_refused(
     api: Api, wanted: dict[str, Any], code: str | None, param: str
 ) -> None:
-    """With the parameter that is wrong."""
+    """With the wrong parameter."""
     customer, price = api.customer()["id"], api.price()["id"]
     with pytest.raises(Refused) as refused:
         api.subscribe(customer, price, billing_mode=wanted)
@@ -84,7 +84,7 @@ def test_a_billing_mode_that_is_none_is_refused(
 
 
 def test_a_good_card_makes_a_subscription_active_at_once(api: Api) -> None:
-    """Invoice, charge and subscription are reported, each after what it rests on."""
+    """Invoice, charge and subscription are reported, each after what it depends on."""
     customer, price = api.customer()["id"], api.price()["id"]
     before = count(api)
     subscription = api.subscribe(customer, price)
@@ -112,7 +112,7 @@ def test_a_good_card_makes_a_subscription_active_at_once(api: Api) -> None:
 
 @pytest.mark.parametrize("behavior", ["allow_incomplete", "default_incomplete"])
 def test_a_subscription_that_is_not_paid_is_incomplete(api: Api, behavior: str) -> None:
-    """With `default_incomplete` nothing is tried; its invoice waits either way."""
+    """With `default_incomplete` no payment is tried; its invoice waits either way."""
     subscription = begin(api, FAILING, payment_behavior=behavior)
     invoice = latest(api, subscription)
     tried = behavior == "allow_incomplete"
@@ -126,7 +126,7 @@ def test_a_subscription_that_is_not_paid_is_incomplete(api: Api, behavior: str) 
 
 
 def test_error_if_incomplete_makes_nothing_of_a_decline(api: Api) -> None:
-    """It answers 402, and there is neither subscription nor invoice."""
+    """It answers 402, and neither a subscription nor an invoice exists."""
     customer, price = api.customer(FAILING)["id"], api.price()["id"]
     before = count(api)
     with pytest.raises(Refused) as refused:
@@ -147,7 +147,7 @@ def test_pending_if_incomplete_is_for_updates_only(api: Api) -> None:
 
 
 def test_without_any_card_nothing_begins(api: Api) -> None:
-    """Unless it is said that the payment comes later."""
+    """Unless the request says that the payment comes later."""
     with pytest.raises(Refused) as refused:
         begin(api, None)
     assert (refused.value.status, refused.value.code) == (400, "resource_missing")
@@ -221,7 +221,7 @@ def test_a_holder_who_refuses_leaves_it_incomplete(api: Api) -> None:
 
 @pytest.mark.parametrize("card", [ASKING, FAILING])
 def test_what_is_not_paid_within_23_hours_expires(api: Api, card: str) -> None:
-    """Not a minute earlier; its invoice is void, and it is over for good."""
+    """Not a minute earlier; its invoice is void, and it has ended for good."""
     subscription = begin(api, card)
     api.advance(api.now + 23 * HOUR - MINUTE)
     assert again(api, subscription)["status"] == "incomplete"
@@ -245,7 +245,7 @@ def test_what_is_not_paid_within_23_hours_expires(api: Api, card: str) -> None:
 
 
 def test_a_bank_that_agreed_once_lets_renewals_pass(api: Api) -> None:
-    """`…OnSetup` asks while the card is kept, and not at every charge."""
+    """`…OnSetup` asks when the card is saved, and not at every charge."""
     customer = api.customer(None)["id"]
     card = "pm_card_authenticationRequiredOnSetup"
     setup = api.post(

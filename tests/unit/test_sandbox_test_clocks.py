@@ -1,4 +1,4 @@
-"""Test clocks of the sandbox: time of their own for some customers."""
+"""Test clocks of the sandbox: a separate time for some customers."""
 
 from typing import Any
 
@@ -58,7 +58,7 @@ def test_advancing_a_test_clock_does_all_that_falls_due(api: Api) -> None:
 
 
 def test_a_deleted_test_clock_takes_its_customers_along(api: Api) -> None:
-    """And their subscriptions; others stay."""
+    """And their subscriptions; others remain."""
     clock, subscription = on_clock(api)
     other = begin(api)
     stub = api.delete(f"test_helpers/test_clocks/{clock}")

@@ -1,4 +1,4 @@
-"""The sandbox's time: read when it is moved, whoever else moved it meanwhile."""
+"""The sandbox's time: read when it is moved, whatever else moved it meanwhile."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 @attrs.define
 class Hook:
-    """A receiver in process, that answers when it may; it keeps what arrived where."""
+    """A receiver in process, which answers when allowed; it records what arrived."""
 
     status: int = 200
     arrived: list[tuple[str, str]] = attrs.field(factory=list)
@@ -63,8 +63,8 @@ async def ended(*tasks: "asyncio.Task[None]") -> None:
 
 async def test_a_tick_that_waited_for_an_advance_goes_on_from_where_that_led() -> None:
     """
-    It waits for the clock while somebody lets two months pass: what has passed in real
-    time comes on top, that of the waiting too.
+    It waits for the clock while a request lets two months pass: the elapsed real time
+    is added, that of the waiting too.
     """
     api, hook, real_time = Api.begin(), Hook(), [100.0]
     listen(api, "a")
@@ -95,7 +95,7 @@ async def test_a_tick_that_waited_for_an_advance_goes_on_from_where_that_led() -
 
 async def test_two_spans_at_once_are_both_let_pass() -> None:
     """
-    The second one counts from where the first one ended.
+    The second counts from the end of the first.
     """
     api = Api.begin()
     app = SandboxApp.of(api.engine)
@@ -110,7 +110,8 @@ async def test_a_tick_that_fails_is_logged_and_tried_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """
-    A journal that cannot be written, say: once it can, all the time that passed passes.
+    For example, a journal that cannot be written: once it can, all the elapsed time
+    passes.
     """
     api, real_time = Api.begin(), [0.0]
     start, failures = api.now, [OSError("no space"), OSError("no space")]
@@ -139,7 +140,7 @@ async def test_a_tick_that_fails_is_logged_and_tried_again(
 
 def test_what_failed_to_fall_due_is_still_to_be_done() -> None:
     """
-    The clock stands where it stood, and the next time it happens.
+    The clock keeps its time, and the step is done the next time.
     """
     api = Api.begin()
     subscription = api.subscribe(api.customer()["id"], api.price()["id"])
@@ -166,7 +167,7 @@ def test_what_failed_to_fall_due_is_still_to_be_done() -> None:
 @pytest.mark.parametrize("status", [200, 500])
 async def test_a_reset_ends_an_advance_and_what_was_on_its_way(status: int) -> None:
     """
-    The new world keeps its own time; it retries and notes nothing of the old one's.
+    The new world has its own time; it retries and records nothing of the old one.
     """
     api, hook = Api.begin(), Hook(status)
     start = api.now
@@ -187,7 +188,7 @@ async def test_a_reset_ends_an_advance_and_what_was_on_its_way(status: int) -> N
 
 
 async def carried(hook: Hook, work: Awaitable[None], when: Callable[[], bool]) -> None:
-    """Begin to carry; once the condition holds, open all gates and see it end."""
+    """Begin deliveries; once the condition holds, open all gates and await the end."""
     carrying = asyncio.ensure_future(work)
     await until(when)
     for gate in hook.open.values():
@@ -197,8 +198,8 @@ async def carried(hook: Hook, work: Awaitable[None], when: Callable[[], bool]) -
 
 async def test_an_endpoint_that_does_not_answer_holds_no_other_up() -> None:
     """
-    Each endpoint is told one thing after the other, in their order; beside each other
-    go as many endpoints as may.
+    Each endpoint gets one event after the other, in order; as many endpoints as allowed
+    are served in parallel.
     """
     api, hook = Api.begin(), Hook()
     for host in ("a", "b", "c"):
@@ -258,7 +259,8 @@ async def test_no_more_is_under_way_than_may_be(
 
 async def test_its_time_is_told_before_what_happened_then() -> None:
     """
-    Whatever arrives finds it told, from the first event to the end; so after a reset.
+    At each arrival the time is already announced, from the first event to the end; so
+    after a reset.
     """
     api = Api.begin()
     told = [api.now]

@@ -10,7 +10,7 @@ from support.watched import FAILING, again, at, begin, count, latest, period
 def test_a_trial_costs_nothing_and_says_three_days_before_that_it_ends(
     api: Api,
 ) -> None:
-    """Then the first period is drafted, and collected an hour later."""
+    """Then the first period is drafted, and charged an hour later."""
     subscription = begin(api, trial_period_days=14)
     start, end = api.now, api.now + 14 * DAY
     assert subscription["status"] == "trialing"
@@ -44,7 +44,7 @@ def test_a_trial_of_less_than_three_days_says_so_at_once(api: Api) -> None:
 
 
 def test_a_trial_may_be_ended_at_once_or_moved(api: Api) -> None:
-    """`trial_end=now` bills at once; a later end warns anew."""
+    """`trial_end=now` bills at once; a later end sends the warning again."""
     ended = begin(api, trial_period_days=14)
     path = f"subscriptions/{ended['id']}"
     api.advance("1 day")
@@ -94,7 +94,7 @@ def test_a_trial_that_ends_without_a_card_does_what_was_set(
 
 
 def test_what_is_paused_is_resumed_by_paying_its_next_period(api: Api) -> None:
-    """From the moment at which it is resumed, unless the anchor is kept."""
+    """From the time at which it is resumed, unless the anchor is kept."""
     behavior = {"end_behavior": {"missing_payment_method": "pause"}}
     subscription = begin(api, None, trial_period_days=7, trial_settings=behavior)
     api.advance("10 days")

@@ -1,4 +1,4 @@
-"""Triggers: one event is asked for, and all that leads to it is there afterwards."""
+"""Triggers: one event is requested, and everything that leads to it is made."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from support.sandbox import Api
 @pytest.mark.parametrize("kind", TRIGGERS)
 def test_every_trigger_makes_its_event(kind: str, user: str) -> None:
     """
-    By id and by e-mail; a user who is there already gets no second customer.
+    By id and by e-mail; an existing user gets no second customer.
     """
     api = Api.begin()
 
@@ -62,7 +62,7 @@ def test_what_cannot_be_made_is_named(
     kind: str, values: dict[str, str], says: str
 ) -> None:
     """
-    An unknown type lists the known ones; a refused value is told as Stripe would.
+    An unknown type lists the known ones; a refused value is reported as by Stripe.
     """
     with pytest.raises(TriggerError, match=says):
         trigger(Api.begin().engine, kind, "ada", values)

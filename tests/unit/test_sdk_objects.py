@@ -1,4 +1,4 @@
-"""The checker of the objects that we serve, shown on the smallest valid things."""
+"""The checker of the objects that we serve, tested on the smallest valid objects."""
 
 import copy
 from typing import Any, Final
@@ -301,7 +301,7 @@ def test_one_wrong_thing_is_one_problem(
     example: Fields, path: str, value: object, problem: str
 ) -> None:
     """
-    Its path leads to the very value; what is said names the very type.
+    Its path leads to exactly that value; the message names exactly the type.
     """
     assert problems_of_object(changed(example, path, value)) == [problem]
 
@@ -366,7 +366,7 @@ def test_the_sdk_knows_every_kind_that_we_serve(kind: str) -> None:
 
 def test_a_name_that_cannot_be_resolved_is_an_error() -> None:
     """
-    Also within a union: nothing is taken for "any type will do".
+    Also within a union: it never counts as "any type is valid".
     """
     with pytest.raises(NameError, match="Nowhere"):
         shape_of("Nowhere", "stripe._customer", JSON)

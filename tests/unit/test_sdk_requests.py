@@ -1,4 +1,4 @@
-"""The checker of the requests that we send, shown on the smallest valid ones."""
+"""The checker of the requests that we send, tested on the smallest valid requests."""
 
 from typing import Final
 
@@ -52,7 +52,7 @@ def test_a_valid_request_has_no_problems(
     request_: tuple[str, str], params: Fields
 ) -> None:
     """
-    Text stands for numbers and truth; an empty one clears.
+    Text is accepted for numbers and booleans; an empty text clears.
     """
     assert problems_of_request(*request_, params) == []
 
@@ -161,7 +161,7 @@ def test_one_wrong_parameter_is_one_problem(
 
 def test_no_customer_is_no_problem_of_types() -> None:
     """
-    Stripe refuses it, the SDK does not: an account may stand for the customer.
+    Stripe refuses it, the SDK does not: an account can replace the customer.
     """
     assert problems_of_request(*SUBSCRIBE, {"items": [{"price": "price_1"}]}) == []
 

@@ -1,4 +1,4 @@
-"""The file that a secret goes into: whole or not there, and nothing beside it."""
+"""The file that a secret is written to: complete or absent, with no other file left."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ from payments_service.cli.exit_codes import CommandError
 from payments_service.cli.secret_file import SecretFile
 
 SECRET: Final = "whsec_of_this_file"
-# How a system lets a file have no name, or not.
+# Whether or not a system allows a file without a name.
 SYSTEMS: Final = ("linux", "NFS", "another system", "no /proc")
 _KILLED: Final = """
 import os, signal, sys
@@ -32,7 +32,7 @@ with SecretFile(Path(sys.argv[1])).reserved() as reserved:
 
 @pytest.fixture(params=SYSTEMS)
 def system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Be a system that can make a file without a name, or one that cannot."""
+    """Simulate a system that can make a file without a name, or one that cannot."""
     name = str(request.param)
     if name == "NFS":
         opened = os.open
@@ -61,8 +61,8 @@ def beside(file: SecretFile) -> list[Path]:
 
 def test_it_is_whole_for_its_owner_alone(system: str, file: SecretFile) -> None:
     """
-    From the moment at which it is there, and nothing is beside it at the end. Until
-    then nobody else could read what will be it.
+    From the moment at which it exists, and no other file remains. Until then nobody
+    else could read its contents.
     """
     with file.reserved() as reserved:
         assert file.secrets() == ()
@@ -86,7 +86,7 @@ def test_a_run_that_fails_leaves_nothing(system: str, file: SecretFile) -> None:
 
 def test_what_came_meanwhile_is_not_written_over(system: str, file: SecretFile) -> None:
     """
-    Nor is it taken away again.
+    Nor is it deleted.
     """
 
     def work() -> None:
@@ -103,7 +103,7 @@ def test_where_a_file_cannot_have_two_names_that_is_found_first(
     file: SecretFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    Before there is a secret to write; nothing stays.
+    Before there is a secret to write; nothing remains.
     """
 
     def refusing(*_: object, **__: object) -> None:
@@ -125,8 +125,8 @@ def test_a_process_that_is_killed_leaves_no_half_of_it(
     file: SecretFile, kind: str, at: str
 ) -> None:
     """
-    Nothing at all, or the whole. Where a file needs a name, one is left beside it, for
-    its owner alone; its name says what it was.
+    Nothing at all, or the whole file. If a file needs a name, one is left next to it,
+    for its owner alone; its name says what it was.
     """
     words = [sys.executable, "-c", _KILLED, str(file.path), kind, at]
     assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
@@ -142,8 +142,8 @@ def test_a_folder_that_cannot_be_written_to_the_disk_keeps_no_secret(
     system: str, file: SecretFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    The file is there by then, and is taken away: its endpoint is deleted, so that the
-    secret is of no use, and the next run finds the name free.
+    The file exists by then, and is deleted: its endpoint is deleted, so that the secret
+    is of no use, and the next run finds the name free.
     """
     synced = os.fsync
 

@@ -1,4 +1,4 @@
-"""Tokens of a cluster's services beside those of users. Each is its issuer's alone."""
+"""Tokens of a cluster's services, and of users. Each is its issuer's alone."""
 
 import base64
 import functools
@@ -28,7 +28,7 @@ USERS: Final = "https://users.example"
 CLUSTER: Final = "https://kubernetes.default.svc.cluster.local"
 SUB: Final = "system:serviceaccount:apps:shop"
 ABSENT: Final = object()
-# As a cluster of 1.30 gives them.
+# As a cluster of version 1.30 issues them.
 PROJECTED: Final[Mapping[str, Any]] = {
     "aud": ["payments-gateway"],
     "exp": NOW_S + 3600,
@@ -117,7 +117,7 @@ def is_accepted(text: str) -> bool:
 
 def test_a_service_may_do_what_the_map_says() -> None:
     """
-    Its own words on scopes and e-mails count for nothing, and it is no user.
+    Its own claims of scopes and e-mails do not count, and it is no user.
     """
     token = verified(
         a_text(scope=ADMIN_SCOPE, email="ann@a.example", email_verified=True)
@@ -131,7 +131,7 @@ def test_a_service_may_do_what_the_map_says() -> None:
 
 def test_a_user_of_the_same_name_is_a_user() -> None:
     """
-    What the map says of a service is not theirs, nor the other way round.
+    The service's entry in the map is not the user's, nor the other way round.
     """
     token = verified(a_text(OF_A_USER, USERS))
 
@@ -148,7 +148,7 @@ def test_t35_a_token_is_judged_by_the_keys_of_its_issuer_alone(
     claims: Mapping[str, Any], signer: str
 ) -> None:
     """
-    Both call their key `k1`; what the other one signed is a forgery.
+    Both call their key `k1`; a token that the other one signed is a forgery.
     """
     assert is_accepted(a_text(claims, signer)) == (claims["iss"] == signer)
 
@@ -159,7 +159,7 @@ def test_t35_a_token_is_judged_by_the_keys_of_its_issuer_alone(
 @pytest.mark.parametrize("signer", [USERS, CLUSTER])
 def test_t35_who_names_no_issuer_of_ours_is_refused(iss: object, signer: str) -> None:
     """
-    Whoever signed it.
+    Whatever key signed it.
     """
     # A library refuses to write some of them: the payload is written here.
     good = a_text(signer=signer)
@@ -208,7 +208,7 @@ def test_a_service_account_that_is_not_named_is_refused(
     changes: dict[str, Any],
 ) -> None:
     """
-    As is a token that contradicts itself, is for the cluster, or lives a year.
+    So is a token that contradicts itself, is for the cluster, or is valid for a year.
     """
     assert not is_accepted(a_text(**changes))
 
@@ -230,7 +230,7 @@ def test_t37_t39_a_token_without_an_id_has_one_made_of_what_is_signed() -> None:
 
 def test_a_token_that_was_verified_is_recalled_by_its_own_issuer() -> None:
     """
-    Both remember; a retired key of one is no matter of the other's.
+    Both remember; a retired key of one does not concern the other.
     """
     verifier = a_verifier()
     users, cluster = verifier.verifiers
@@ -244,7 +244,7 @@ def test_a_token_that_was_verified_is_recalled_by_its_own_issuer() -> None:
 
 def test_without_the_clusters_keys_users_are_let_in() -> None:
     """
-    Of services nothing is known then.
+    Nothing is known of services then.
     """
     verifier = a_verifier()
     held = verifier.verifiers[1].keys
@@ -263,7 +263,7 @@ def test_without_the_clusters_keys_users_are_let_in() -> None:
 @example("e30.W10.e30")
 def test_p16_nothing_but_a_refusal_comes_of_any_text(text: str) -> None:
     """
-    Also where a claim is looked at before the signature.
+    Also if a claim is read before the signature is checked.
     """
     assert not is_accepted(text)
 
@@ -271,7 +271,7 @@ def test_p16_nothing_but_a_refusal_comes_of_any_text(text: str) -> None:
 @pytest.mark.anyio
 async def test_only_an_issuer_of_ours_has_keys_to_read() -> None:
     """
-    Keys that are not at an address are read by nobody's asking.
+    Keys that are not at an address are never read on request.
     """
     verifier = a_verifier()
     assert not await verifier.refresh_keys(CLUSTER)
@@ -293,7 +293,7 @@ async def test_only_an_issuer_of_ours_has_keys_to_read() -> None:
 )
 def test_a_map_that_can_be_misread_is_refused(text: str) -> None:
     """
-    Unknown scopes, wildcards, names that Kubernetes does not give, one account twice.
+    Unknown scopes, wildcards, names that Kubernetes does not allow, one account twice.
     """
     with pytest.raises(InvalidValue):
         ServiceAccounts.from_text(text)
@@ -301,7 +301,7 @@ def test_a_map_that_can_be_misread_is_refused(text: str) -> None:
 
 def test_a_map_is_read_as_it_is_written() -> None:
     """
-    With semicolons or a line each.
+    With semicolons, or one entry a line.
     """
     text = "payments/crm=payments:feed payments:read; ops/a.b-c=payments:admin"
     found = ServiceAccounts.from_text(text)

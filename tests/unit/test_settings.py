@@ -1,4 +1,4 @@
-"""The environment: what it may say, and what is said about what it may not."""
+"""The environment: valid settings, and the messages about invalid ones."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -122,7 +122,7 @@ def test_a_worker_reads_the_list_of_events_if_it_has_a_key(
     reads: bool,  # noqa: FBT001  # a column
 ) -> None:
     """
-    Without one it would be told of a refused key every minute.
+    Without one it would report a refused key every minute.
     """
     assert Settings.from_env(development(**given)).reads_event_list is reads
 
@@ -144,7 +144,7 @@ def test_a_required_variable_that_says_nothing_is_missing(
     name: str, value: str | None
 ) -> None:
     """
-    Not there, empty or blank are the same; the problem names the file's twin too.
+    Absent, empty or blank are the same; the message names the file variable too.
     """
     env = {k: v for k, v in development().items() if k != name}
     if value is not None:
@@ -159,7 +159,8 @@ VERIFYING = tuple(it for it in REQUIRED if it not in REQUIRED[:2])
 
 def test_t77_a_worker_needs_nothing_that_verifies_callers_or_webhooks() -> None:
     """
-    It gets only the secrets that it uses; a process that serves does not start so.
+    It gets only the secrets that it uses; a process that serves requests does not start
+    like that.
     """
     env = {k: v for k, v in production().items() if k not in VERIFYING}
 
@@ -181,7 +182,7 @@ def test_t77_a_worker_needs_nothing_that_verifies_callers_or_webhooks() -> None:
 
 def test_what_a_worker_is_given_has_to_be_right() -> None:
     """
-    A setting that may be missing may not be wrong, nor given twice.
+    An optional setting may not be wrong, nor given twice.
     """
     wrong = development(
         PAYMENTS_JWT_KEYS="{}",
@@ -199,7 +200,7 @@ def test_what_a_worker_is_given_has_to_be_right() -> None:
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
     """
-    Nobody wants to start a service six times to learn six names.
+    Nobody wants to start a service six times to learn of six errors.
     """
     assert tuple(problems({})) == REQUIRED
     wrong = problems({"PAYMENTS_PORT": "x", "PAYMENTS_LOG_LEVEL": "loud"})
@@ -299,7 +300,7 @@ READ: list[tuple[str, str, str, Any]] = [
     *(
         ("PAYMENTS_DATABASE_URL", address, "database_url", address)
         for address in (
-            # A primary and its standby, as libpq takes them.
+            # A primary and its standby, in the form of libpq.
             f"postgresql://u:{CANARY}@a:5432,b:5433/d?target_session_attrs=read-write",
             "postgresql://a,b/d",
             "postgresql://[::1]:5432,[::2]:5433/d",
@@ -327,7 +328,7 @@ WRONG: list[tuple[str, str]] = [
     ("PAYMENTS_ENV", "Production"),
     ("PAYMENTS_DATABASE_URL", f"mysql://u:{CANARY}@h/d"),
     ("PAYMENTS_DATABASE_URL", f"postgresql:{CANARY}"),
-    # The standard parser quotes both in its complaint.
+    # The standard parser quotes both in its error.
     ("PAYMENTS_DATABASE_URL", f"postgresql://u:{CANARY}/x@h/d"),
     ("PAYMENTS_DATABASE_URL", f"postgresql://u:{CANARY}\u2100@h/d"),
     ("PAYMENTS_DATABASE_URL", f"postgresql://u:{CANARY}@[::1/d"),
@@ -351,7 +352,7 @@ WRONG: list[tuple[str, str]] = [
     ("PAYMENTS_PORT", "8_000"),
     ("PAYMENTS_PORT", "\u0668"),
     ("PAYMENTS_PORT", "1" * 5000),
-    # What Kubernetes makes of a service that is called `payments`.
+    # What Kubernetes sets for a service called `payments`.
     ("PAYMENTS_PORT", "tcp://10.0.0.1:80"),
     ("PAYMENTS_OPS_PORT", "+1"),
     ("PAYMENTS_CONNECTIONS_MAX", "7"),
@@ -385,7 +386,7 @@ WRONG: list[tuple[str, str]] = [
 @pytest.mark.parametrize(("variable", "text"), WRONG)
 def test_a_wrong_value_is_refused_by_name(variable: str, text: str) -> None:
     """
-    The problem names the variable and nothing of the value.
+    The message names the variable and nothing of the value.
     """
     assert list(problems(development(**{variable: text}))) == [variable]
 
@@ -395,7 +396,8 @@ def test_a_wrong_value_is_refused_by_name(variable: str, text: str) -> None:
 @example(text="http://[", name="STRIPE_API_BASE")
 def test_t67_any_text_is_read_or_refused_by_name(text: str, name: str) -> None:
     """
-    Whatever is in an address: it is taken, or refused by name; never another error.
+    Whatever an address contains, it is accepted, or refused by name; never another
+    error.
     """
     named: set[str] = set()
     try:
@@ -408,7 +410,7 @@ def test_t67_any_text_is_read_or_refused_by_name(text: str, name: str) -> None:
 
 def test_t61_settings_print_no_secret() -> None:
     """
-    The repr may end up in a log or a traceback.
+    The repr may appear in a log or a traceback.
     """
     shown = repr(Settings.from_env(production())) + str(
         Settings.from_env(development(PAYMENTS_STRIPE_API_KEY=key("test")))

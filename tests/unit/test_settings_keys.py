@@ -1,4 +1,4 @@
-"""Keys and secrets that verify callers, webhooks and passes: which are taken."""
+"""Keys and secrets that verify callers, webhooks and passes: which are accepted."""
 
 import base64
 from datetime import timedelta
@@ -32,7 +32,7 @@ WEAK: list[tuple[str, str]] = [
     ("PAYMENTS_JWT_KEYS", jwks(b64(webhook_secret().encode()))),
     ("PAYMENTS_JWT_KEYS", jwks(CANARY + CANARY[::-1], CANARY + CANARY[::-1])),
     ("PAYMENTS_JWT_KEYS", f"{CANARY}"),
-    # A key of callers' must sign no pass.
+    # A key for callers must sign no pass.
     ("PAYMENTS_ACCESS_PASS_KEYS", JWKS),
     ("PAYMENTS_ACCESS_PASS_KEYS", f"{CANARY}"),
 ]
@@ -43,7 +43,7 @@ def test_t09_t48_a_secret_that_protects_nothing_stops_the_start(
     variable: str, text: str
 ) -> None:
     """
-    By name, and at once with all else that is wrong.
+    By name, and together with all other errors.
     """
     assert list(problems(development(**{variable: text}))) == [variable]
     wrong = {variable: text, "PAYMENTS_PORT": "x", "PAYMENTS_DRAIN_SECONDS": "1"}
@@ -53,7 +53,7 @@ def test_t09_t48_a_secret_that_protects_nothing_stops_the_start(
 @pytest.mark.parametrize("alg", ["HS256", "RS256", "ES256", "EdDSA"])
 def test_callers_may_be_known_by_keys_of_each_kind(alg: str) -> None:
     """
-    Also beside a secret of Stripe's, with which they are compared.
+    Also next to a secret of Stripe's, with which they are compared.
     """
     settings = Settings.from_env(production(PAYMENTS_JWT_KEYS=key_set_for(alg)))
 
@@ -62,7 +62,7 @@ def test_callers_may_be_known_by_keys_of_each_kind(alg: str) -> None:
 
 def test_a_key_of_callers_signs_no_access_pass() -> None:
     """
-    Who could sign passes with it could sign bearer tokens.
+    A holder of the key that signs passes could sign bearer tokens with it.
     """
     keys = add_pass_key("k1")
     both = {"PAYMENTS_JWT_KEYS": keys, "PAYMENTS_ACCESS_PASS_KEYS": keys}
@@ -137,7 +137,7 @@ def test_keys_may_be_at_an_address(url: str) -> None:
 )
 def test_t31_what_keys_are_not_read_from(url: str) -> None:
     """
-    Other schemes, users, fragments, and whatever parsers disagree about.
+    Other schemes, users, fragments, and anything that parsers read differently.
     """
     assert list(problems(with_keys_url(url))) == ["PAYMENTS_JWT_KEYS_URL"]
 

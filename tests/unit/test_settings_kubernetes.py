@@ -1,4 +1,4 @@
-"""A cluster whose services may call: what is said of it, all or nothing."""
+"""A cluster whose services may call: its settings are given all or not at all."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ def cluster(**others: str | None) -> dict[str, str]:
 
 def test_a_clusters_services_may_call() -> None:
     """
-    Its issuer, its keys, and who may do what; all else has a default.
+    Its issuer, its keys, and which service may do what; everything else has a default.
     """
     files = {"CA_FILE": "/cluster/ca.crt", "TOKEN_FILE": "/cluster/token"}
     settings = Settings.from_env(cluster(**files, MAX_AGE_S="7200", AUDIENCE="pay"))
@@ -60,7 +60,7 @@ def test_a_clusters_services_may_call() -> None:
 )
 def test_half_a_cluster_is_refused(given: dict[str, str | None], wrong: str) -> None:
     """
-    As are a symmetric key, a scope that there is not, and the issuer of users' tokens.
+    So are a symmetric key, an unknown scope, and the issuer of users' tokens.
     """
     assert list(problems(cluster(**given))) == [f"PAYMENTS_KUBERNETES_{wrong}"]
 

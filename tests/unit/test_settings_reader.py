@@ -1,4 +1,4 @@
-"""Variables, their files, and names that are no setting's."""
+"""Variables, their files, and names that are not a setting's."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ from support.environments import (
 
 def test_an_unknown_setting_stops_the_start() -> None:
     """
-    A typo would have no effect and nobody would know. What was meant is named too.
+    A typo would otherwise be silently ignored. The error suggests the intended name.
     """
     refused = problems(
         development(
@@ -78,7 +78,7 @@ LINKS = {
 
 def test_what_kubernetes_tells_of_services_is_named_with_its_remedy() -> None:
     """
-    Each of them, also where it takes the name of a setting.
+    Each of them, also if it has the name of a setting.
     """
     refused = problems(development(**LINKS))
 
@@ -140,7 +140,7 @@ def test_a_file_that_cannot_be_read_is_refused_by_name(
     tmp_path: Path, make: Callable[[Path], None]
 ) -> None:
     """
-    Not there, a folder, no text, too long, empty: the variable is named.
+    Missing, a folder, not text, too long, empty: the variable is named.
     """
     name = "PAYMENTS_STRIPE_WEBHOOK_SECRETS"
     make(tmp_path / "secret")
@@ -152,7 +152,7 @@ def test_a_file_that_cannot_be_read_is_refused_by_name(
 
 def test_a_path_with_a_null_is_refused_by_name() -> None:
     """
-    Even what the operating system does not take as a path.
+    Even a path that the operating system does not accept.
     """
     refused = problems(development(PAYMENTS_GRACE_DAYS_FILE="a\0b"))
 

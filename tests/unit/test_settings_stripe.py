@@ -1,4 +1,4 @@
-"""The address of Stripe and the key for it: which are taken."""
+"""Stripe's address and key: which are accepted."""
 
 from collections.abc import Callable
 
@@ -53,7 +53,7 @@ def test_t67_a_stripe_address_that_is_not_stripes_is_refused(
     env: Callable[..., dict[str, str]], base: str
 ) -> None:
     """
-    The secret key goes wherever it points: to Stripe, or nowhere.
+    The secret key is sent to that address: to Stripe, or nowhere.
     """
     refused = problems(env(PAYMENTS_STRIPE_API_BASE=base))
 
@@ -71,7 +71,7 @@ def test_t67_a_stripe_address_that_is_not_stripes_is_refused(
 )
 def test_t67_a_loopback_stripe_is_for_development_only(base: str) -> None:
     """
-    A fake Stripe on this machine is fine where money is not real.
+    A fake Stripe on this machine is allowed in test mode only.
     """
     settings = Settings.from_env(development(PAYMENTS_STRIPE_API_BASE=f"{base}/"))
 
@@ -95,7 +95,7 @@ def test_stripes_own_address_is_taken_everywhere(
 @pytest.mark.parametrize("prefix", ["sk", "rk"])
 def test_an_environment_refuses_the_keys_of_the_other(prefix: str) -> None:
     """
-    Real and test money never meet.
+    Live and test money never mix.
     """
     name = "PAYMENTS_STRIPE_API_KEY"
 

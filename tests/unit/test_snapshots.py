@@ -1,4 +1,4 @@
-"""Copies of a deployment: as it was, and each on its own."""
+"""Copies of a deployment: in the same state, and independent."""
 
 from collections.abc import Callable
 
@@ -30,7 +30,7 @@ def _all_of(deployment: Deployment) -> tuple[object, ...]:
 
 async def test_a_copy_is_as_the_deployment_was_and_nobody_elses() -> None:
     """
-    What happens in one, and in the original, no other copy sees.
+    What happens in one, or in the original, is not seen in another copy.
     """
     async with Deployment.opened() as original:
         await original.register()
@@ -53,7 +53,7 @@ async def test_a_copy_is_as_the_deployment_was_and_nobody_elses() -> None:
 
 async def test_a_copy_goes_on_as_the_original_would_have() -> None:
     """
-    With the same ids, of the gateway's and of ours.
+    With the same ids, the gateway's and ours.
     """
     async with Deployment.opened() as original:
         await original.register()
@@ -72,7 +72,7 @@ def _told(notes: list[str]) -> Callable[[str], None]:
 
 def test_what_copies_would_share_is_refused() -> None:
     """
-    A function that holds a list would write into everybody's.
+    A function that holds a list would write into every copy.
     """
     with pytest.raises(TypeError):
         snapshot_of(_told([]))

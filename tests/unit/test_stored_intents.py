@@ -1,4 +1,4 @@
-"""Intents that the release before stored are run to their end by this one.
+"""Intents stored by the release before are run to their end by this one.
 
 `tests/fixtures/intents_of_v0_1_0.json` was written by v0.1.0: each case is a deployment
 whose process ended in the middle of an operation, at each place where its store or the
@@ -48,7 +48,7 @@ def account_of(case: Any) -> PaymentAccount:
 
 
 def restored(deployment: Deployment, case: Any) -> None:
-    """Bring the gateway and the database to where v0.1.0 left them."""
+    """Restore the gateway and the database as v0.1.0 left them."""
     for call in case["calls"]:
         response = deployment.engine.answer(
             ApiRequest(
@@ -87,7 +87,7 @@ def name_of(case: Any) -> str:
 
 def test_each_operation_was_left_at_several_places() -> None:
     """
-    The fixture is what it is said to be: six operations, each with open intents.
+    The fixture has the expected contents: six operations, each with open intents.
     """
     deeds = {case["deed"] for case in CASES}
     assert len(deeds) == 6
@@ -100,7 +100,7 @@ def test_f50_an_intent_is_stored_under_the_names_of_the_release_before(
     case: Any,
 ) -> None:
     """
-    Both run on one database: what was read of it is written as it was.
+    Both run on one database: what was read of it is written back unchanged.
     """
     for row in case["intents"]:
         written = work_rows.of_intent(intent_of(row))
@@ -113,7 +113,7 @@ def test_f50_an_intent_is_stored_under_the_names_of_the_release_before(
 @pytest.mark.parametrize("case", CASES, ids=name_of)
 async def test_p22_p23_what_the_release_before_began_is_ended(case: Any) -> None:
     """
-    Nothing is left open, nothing is made twice, and what is true is known.
+    Nothing is left open, nothing is made twice, and the true state is known.
     """
     async with Deployment.opened() as deployment:
         restored(deployment, case)
@@ -155,7 +155,7 @@ async def test_p22_p23_what_the_release_before_began_is_ended(case: Any) -> None
 @pytest.mark.anyio
 async def test_an_idempotency_key_of_the_release_before_gets_its_answer() -> None:
     """
-    The client that was cut off asks again, with the key it had, and is answered once.
+    The interrupted client repeats its request with the same key, and is answered once.
     """
     [case, *_] = [it for it in CASES if it["deed"] == "set up card"]
     async with Deployment.opened() as deployment:

@@ -1,4 +1,4 @@
-"""Endpoints as Stripe may tell of them, where no sandbox does."""
+"""Endpoints in Stripe's answers that no sandbox gives."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -51,13 +51,13 @@ THIN: Final[dict[str, Any]] = {
     "livemode": False,
 }
 MAY_NOT: Final = {"error": {"type": "invalid_request_error", "message": "no"}}
-# By its status: the key may not, and the account has none.
+# By status: the key lacks the permission, or the account has none.
 REFUSED: Final = {403: GatewayMisconfigured, 400: GatewayRefused}
 
 
 @attrs.define
 class Told:
-    """What Stripe answers: to v1, and page by page to v2."""
+    """Stripe's answers: to v1, and page by page to v2."""
 
     snapshots: Sequence[Any] = ()
     thin: Sequence[Any] = ()
@@ -82,7 +82,7 @@ class Told:
 
 
 class Telling(Transport):
-    """Answers with what a test tells, and calls nobody."""
+    """Gives the answers of a test, and makes no requests."""
 
     def __init__(self, told: Told) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ async def found(told: Told, *, needs_thin: bool = False) -> Any:
 
 
 async def test_what_is_optional_may_be_missing() -> None:
-    """A version, a description, marks: somebody made it by hand, long ago."""
+    """A version, a description, marks: a person made the endpoint long ago."""
     of_none = {"description": None, "metadata": None}
     told = Told([SNAPSHOTS, {**SNAPSHOTS, **of_none}], [THIN, {**THIN, **of_none}])
     every: Sequence[Endpoint] = (await found(told)).it
@@ -121,7 +121,7 @@ async def test_what_is_optional_may_be_missing() -> None:
 
 
 async def test_what_is_no_address_of_thin_events_is_left_out() -> None:
-    """Snapshots of v2, and destinations that are no address of the web."""
+    """Snapshots of v2, and destinations that are not a web address."""
     others = [
         {**THIN, "event_payload": "snapshot"},
         {**THIN, "webhook_endpoint": None},
@@ -134,7 +134,7 @@ async def test_what_is_no_address_of_thin_events_is_left_out() -> None:
 async def test_an_account_without_thin_events_still_has_its_endpoints(
     status: int,
 ) -> None:
-    """Where they are needed it is refused."""
+    """If thin events are needed, it is refused."""
     told = Told([SNAPSHOTS], thin_status=status)
     some = await found(told)
     assert [it.id for it in some.it] == ["we_1"]
@@ -145,7 +145,7 @@ async def test_an_account_without_thin_events_still_has_its_endpoints(
 
 
 async def test_a_list_that_does_not_end_is_given_up() -> None:
-    """Another address than Stripe's is not asked for more of it."""
+    """An address other than Stripe's is not requested for more of it."""
     with pytest.raises(GatewayOutcomeUnknown, match="more endpoints"):
         await found(Told([SNAPSHOTS], has_more=True))
     told = Told(thin=[THIN], endless=True)
@@ -159,7 +159,7 @@ async def test_a_list_that_does_not_end_is_given_up() -> None:
 async def test_a_destination_that_came_without_its_secret_is_not_taken_for_made() -> (
     None
 ):
-    """Whatever of it is missing."""
+    """Whatever part of it is missing."""
     draft = EndpointDraft(
         url=URL, is_thin=True, types=EVENT_TYPES, description="", marks=EndpointMarks()
     )
@@ -175,7 +175,7 @@ async def test_a_destination_that_came_without_its_secret_is_not_taken_for_made(
 async def test_that_thin_events_could_not_be_seen_is_said(
     tmp_path: Path, status: int
 ) -> None:
-    """Each event might come twice; the right that it needs is named."""
+    """Each event might come twice; the missing permission is named."""
     said = list[str]()
     it = admin()
     run = EndpointRun(

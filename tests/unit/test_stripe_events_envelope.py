@@ -1,4 +1,4 @@
-"""Events of Stripe: who signed them, and the envelope around their objects.
+"""Events of Stripe: their signature, and the envelope around their objects.
 
 Ids are those of the threat model.
 """
@@ -34,7 +34,7 @@ from support.stripe_bodies import (
 SECRET: Final = a_secret("new")
 
 
-# The brief's own bodies
+# The bodies of the original brief
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_the_briefs_bodies_are_read(
     name: str, state: PaymentState, created_s: int
 ) -> None:
     """
-    Nobody's charge, paid before it is captured, with a time of its own.
+    A charge without a customer, paid before it is captured, with its own time.
     """
     body = (PAYLOADS / f"{name}.json").read_bytes()
 
@@ -64,7 +64,7 @@ def test_the_briefs_bodies_are_read(
             state=state,
             amount=Money(100, "eur"),
             created_at=datetime.fromtimestamp(created_s, UTC),
-            # Of that age it says that it paid no invoice.
+            # A body of that age says that it paid no invoice.
             invoice_known=True,
         ),
         body=body,
@@ -105,7 +105,7 @@ def test_t01_nothing_is_parsed_before_the_signature_holds(
     reader: StripeEvents, body: bytes
 ) -> None:
     """
-    A stranger's body is refused as a stranger's, whatever is in it.
+    A body that Stripe did not sign is refused as such, whatever it contains.
     """
     with pytest.raises(BadSignature):
         reader.read(body, f"t={NOON_S},v1={'0' * 64}")
@@ -128,7 +128,7 @@ def test_t13_signed_bytes_that_are_not_utf_8_are_malformed(
     reader: StripeEvents,
 ) -> None:
     """
-    They are kept under the digest of the body, at the moment of the signature.
+    They are stored under the digest of the body, at the time of the signature.
     """
     body = event_body(charge(description="@")).replace(b"@", b"\xff")
 
@@ -143,7 +143,7 @@ def test_t13_signed_bytes_that_are_not_utf_8_are_malformed(
 
 def test_a_type_that_is_not_followed_is_an_event_without_a_report() -> None:
     """
-    One that we do not follow is kept.
+    The event is stored.
     """
     event = translate(event_body({"id": "in_1", "object": "invoice"}, "invoice.sent"))
 
@@ -155,7 +155,7 @@ def test_a_type_that_is_not_followed_is_an_event_without_a_report() -> None:
 @pytest.mark.parametrize("type_", ["charge.teleported", "charge", "charge.", "Charge"])
 def test_an_unknown_type_of_charge_is_kept_too(type_: str) -> None:
     """
-    It is the type that we do not know; what is in the charge does not matter.
+    The type is unknown to us; the contents of the charge do not matter.
     """
     assert report_of(charge(amount=ABSENT), type_) is None
 
@@ -172,7 +172,7 @@ def test_an_object_without_an_id_is_taken() -> None:
 @pytest.mark.parametrize("version", [None, "2014-11-05", "2026-06-24.dahlia", ABSENT])
 def test_any_api_version_is_taken(version: object) -> None:
     """
-    Events of before 2014 have none.
+    Events from before 2014 have none.
     """
     event = translate(event_body(charge(), api_version=version))
 
@@ -202,7 +202,7 @@ BAD_ENVELOPES: Final[Mapping[str, list[object]]] = {
 )
 def test_an_envelope_out_of_shape_is_malformed(field: str, value: object) -> None:
     """
-    The refusal names the field; every type of event is held to it.
+    The refusal names the field; the check applies to every type of event.
     """
     if field == "data.object":
         body = event_body(value, "some.type")
@@ -223,7 +223,7 @@ def test_an_envelope_out_of_shape_is_malformed(field: str, value: object) -> Non
 @pytest.mark.parametrize("created_s", [0, 4_102_444_800])
 def test_the_limits_of_the_envelope_are_inside(created_s: int) -> None:
     """
-    255 characters and both ends of the calendar are taken.
+    255 characters and both ends of the calendar are accepted.
     """
     event = translate(
         event_body({"id": "x" * 255}, "t" * 255, id="e" * 255, created=created_s)

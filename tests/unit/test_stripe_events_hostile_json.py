@@ -1,4 +1,4 @@
-"""Signed bodies that are no JSON, or more than we read. Ids are of the threat model."""
+"""Signed bodies that are not JSON, or exceed our limits. Ids are the threat model's."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ from payments_core import (
 from payments_core.events import QuarantineNeeded
 from support.stripe_bodies import charge, event_body, payment_of, refusal_of
 
-# How deep a reader written in C may go is the interpreter's: 1,000 calls until 3.11,
+# The depth limit of a reader written in C is the interpreter's: 1,000 calls until 3.11,
 # and ten times as many since.
 DEEP: Final = 2_000 if sys.version_info < (3, 12) else 20_000
 
@@ -42,7 +42,7 @@ DEEP: Final = 2_000 if sys.version_info < (3, 12) else 20_000
 )
 def test_t16_what_is_not_one_json_object_is_malformed(body: bytes) -> None:
     """
-    Empty, cut, doubled, of another encoding: an answer, not an accident.
+    Empty, cut, doubled, in another encoding: a refusal, not a crash.
     """
     assert refusal_of(body).reason
 
@@ -51,7 +51,7 @@ def test_t16_what_is_not_one_json_object_is_malformed(body: bytes) -> None:
 @pytest.mark.parametrize("brackets", [b"[]", b"[", b'{"a":'])
 def test_t16_deep_nesting_is_malformed(depth: int, brackets: bytes) -> None:
     """
-    In a field that nobody reads, closed or not.
+    In a field that is not read, closed or not.
     """
     nest = brackets[:1] * depth + brackets[1:] * depth
     if brackets.startswith(b"{"):
@@ -123,7 +123,7 @@ def test_t18_what_json_does_not_know_is_malformed_where_nobody_reads(
     number: bytes,
 ) -> None:
     """
-    The body is kept, and whoever reads it later must be able to.
+    The body is stored, and later readers must be able to read it.
     """
     body = event_body(charge(unread="@")).replace(b'"@"', number)
 
@@ -132,7 +132,7 @@ def test_t18_what_json_does_not_know_is_malformed_where_nobody_reads(
 
 def test_t18_the_largest_exact_amount_is_taken() -> None:
     """
-    The limit is on the limit, not beside it.
+    Exactly at the limit.
     """
     assert payment_of(charge(amount=2**53 - 1)).amount == Money(2**53 - 1, "eur")
     assert payment_of(charge(amount=0)).amount == Money(0, "eur")
@@ -143,7 +143,7 @@ def test_t18_the_largest_exact_amount_is_taken() -> None:
 )
 def test_t18_a_currency_is_three_lower_case_letters(currency: object) -> None:
     """
-    Stripe writes them so; anything else is not Stripe's.
+    Stripe writes them in lower case; anything else is not Stripe's.
     """
     assert refusal_of(event_body(charge(currency=currency))).field == (
         "data.object.currency"
@@ -169,7 +169,7 @@ def test_t19_a_nul_in_a_text_that_is_read_is_not_believed(
     text: bytes, field: str
 ) -> None:
     """
-    Postgres takes none.
+    Postgres does not store it.
     """
     name, _, inner = field.partition(".")
     thing = charge(**{name: {inner: "@"} if inner else "@"})
@@ -189,7 +189,7 @@ def test_t19_a_nul_in_a_text_that_nobody_reads_does_not_matter(
     text: bytes, place: str
 ) -> None:
     """
-    A payment is not lost for it; the body is kept as bytes.
+    A payment is not lost because of it; the body is stored as bytes.
     """
     fields = {"metadata": {"note": "@"}} if place == "metadata" else {place: "@"}
     body = event_body(charge(**fields)).replace(b"@", text)
@@ -200,7 +200,7 @@ def test_t19_a_nul_in_a_text_that_nobody_reads_does_not_matter(
 @pytest.mark.parametrize("field", ["id", "type", "api_version"])
 def test_t19_a_nul_in_the_envelope_is_kept_out(field: str) -> None:
     """
-    What the event is called then is made of its digest, or of what can be read.
+    The event's id is then made of its digest, or of what can be read.
     """
     body = event_body(charge(), **{"type_": "charge.failed"} | {field: "a\0"})
     event = translate(body)
@@ -242,7 +242,8 @@ def test_t19_an_escaped_backslash_before_u0000_is_not_a_nul(text: bytes) -> None
 @pytest.mark.parametrize("place", ["failure_code", "description", "a key"])
 def test_t19_text_that_is_no_text_is_malformed(text: bytes, place: str) -> None:
     """
-    Lone surrogates, raw control characters, broken UTF-8: read or not.
+    Lone surrogates, raw control characters, broken UTF-8: in fields that are read or
+    not.
     """
     fields: dict[str, object] = {"@": 1} if place == "a key" else {place: "@"}
     body = event_body(charge(**fields)).replace(b"@", text)
@@ -255,7 +256,7 @@ def test_t19_text_that_is_no_text_is_malformed(text: bytes, place: str) -> None:
 )
 def test_t19_any_other_text_may_stand_where_nobody_reads(text: str) -> None:
     """
-    Line separators, emoji, a megabyte: kept as they came.
+    Line separators, emoji, a megabyte: stored as received.
     """
     assert payment_of(charge(description=text)).state is PaymentState.SUCCEEDED
 
@@ -287,7 +288,7 @@ def test_what_cannot_be_read_names_its_object_if_it_can(
     data: object, object_id: str | None
 ) -> None:
     """
-    Whoever looks for the object finds the event that was kept apart.
+    A search for the object finds the quarantined event.
     """
     body = json.dumps(json.loads(event_body(charge())) | {"data": data}).encode()
 

@@ -1,4 +1,4 @@
-"""Events in every API version, as the sandbox renders them, mean the same to us."""
+"""Events in every API version, as the sandbox renders them, are read alike."""
 
 import json
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ World = tuple[Api, Sequence[Event]]
 
 
 def in_version(api: Api, happened: Event, version: str, *, named: str = "") -> bytes:
-    """Return an event as an endpoint of this version gets it, or one so named."""
+    """Return an event as an endpoint of this version gets it, or one with this name."""
     world = api.engine.world
     whole = shown(world, happened)
     thing = render(world, happened.object, version, happened.links)
@@ -33,7 +33,7 @@ def in_version(api: Api, happened: Event, version: str, *, named: str = "") -> b
 
 
 def lived(api: Api) -> Sequence[Event]:
-    """Let subscriptions go through all that we follow; return what happened."""
+    """Take subscriptions through everything that we follow; return the events."""
     plain, dearer = api.price(900), api.price(1900)
     customer = api.customer(None)
     trial = api.subscribe(
@@ -84,7 +84,7 @@ def test_a_subscription_says_the_same_in_every_generation(
     world: World, type_: str, version: str
 ) -> None:
     """
-    Where the period is, and what came and went, does not change the report.
+    Where the period is, and added or removed fields, do not change the report.
     """
     happened = of_types(world, type_)
     assert happened
@@ -109,7 +109,7 @@ def test_a_paid_invoice_says_the_same_in_every_generation(
     world: World, version: str
 ) -> None:
     """
-    Whose it is, what it covers, and that a proration covers nothing.
+    Its owner, what it covers, and that a proration covers nothing.
     """
     terms, owners = set(), set()
     for event in of_types(world, "invoice.paid"):
@@ -131,7 +131,7 @@ def test_an_owed_invoice_is_a_notice_in_every_generation(
     world: World, type_: str, version: str
 ) -> None:
     """
-    What it means for the subscription is looked up.
+    The subscription is synced.
     """
     happened = of_types(world, type_)
     assert happened

@@ -1,4 +1,4 @@
-"""What events of Stripe say of customers' cards."""
+"""What events of Stripe report of customers' cards."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +27,7 @@ Before = Mapping[str, object] | None
 
 
 def changed(before: object, type_: str = "customer.updated", **fields: Any) -> Report:
-    """Return what an event says of an object, and of what was otherwise before."""
+    """Return an event's report of an object, given its previous values."""
     thing = without_absent(followed(type_) | fields)
     data = without_absent({"object": thing, "previous_attributes": before})
     report = report_of(thing, type_, data=data)
@@ -69,7 +69,7 @@ def test_another_default_card_is_reported(
     before: Before, chosen: object, source: object, card_id: str | None
 ) -> None:
     """
-    A payment method goes before a source of the older API.
+    A payment method takes precedence over a source of the older API.
     """
     settings = without_absent({"default_payment_method": chosen})
     report = changed(before, invoice_settings=settings, default_source=source)
@@ -116,7 +116,7 @@ def test_a_card_is_reported_as_it_is(
     version: str, type_: str, customer: object
 ) -> None:
     """
-    Brand, last four digits and expiry: whether that is news is for others to say.
+    Brand, last four digits and expiry: whether that is new is decided elsewhere.
     """
     thing = followed(type_) | {"customer": customer}
     is_attached = type_ == "payment_method.attached"
@@ -146,7 +146,7 @@ def test_what_is_nobodys_or_no_card_is_not_reported(
     type_: str, fields: dict[str, object]
 ) -> None:
     """
-    A card may have been detached again by now; a bank account is shown nowhere.
+    A card may have been detached again by now; a bank account is never shown.
     """
     assert report_of(without_absent(followed(type_) | fields), type_) is None
 
@@ -157,7 +157,7 @@ def test_what_is_nobodys_or_no_card_is_not_reported(
 @pytest.mark.parametrize("type_", METHOD_TYPES)
 def test_a_card_that_cannot_be_read_is_asked_for(type_: str, card: object) -> None:
     """
-    Whose it is can be read, and it is fetched in our own version.
+    Its customer can be read, and the card is fetched in our own version.
     """
     report = report_of(followed(type_) | {"card": card}, type_)
 
@@ -178,7 +178,7 @@ def test_a_detached_card_is_reported_of_whose_it_was(
     before: object, customer: object
 ) -> None:
     """
-    It is nobody's by then: the event says whose it was before.
+    It has no customer by then: the event names its previous customer.
     """
     type_ = "payment_method.detached"
 
@@ -190,7 +190,7 @@ def test_a_detached_card_is_reported_of_whose_it_was(
 @pytest.mark.parametrize("before", [{}, {"customer": None}, None, ABSENT])
 def test_a_detached_card_that_was_nobodys_is_not_reported(before: object) -> None:
     """
-    Nobody is to be asked about.
+    There is no customer whose card could be fetched.
     """
     type_ = "payment_method.detached"
     thing = followed(type_)
@@ -239,7 +239,7 @@ def test_a_card_that_we_had_set_up_is_a_notice(
     metadata: object, version: str, *, is_ours: bool
 ) -> None:
     """
-    What others set up has purposes of its own.
+    A set-up by others has a purpose of its own.
     """
     thing = without_absent({**followed("setup_intent.succeeded"), "metadata": metadata})
     report = report_of(thing, "setup_intent.succeeded", api_version=version)
@@ -264,7 +264,7 @@ def test_an_event_says_of_which_request_it_came(
     request_: object, key: str | None
 ) -> None:
     """
-    By its idempotency key; of some events it is not known, or there was none.
+    By its idempotency key; for some events it is unknown, or there was none.
     """
     thing = followed("customer.updated")
     body = event_body(thing, "customer.updated", request=request_)
@@ -274,7 +274,7 @@ def test_an_event_says_of_which_request_it_came(
 
 def test_a_deleted_customer_is_a_notice_of_itself() -> None:
     """
-    The event is a reason to ask, as always.
+    The event causes a fetch, as always.
     """
     key = JobKey(JobKind.CUSTOMER, "cus_1")
     assert report_of(followed("customer.deleted"), "customer.deleted") == SyncNeeded(

@@ -37,7 +37,7 @@ from support.stripe_bodies import (
             "destination": None,
             "source": {"id": "card_1", "object": "card"},
         },
-        # The brief's, 2020.
+        # The original brief's, 2020.
         {"invoice": None, "billing_details": {"email": None}, "metadata": {}},
         # acacia, with everything expanded.
         {
@@ -52,7 +52,7 @@ def test_every_type_of_charge_event_is_read_in_every_generation(
     type_: str, generation: Fields
 ) -> None:
     """
-    The same charge is the same payment, whoever rendered it.
+    The same charge is the same payment, whatever version rendered it.
     """
     report = payment_of(charge(**generation), type_)
 
@@ -66,7 +66,7 @@ def test_every_type_of_charge_event_is_read_in_every_generation(
 @pytest.mark.parametrize("type_", sorted({*CHARGE_TYPES} - {"charge.expired"}))
 def test_the_status_gives_the_state_whatever_the_type(type_: str, status: str) -> None:
     """
-    The snapshot is the fact; the type is only the occasion.
+    The snapshot is the fact; the type only says why it was sent.
     """
     assert payment_of(charge(status=status), type_).state == status
 
@@ -74,7 +74,7 @@ def test_the_status_gives_the_state_whatever_the_type(type_: str, status: str) -
 @pytest.mark.parametrize("status", ["paid", "", "SUCCEEDED", "succeeded ", ABSENT])
 def test_an_unknown_status_is_a_doubt(status: object) -> None:
     """
-    Somebody has to ask the gateway.
+    The payment is fetched from the gateway.
     """
     doubt = doubt_of(charge(status=status))
 
@@ -127,7 +127,7 @@ def test_an_impossible_refund_is_a_doubt(fields: Fields) -> None:
 @pytest.mark.parametrize("status", ["succeeded", "pending"])
 def test_an_expired_authorisation_counts_as_refunded_in_full(status: str) -> None:
     """
-    Nobody captured it in time; the money stays with the payer.
+    It was not captured in time; the money stays with the payer.
     """
     report = payment_of(charge(status=status, captured=False), "charge.expired")
 
@@ -153,7 +153,7 @@ def test_a_failed_authorisation_cannot_expire() -> None:
 )
 def test_a_disputed_charge_has_an_open_dispute(fields: Fields) -> None:
     """
-    Older generations name the dispute instead of saying so.
+    Older versions name the dispute instead of a flag.
     """
     assert payment_of(charge(**fields)).dispute is DisputeState.OPEN
 
@@ -172,7 +172,7 @@ def test_a_customer_comes_as_nothing_an_id_or_whole(
     customer: object, expected: str | None
 ) -> None:
     """
-    A customer that was deleted is still the one who paid.
+    A deleted customer is still the one who paid.
     """
     report = payment_of(charge(customer=customer))
 
@@ -191,7 +191,7 @@ def test_a_customer_of_another_shape_is_malformed(customer: object) -> None:
 
 def test_a_customer_id_that_we_cannot_read_is_a_doubt() -> None:
     """
-    Long ago merchants could choose them; such a payment is kept, not guessed at.
+    Long ago merchants could choose them; such a payment is stored, without a guess.
     """
     assert doubt_of(charge(customer="ann@example.com")).job == JobKey(
         JobKind.PAYMENT, CH_1
@@ -225,7 +225,7 @@ def test_an_invoice_comes_as_nothing_an_id_or_whole(
 )
 def test_metadata_names_the_user(metadata: object, expected: str | None) -> None:
     """
-    We set it; what is not there claims nothing.
+    We set it; a missing entry names nobody.
     """
     assert payment_of(charge(metadata=metadata)).metadata_user_id == expected
 
@@ -259,7 +259,7 @@ def test_the_receipts_email_goes_before_the_billing_one(
     receipt: object, billing: object, expected: str | None
 ) -> None:
     """
-    Kept as the key of the person; what is no e-mail is nobody's.
+    It is stored as the key of the person; an invalid e-mail names nobody.
     """
     report = payment_of(charge(receipt_email=receipt, billing_details=billing))
 
@@ -278,7 +278,7 @@ def test_a_decline_says_why() -> None:
 @pytest.mark.parametrize("field", ["id", "amount", "currency", "created"])
 def test_a_charge_without_its_core_is_malformed(field: str) -> None:
     """
-    No generation ever left these out.
+    No version ever left these out.
     """
     refusal = refusal_of(event_body(charge(**{field: ABSENT})))
 
@@ -302,7 +302,7 @@ def test_another_object_than_the_type_promises_is_kept_apart(
     type_: str, kind: object
 ) -> None:
     """
-    It is not read at all: its fields would mean something else.
+    It is not read at all: its fields would have another meaning.
     """
     thing = without_absent({"id": "pi_1", "object": kind, "status": 1, "amount": -1})
 

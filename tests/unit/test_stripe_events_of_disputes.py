@@ -44,7 +44,7 @@ def refund(**fields: object) -> dict[str, object]:
 @pytest.mark.parametrize("livemode", [True, False])
 def test_t21_the_mode_is_the_events(*, livemode: bool) -> None:
     """
-    Whether it is ours is for the core to say.
+    Whether it is ours is decided by the core.
     """
     event = translate(event_body(charge(livemode=livemode), livemode=livemode))
 
@@ -74,7 +74,7 @@ def test_t21_an_object_of_the_other_mode_is_kept_apart(
 )
 def test_t22_an_event_of_another_account_is_kept_apart(field: str, whose: str) -> None:
     """
-    Somebody else's money does not move our accounts, whatever the event reports.
+    Another account's money does not change our accounts, whatever the event reports.
     """
     others: dict[str, Any] = {field: "acct_other"}
     found = quarantine_of(charge(), **others)
@@ -97,7 +97,8 @@ def test_t22_an_event_of_another_account_is_kept_apart(field: str, whose: str) -
 )
 def test_t22_nothing_of_anybody_elses_is_looked_up(type_: str, fields: Fields) -> None:
     """
-    Neither subscription nor card: what is not ours is not asked for with our key.
+    Neither subscription nor card: objects of another account are not fetched with our
+    key.
     """
     thing = followed(type_)
     assert report_of(thing, type_, api_version=API_VERSION) is not None
@@ -140,7 +141,7 @@ def test_a_dispute_is_a_report_about_its_charge(
 
 def test_a_dispute_may_carry_its_whole_charge() -> None:
     """
-    Only the id of it counts.
+    Only its id counts.
     """
     report = payment_of(dispute(charge=charge(amount=7)), "charge.dispute.created")
 
@@ -150,7 +151,7 @@ def test_a_dispute_may_carry_its_whole_charge() -> None:
 @pytest.mark.parametrize("status", ["charge_refunded", ABSENT])
 def test_a_dispute_of_unknown_status_is_a_doubt(status: object) -> None:
     """
-    Its charge is asked for.
+    Its charge is fetched.
     """
     doubt = doubt_of(dispute(status=status), "charge.dispute.updated")
 
@@ -160,7 +161,7 @@ def test_a_dispute_of_unknown_status_is_a_doubt(status: object) -> None:
 @pytest.mark.parametrize("of", [None, ABSENT])
 def test_a_dispute_of_no_charge_is_kept_apart(of: object) -> None:
     """
-    There is nothing that could be asked for.
+    There is nothing to fetch.
     """
     found = quarantine_of(dispute(charge=of), "charge.dispute.updated")
 
@@ -183,7 +184,7 @@ def test_a_refund_that_failed_is_a_doubt(
     status: str, reference: object, type_: str
 ) -> None:
     """
-    Refunded amounts only grow by merging; this one has to be fetched.
+    Refunded amounts only grow by merging; this charge must be fetched.
     """
     thing = refund(status=status, charge=reference)
 
@@ -193,7 +194,7 @@ def test_a_refund_that_failed_is_a_doubt(
 @pytest.mark.parametrize("status", ["teleported", None, ABSENT])
 def test_a_refund_of_unknown_status_is_a_doubt(status: object) -> None:
     """
-    Its charge says what it came to.
+    Its charge has the result.
     """
     doubt = doubt_of(refund(status=status), "charge.refund.updated")
 
@@ -204,7 +205,7 @@ def test_a_refund_of_unknown_status_is_a_doubt(status: object) -> None:
 @pytest.mark.parametrize("status", ["failed", "canceled", "teleported"])
 def test_a_refund_of_no_charge_is_kept_apart(status: str, type_: str) -> None:
     """
-    There is nothing that could be asked for, and nothing is waited for.
+    There is nothing to fetch, and the event waits for nothing.
     """
     found = quarantine_of(refund(status=status, charge=None), type_)
 

@@ -29,7 +29,7 @@ from support.stripe_bodies import (
 
 
 def old_line(**fields: object) -> dict[str, object]:
-    """Return a line as it was before 2025-03-31."""
+    """Return a line in the form before 2025-03-31."""
     usual: dict[str, object] = {
         "type": "subscription",
         "proration": False,
@@ -40,7 +40,7 @@ def old_line(**fields: object) -> dict[str, object]:
 
 
 def old_invoice(*lines: dict[str, object], **fields: object) -> dict[str, object]:
-    """Return an invoice as it was before 2025-03-31."""
+    """Return an invoice in the form before 2025-03-31."""
     lines = lines or (old_line(),)
     return invoice(*lines, **{"parent": ABSENT, "subscription": "sub_1", **fields})
 
@@ -75,7 +75,8 @@ def test_a_paid_invoice_is_a_term(thing: dict[str, object]) -> None:
 )
 def test_a_line_of_an_item_covers_its_period(fields: Fields, ends_s: int) -> None:
     """
-    Be it free, as in a trial, or the invoice's alone to say whose it is.
+    Also a free one, as in a trial, or one where only the invoice names the
+    subscription.
     """
     report = paid(invoice(line(**fields)))
 
@@ -84,7 +85,7 @@ def test_a_line_of_an_item_covers_its_period(fields: Fields, ends_s: int) -> Non
 
 
 def of_item(item: str, **fields: object) -> dict[str, object]:
-    """Return a line of an item, as it is since 2025-03-31."""
+    """Return a line of an item, in the form since 2025-03-31."""
     details = {"subscription": "sub_1", "subscription_item": item}
     return line(parent={"subscription_item_details": details}, **fields)
 
@@ -94,7 +95,7 @@ def test_a_period_is_of_one_item(
     made: Callable[..., dict[str, object]] | None,
 ) -> None:
     """
-    Which one, and what paid it.
+    The item, and what paid it.
     """
     thing = (
         invoice(made("si_7"), amount_paid=900)
@@ -109,7 +110,7 @@ def test_a_period_is_of_one_item(
 
 def test_an_invoice_of_several_items_is_a_notice() -> None:
     """
-    Which of them is ours is not in it: a yearly one lengthens no monthly one.
+    It does not say which item is ours: a yearly one does not lengthen a monthly one.
     """
     yearly = of_item("si_2", period={"start": NOON_S, "end": NOON_S + 12 * MONTH})
     assert paid(invoice(of_item("si_1"), yearly)) == SyncNeeded(
@@ -120,7 +121,7 @@ def test_an_invoice_of_several_items_is_a_notice() -> None:
 @pytest.mark.parametrize("turned", [False, True])
 def test_of_several_lines_the_one_that_ends_last_counts(*, turned: bool) -> None:
     """
-    In whatever order they are printed.
+    In whatever order they are listed.
     """
     later = {"start": NOON_S + 1, "end": NOON_S + 2 * MONTH}
     lines = [line(), line(period=later)][:: 1 - 2 * turned]
@@ -160,7 +161,8 @@ NO_TERMS: Final = {
 @pytest.mark.parametrize("other", NO_TERMS.values(), ids=NO_TERMS)
 def test_what_is_no_term_does_not_lengthen_one(other: dict[str, object]) -> None:
     """
-    However far its period reaches; alone it covers nothing, and we look.
+    However far its period reaches; alone it covers nothing, and the subscription is
+    synced.
     """
     usual = paid(invoice())
     assert paid(invoice(other, line())) == usual
@@ -171,7 +173,7 @@ def test_what_is_no_term_does_not_lengthen_one(other: dict[str, object]) -> None
 @pytest.mark.parametrize("status", ["open", "draft", "void", "uncollectible", None])
 def test_an_invoice_that_is_not_paid_is_no_term(status: str | None) -> None:
     """
-    Whatever the type of the event says.
+    Whatever the type of the event.
     """
     report = paid(invoice(status=status))
     assert report == SyncNeeded(SUB_1, "an invoice of no period was paid")
@@ -184,7 +186,7 @@ def test_an_invoice_without_a_subscription_is_no_report(
     type_: str, version: str, parent: object
 ) -> None:
     """
-    A one-off payment is its charge.
+    A one-off payment is reported by its charge.
     """
     thing = invoice(parent=parent)
     assert report_of(thing, type_, api_version=version) is None
@@ -193,7 +195,7 @@ def test_an_invoice_without_a_subscription_is_no_report(
 @pytest.mark.parametrize("type_", ["invoice.paid", *OWED_TYPES])
 def test_of_another_versions_invoice_only_the_owner_is_read(type_: str) -> None:
     """
-    Its lines may be anything by then.
+    Its lines may have any form by then.
     """
     report = report_of(
         invoice(lines="elsewhere"), type_, api_version="2031-01-01.quince"

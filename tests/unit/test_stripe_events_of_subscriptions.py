@@ -36,7 +36,8 @@ from support.stripe_bodies import (
 
 def test_the_pin_is_the_sdks_own_version() -> None:
     """
-    What we ask for, what we read and what the SDK is typed for are one.
+    The version that we request, that we read and that the SDK is typed for are the
+    same.
     """
     assert stripe.api_version == API_VERSION == NEWEST
 
@@ -44,7 +45,7 @@ def test_the_pin_is_the_sdks_own_version() -> None:
 @pytest.mark.parametrize("type_", SUBSCRIPTION_TYPES)
 def test_a_subscription_is_a_report(type_: str) -> None:
     """
-    Of whichever type: the object is as it was just afterwards.
+    Of whichever type: the object has the state just afterwards.
     """
     event = translate(event_body(subscription(), type_, api_version=API_VERSION))
 
@@ -100,7 +101,7 @@ def test_what_else_a_subscription_says(
     fields: Fields, expected: dict[str, Any]
 ) -> None:
     """
-    What it does not say is None; an object that came whole is its id.
+    A missing field is None; an expanded object is its id.
     """
     usual = pinned_report(subscription())
     assert pinned_report(subscription(**fields)) == attrs.evolve(usual, **expected)
@@ -134,7 +135,7 @@ def test_a_held_change_is_that_of_our_item(
 @pytest.mark.parametrize("turned", [False, True])
 def test_of_several_items_the_first_made_is_ours(*, turned: bool) -> None:
     """
-    Its price, its quantity and its period; what somebody added is not ours.
+    Its price, its quantity and its period; an item that was added later is not ours.
     """
     items = [
         item(id="si_2", created=NOON_S + 9, quantity=9, current_period_end=NOON_S + 1),
@@ -147,7 +148,7 @@ def test_of_several_items_the_first_made_is_ours(*, turned: bool) -> None:
 
 
 def priced(interval: str | None, count: int = 1, **fields: object) -> dict[str, object]:
-    """Return an item of which a price is due every so often."""
+    """Return an item with a price that is due every so often."""
     recurring = {"interval": interval, "interval_count": count} if interval else None
     price = {"id": "price_1", "object": "price", "product": "prod_1"}
     return item(price=price | {"recurring": recurring}, **fields)
@@ -162,10 +163,11 @@ def priced(interval: str | None, count: int = 1, **fields: object) -> dict[str, 
         (("month", 3), ("week", 9), {}, "si_2"),
         (("month",), ("day", 31), {}, "si_1"),
         (("month",), ("month",), {}, "si_1"),
-        # What is not known is no longer than anything.
+        # An unknown interval is no longer than any.
         (("month",), ("fortnight",), {}, "si_2"),
         (("month",), (None,), {}, "si_2"),
-        # Of one that we made it is what we made, whatever was added to it.
+        # Of a subscription that we made it is the item that we made, whatever was
+        # added.
         (("year",), ("month",), {"intent_id": "int-1"}, "si_1"),
     ],
 )
@@ -173,7 +175,7 @@ def test_of_several_items_made_elsewhere_it_is_the_one_that_is_due_most_often(
     one: Any, other: Any, metadata: dict[str, str], own: str, *, turned: bool
 ) -> None:
     """
-    Whichever comes first, and however far its period reaches at the moment.
+    Whichever comes first, and however far its period reaches at present.
     """
     items = [
         priced(*one, id="si_1", created=NOON_S),
@@ -186,7 +188,7 @@ def test_of_several_items_made_elsewhere_it_is_the_one_that_is_due_most_often(
 
 def test_of_several_items_the_oldest_is_ours_whatever_it_is_called() -> None:
     """
-    Ids say nothing of when they were given.
+    Ids do not tell when they were made.
     """
     items = [item(id="si_1", created=NOON_S + 9), item(id="si_2", created=NOON_S)]
     assert pinned_report(subscription(items={"data": items})).item_id == "si_2"
@@ -194,7 +196,7 @@ def test_of_several_items_the_oldest_is_ours_whatever_it_is_called() -> None:
 
 def test_of_two_items_made_in_one_second_it_is_always_the_same() -> None:
     """
-    The order of a list says nothing.
+    The order of a list does not matter.
     """
     items = [item(id="si_2"), item(id="si_1")]
     for told in (items, items[::-1]):
@@ -252,7 +254,7 @@ def test_a_subscription_out_of_shape_is_malformed(field: str, value: object) -> 
 @pytest.mark.parametrize("field", ["customer", "status", "currency", "items"])
 def test_another_versions_shape_is_no_fault_of_the_event(field: str) -> None:
     """
-    An endpoint of a version to come must not be refused for days, and switched off.
+    An endpoint of a later version must not be refused for days, and then disabled.
     """
     report = report_of(
         subscription(**{field: [{"is": "new"}]}),
@@ -280,7 +282,7 @@ def test_only_our_releases_payloads_are_taken(
     version: object, *, is_ours: bool
 ) -> None:
     """
-    Monthly versions of one name are compatible; any other may mean something else.
+    Monthly versions of one name are compatible; any other may differ in meaning.
     """
     report = report_of(
         subscription(), "customer.subscription.updated", api_version=version
@@ -294,7 +296,7 @@ def test_only_our_releases_payloads_are_taken(
 @pytest.mark.parametrize("version", [None, ACACIA, "2031-01-01.quince"])
 def test_the_end_is_told_by_any_version(status: str, version: str | None) -> None:
     """
-    It absorbs everything else: there is nothing to wait for.
+    It takes precedence over everything else: there is nothing to wait for.
     """
     report = report_of(
         subscription(status=status),

@@ -56,7 +56,7 @@ billing_names = st.sampled_from(
 
 
 def is_readable(event: GatewayEvent) -> bool:
-    """Whether the event was read; nothing follows from any other."""
+    """Return whether the event was read; any other has no effect."""
     assert event.body
     return not isinstance(event.report, QuarantineNeeded)
 
@@ -68,7 +68,7 @@ def is_readable(event: GatewayEvent) -> bool:
 @example(b'{"id":"\\u0000"}')
 def test_p14_any_bytes_give_an_event(body: bytes) -> None:
     """
-    It is kept byte for byte, and the same bytes are the same event.
+    It is stored byte for byte, and the same bytes are the same event.
     """
     found = translate(body)
 
@@ -85,7 +85,7 @@ def test_p14_a_real_body_with_bytes_changed_gives_an_event(
     name: str, changes: list[tuple[int, bytes]]
 ) -> None:
     """
-    It is kept byte for byte.
+    It is stored byte for byte.
     """
     body = (PAYLOADS / f"{name}.json").read_bytes()
     for position, inserted in changes:
@@ -100,7 +100,7 @@ def test_p14_any_value_in_any_field_gives_an_event(
     type_: str, kind: str, fields: dict[str, object]
 ) -> None:
     """
-    Right names with wrong values are where a reader trips.
+    Right names with wrong values are the most likely to break a reader.
     """
     thing = {**charge(), "charge": "ch_1", "object": kind} | fields
 
@@ -121,7 +121,7 @@ def test_p14_any_value_in_any_field_of_billing_gives_an_event(
     type_: str, version: str | None, fields: dict[str, object]
 ) -> None:
     """
-    In place of the right ones; and one that we do not refuse is a report of ours.
+    In place of the right ones; and one that is not refused is a report of ours.
     """
     thing = {**followed(type_), **fields}
 
@@ -141,7 +141,7 @@ nested = st.recursive(
 @given(billing_types, st.dictionaries(billing_names, nested, max_size=6))
 def test_p14_any_object_gives_an_event(type_: str, fields: dict[str, object]) -> None:
     """
-    Whatever is nested in whatever.
+    However it is nested.
     """
     thing = {"id": "x_1", **fields, "object": followed(type_)["object"]}
 
@@ -154,7 +154,7 @@ def test_p14_any_object_gives_an_event(type_: str, fields: dict[str, object]) ->
 @given(field_names, st.integers(0, 3))
 def test_a_refusal_never_repeats_the_input(field: str, nesting: int) -> None:
     """
-    Neither does what a logger could follow from it.
+    Nor does any text that follows it in a log.
     """
     value: object = "canary" * 100
     for _ in range(nesting):
@@ -171,7 +171,7 @@ def test_a_refusal_of_billing_never_repeats_the_input(
     type_: str, field: str, nesting: int
 ) -> None:
     """
-    A reason neither: it goes into logs.
+    Nor does a reason: it goes into logs.
     """
     value: object = "canary" * 100
     for _ in range(nesting):
@@ -194,7 +194,7 @@ def test_p14_a_charge_survives_the_way_through_json(
     amount: int, share: float, status: str, *, refunded: bool
 ) -> None:
     """
-    Amounts come out to the last unit; a report that exists is consistent in itself.
+    Amounts are read to the last unit; every report is consistent in itself.
     """
     returned = min(int(amount * share), amount)
     report = report_of(

@@ -1,4 +1,4 @@
-"""Thin events: which object changed, and what that asks for."""
+"""Thin events: which object changed, and what is synced because of it."""
 
 import json
 from datetime import UTC, datetime
@@ -42,7 +42,7 @@ def related(kind: str, id_: str = "x_1") -> dict[str, str]:
 
 def test_a_thin_event_is_an_event_like_any_other() -> None:
     """
-    With the key by which it is a duplicate, its moment and its object.
+    With the key by which it is a duplicate, its time and its object.
     """
     reason = {"type": "request", "request": {"id": "r", "idempotency_key": "key"}}
     body = body_of(reason=reason)
@@ -80,7 +80,7 @@ def test_what_says_itself_what_to_sync_is_synced(
 
 def test_a_card_of_the_older_api_names_its_customer_in_its_address() -> None:
     """
-    Without one there is nobody to ask about.
+    Without one there is no customer to fetch.
     """
     type_, card = "v1.customer.source.updated", related("card", "card_1")
     address = card | {"url": "/v1/customers/cus_1/sources/card_1"}
@@ -103,7 +103,7 @@ def test_a_card_of_the_older_api_names_its_customer_in_its_address() -> None:
 )
 def test_what_does_not_is_read_first(type_: str, kind: str, word: Any) -> None:
     """
-    An invoice, say, knows its subscription.
+    An invoice, for example, names its subscription.
     """
     report = translate(body_of(type_, related_object=related(kind))).report
 
@@ -113,7 +113,7 @@ def test_what_does_not_is_read_first(type_: str, kind: str, word: Any) -> None:
 @pytest.mark.parametrize("type_", sorted(FOLLOWED))
 def test_every_type_that_is_followed_is_followed_as_a_thin_event(type_: str) -> None:
     """
-    Without its object there is nothing that could be asked for.
+    Without its object there is nothing to fetch.
     """
     report = translate(body_of(f"v1.{type_}", related_object=None)).report
 
@@ -132,7 +132,7 @@ def test_every_type_that_is_followed_is_followed_as_a_thin_event(type_: str) -> 
 )
 def test_any_other_type_is_kept_and_asks_for_nothing(type_: str, reason: str) -> None:
     """
-    As of snapshots; nor is a type of theirs one of thin events.
+    As for snapshots; nor is a type of theirs a type of thin events.
     """
     event = translate(body_of(type_))
 
@@ -152,7 +152,7 @@ def test_t22_a_thin_event_of_another_account_is_kept_apart() -> None:
 @pytest.mark.parametrize("kind", ["balance", "subscription"])
 def test_another_object_than_the_type_promises_is_kept_apart(kind: str) -> None:
     """
-    Nothing is asked of Stripe, whatever it is.
+    Nothing is fetched from Stripe, whatever it is.
     """
     report = translate(body_of(related_object=related(kind))).report
 
@@ -183,7 +183,7 @@ BAD: Final[list[tuple[str, Any]]] = [
 @pytest.mark.parametrize(("field", "value"), BAD)
 def test_a_thin_event_out_of_shape_names_its_field(field: str, value: object) -> None:
     """
-    It is kept, and nothing follows from it.
+    It is stored, and has no effect.
     """
     name = {"type": "type_"}.get(field, field.partition(".")[0])
     fields: dict[str, Any] = {"type_": "v1.x"} | {name: value}

@@ -53,15 +53,15 @@ async def lists_world() -> AsyncIterator[SandboxListsWorld]:
 
 @every_contract_of("lists_world")
 class TestStripeLists:
-    """Every contract of the lists, in Stripe's words."""
+    """Every contract of the lists, with Stripe's answers."""
 
 
-# What the lists say
+# What the lists return
 
 
 @attrs.frozen
 class Shop:
-    """A sandbox whose every word has to conform, its lists, and single reads of it."""
+    """A sandbox whose every answer must conform, its lists, and single reads of it."""
 
     api: Api
     line: InProcess
@@ -72,7 +72,7 @@ class Shop:
         return await listed(self.world, list_)
 
     async def said(self, list_: ObjectList) -> Sequence[Any]:
-        """Return what is said of each, the oldest first."""
+        """Return the report of each, the oldest first."""
         return [it.it for it in (await self.listed(list_))[::-1]]
 
 
@@ -87,7 +87,7 @@ async def shop(api: Api) -> AsyncIterator[Shop]:
 
 async def test_a_customer_comes_with_the_card_that_pays_by_default(shop: Shop) -> None:
     """
-    And with whose it is, as its metadata say.
+    And with its user, by its metadata.
     """
     ada = shop.api.customer(metadata={"user_id": "ada"})["id"]
     bob = shop.api.customer(None)["id"]
@@ -105,7 +105,7 @@ async def test_a_card_of_the_older_api_is_the_same_as_alone(
     shop: Shop, name: str
 ) -> None:
     """
-    Else each sweep would find another card.
+    Otherwise each sweep would find another card.
     """
     customer = shop.api.post("customers")
     path = f"payment_methods/pm_card_{name}/attach"
@@ -147,7 +147,7 @@ async def test_a_subscription_says_what_it_says_alone(shop: Shop) -> None:
 
 async def test_an_invoice_says_which_periods_it_paid(shop: Shop) -> None:
     """
-    One that is not paid is not listed; one of no subscription paid none.
+    An unpaid invoice is not listed; one without a subscription paid none.
     """
     begun = begin(shop.api)
     begin(shop.api, FAILING, payment_behavior="default_incomplete")
@@ -166,7 +166,7 @@ async def test_an_invoice_says_which_periods_it_paid(shop: Shop) -> None:
 
 async def test_a_payment_is_listed_whatever_became_of_it(shop: Shop) -> None:
     """
-    As it is alone, but for its invoice, and for how its dispute is.
+    As in a single read, except for its invoice and the state of its dispute.
     """
     begin(shop.api)
     begin(shop.api, FAILING, payment_behavior="allow_incomplete")
@@ -200,7 +200,7 @@ async def test_a_payment_is_listed_whatever_became_of_it(shop: Shop) -> None:
 
 async def test_a_refund_says_what_is_left_of_its_payment(shop: Shop) -> None:
     """
-    Each of them the same: it is how the payment is now.
+    Each refund the same: the present state of the payment.
     """
     begin(shop.api)
     [charge] = shop.api.get("charges")["data"]
@@ -225,7 +225,7 @@ async def test_a_dispute_says_how_it_is(
     shop: Shop, evidence: str | None, state: DisputeState
 ) -> None:
     """
-    And of which payment it is.
+    And which payment it is about.
     """
     begin(shop.api, "pm_card_createDispute")
     [dispute] = shop.api.get("disputes")["data"]
@@ -244,7 +244,7 @@ async def test_a_sweep_costs_a_call_for_each_hundred_objects(
     shop: Shop, subscriptions: int
 ) -> None:
     """
-    Of a list, and one for a list of nothing: nothing is read beside its page.
+    Of a list, and one for an empty list: nothing else is read.
     """
     shop.api.engine.watch = lambda _, __: None
     price = shop.api.price()["id"]
@@ -267,7 +267,7 @@ async def test_a_sweep_costs_a_call_for_each_hundred_objects(
 
 async def test_a_list_is_asked_for_as_stripe_has_it(shop: Shop) -> None:
     """
-    Also from a moment on: what the SDK could not send does not conform.
+    Also from a time on: what the SDK could not send does not conform.
     """
     begin(shop.api)
     window = until(shop.world.now + SECOND, start=shop.world.now)

@@ -1,4 +1,4 @@
-"""What the lists do not believe, and what they cannot tell: answers made up here."""
+"""What the lists do not trust, and what they cannot know: invented answers."""
 
 import asyncio
 import json
@@ -99,7 +99,7 @@ each_list: Final = pytest.mark.parametrize("list_", ObjectList)
 
 
 class Saying(stripe.HTTPClient):
-    """Answers each request with the same."""
+    """Gives the same answer to each request."""
 
     name = "saying"
 
@@ -115,11 +115,11 @@ class Saying(stripe.HTTPClient):
 
     @override
     async def close_async(self) -> None:
-        """There is nothing to close."""
+        """Do nothing."""
 
 
 def an(list_: ObjectList, **other: Any) -> Mapping[str, Any]:
-    """Return an object of a list, with some of it otherwise."""
+    """Return an object of a list, with some fields changed."""
     usual = {"object": KINDS[list_], "created": MADE_AT, "livemode": False}
     return {**usual, **GOOD[list_], **other}
 
@@ -142,7 +142,7 @@ def a_list(*objects: object, has_more: bool = False) -> Mapping[str, Any]:
 
 
 async def said(list_: ObjectList, **other: Any) -> Listed:
-    """Return what is said of an object that is a little otherwise."""
+    """Return the report of an object with some fields changed."""
     page = await page_of(list_, a_list(an(list_, **other)))
     [it] = page.objects
     return it.it
@@ -151,7 +151,7 @@ async def said(list_: ObjectList, **other: Any) -> Listed:
 @each_list
 async def test_a_good_object_is_read(list_: ObjectList) -> None:
     """
-    What cannot be read below is so for what is otherwise about it.
+    What cannot be read below fails because of its changed fields.
     """
     assert not isinstance(await said(list_), ListedUnreadable)
 
@@ -227,8 +227,8 @@ async def test_a_card_of_the_older_api_is_what_its_payment_method_says(
     source: object, method: object, card: Card | None
 ) -> None:
     """
-    With the brand in the newer word. A chosen payment method goes before it, and what
-    is no card is none.
+    With the newer name of the brand. A chosen payment method takes precedence, and what
+    is not a card is None.
     """
     found = await said(
         ObjectList.CUSTOMERS,
@@ -256,7 +256,7 @@ async def test_a_card_that_is_not_certain_is_not_said(
     source: object, method: object
 ) -> None:
     """
-    Nothing is compared with it: it would differ for no reason.
+    Nothing is compared with it, because it would differ without a reason.
     """
     found = await said(
         ObjectList.CUSTOMERS,
@@ -275,7 +275,7 @@ async def test_what_an_invoice_paid_is_not_said_of_a_part_of_its_lines() -> None
     """
     lines = {**LINES, "has_more": True}
     with pytest.raises(GatewayOutcomeUnknown):
-        # Asked for the rest of them, it says something else.
+        # A request for the rest of them gets another answer.
         await said(ObjectList.INVOICES, lines=lines)
 
     whole = await said(ObjectList.SUBSCRIPTIONS)
@@ -331,7 +331,7 @@ async def test_what_is_unclear_or_cannot_be_kept_is_unreadable(
     list_: ObjectList, other: Mapping[str, Any]
 ) -> None:
     """
-    And why is said without what was said.
+    The reason is given without the value.
     """
     found = await said(list_, **other)
     assert isinstance(found, ListedUnreadable)
@@ -340,7 +340,7 @@ async def test_what_is_unclear_or_cannot_be_kept_is_unreadable(
 
 async def test_a_nul_that_nobody_reads_does_not_matter() -> None:
     """
-    Only what is kept has to be without.
+    Only what is stored must be free of it.
     """
     found = await said(ObjectList.PAYMENTS, description="a\0b")
     assert found == await said(ObjectList.PAYMENTS)
@@ -368,7 +368,7 @@ async def test_what_is_no_list_of_objects_with_ids_and_times_is_no_answer(
     answer: object,
 ) -> None:
     """
-    Nobody could say what of it was read, nor where to go on.
+    It would be unknown what was read, and where to continue.
     """
     with pytest.raises(GatewayOutcomeUnknown):
         await page_of(ObjectList.PAYMENTS, answer)
@@ -376,7 +376,7 @@ async def test_what_is_no_list_of_objects_with_ids_and_times_is_no_answer(
 
 async def test_a_list_that_does_not_go_on_is_no_answer() -> None:
     """
-    Whoever reads on would get the same page for ever.
+    The reader would get the same page for ever.
     """
     same = a_list(an(ObjectList.PAYMENTS, id="ch_9"), has_more=True)
     with pytest.raises(GatewayOutcomeUnknown, match="without an end"):
@@ -398,7 +398,7 @@ async def test_a_no_is_no_page(
     status: int, error: Mapping[str, str], kind: type[Exception]
 ) -> None:
     """
-    A refusal is none that the port knows: it is tried again later.
+    The port does not know such a refusal: it is retried later.
     """
     said = {"error": {"type": "invalid_request_error", **error}}
     with pytest.raises(GatewayUnavailable) as failure:
