@@ -1,4 +1,4 @@
-"""Whose delivery is taken, and whose is not. Ids are those of the threat model."""
+"""Which deliveries are accepted, and which are not. Ids are the threat model's."""
 
 import hmac
 import math
@@ -41,14 +41,14 @@ def v1(body: bytes = BODY, *, secret: str = SECRET, moment: datetime = NOON) -> 
 
 
 def signed_text(timestamp: str) -> str:
-    """Sign any text in the place of the timestamp, as its owner could."""
+    """Sign any text in place of the timestamp, as the secret's owner could."""
     mac = hmac.new(SECRET.encode(), f"{timestamp}.".encode() + BODY, "sha256")
     return f"t={timestamp},v1={mac.hexdigest()}"
 
 
 def test_a_signed_body_is_taken() -> None:
     """
-    What `sign` makes, `verify` takes.
+    `verify` accepts what `sign` makes.
     """
     at(NOON).verify(BODY, sign(BODY, secret=SECRET, at=NOON))
 
@@ -86,7 +86,7 @@ def test_the_signature_is_the_one_that_stripe_documents() -> None:
 )
 def test_t01_a_header_that_signs_nothing_is_refused(header: str) -> None:
     """
-    Missing, garbage, half a header or half a signature: all the same answer.
+    Missing, garbage, half a header or half a signature: the same answer for all.
     """
     with pytest.raises(BadSignature):
         at(NOON).verify(BODY, header)
@@ -96,7 +96,7 @@ def test_t01_a_header_that_signs_nothing_is_refused(header: str) -> None:
 @example("t=1,v1=\xff")
 def test_t01_no_header_is_an_error_of_any_other_kind(header: str) -> None:
     """
-    Nobody guesses a signature, and nothing but `BadSignature` comes out.
+    Only `BadSignature` is raised, whatever the header.
     """
     with pytest.raises(BadSignature):
         at(NOON).verify(BODY, header)
@@ -104,7 +104,7 @@ def test_t01_no_header_is_an_error_of_any_other_kind(header: str) -> None:
 
 def test_t01_a_header_over_two_kib_is_refused_and_one_of_two_kib_is_read() -> None:
     """
-    The limit is on the limit, not beside it.
+    Exactly at the limit.
     """
     header = sign(BODY, secret=SECRET, at=NOON)
     filler = ",x=" + "y" * (2048 - len(header) - 3)
@@ -116,7 +116,7 @@ def test_t01_a_header_over_two_kib_is_refused_and_one_of_two_kib_is_read() -> No
 
 def test_t02_no_bit_of_a_signed_body_can_be_flipped() -> None:
     """
-    Every single bit of the brief's body counts.
+    Every single bit of the body counts.
     """
     body = BRIEF.read_bytes()
     signatures, header = at(NOON), sign(body, secret=SECRET, at=NOON)
@@ -132,7 +132,7 @@ def test_t02_no_bit_of_a_signed_body_can_be_flipped() -> None:
 @pytest.mark.parametrize("changed", [BODY + b"\n", b" " + BODY, BODY[:-1], b""])
 def test_t02_a_body_written_anew_is_refused(changed: bytes) -> None:
     """
-    White space counts: what is verified are the bytes as they came.
+    White space counts: the received bytes are verified.
     """
     with pytest.raises(BadSignature, match="no v1 signature matches"):
         at(NOON).verify(changed, sign(BODY, secret=SECRET, at=NOON))
@@ -156,7 +156,7 @@ def test_t04_the_window_ends_at_300_seconds_on_both_sides(
     age_s: float, *, taken: bool
 ) -> None:
     """
-    A captured delivery is worth nothing after five minutes.
+    A captured delivery is useless after five minutes.
     """
     header = sign(BODY, secret=SECRET, at=NOON)
 
@@ -165,7 +165,7 @@ def test_t04_the_window_ends_at_300_seconds_on_both_sides(
 
 def test_t05_a_future_timestamp_is_refused() -> None:
     """
-    A delivery cannot be signed now for an hour from now; the SDK would take it.
+    A delivery cannot be signed now for an hour from now; the SDK would accept it.
     """
     header = sign(BODY, secret=SECRET, at=NOON + timedelta(hours=1))
 
@@ -206,7 +206,7 @@ def test_t06_two_timestamps_are_refused_in_both_orders(order: str) -> None:
 )
 def test_t06_a_timestamp_is_one_to_twelve_digits(timestamp: str) -> None:
     """
-    Signed or not, another spelling of the right moment is no timestamp.
+    Signed or not, another spelling of the right time is not a timestamp.
     """
     with pytest.raises(BadSignature, match=r"timestamp|ASCII"):
         at(NOON).verify(BODY, signed_text(timestamp))
@@ -214,7 +214,7 @@ def test_t06_a_timestamp_is_one_to_twelve_digits(timestamp: str) -> None:
 
 def test_t06_the_year_33658_is_refused_like_any_other_future() -> None:
     """
-    The largest timestamp that can be read breaks nothing.
+    The largest readable timestamp breaks nothing.
     """
     with pytest.raises(BadSignature, match="300 s off"):
         at(NOON).verify(BODY, signed_text("9" * 12))
@@ -223,7 +223,7 @@ def test_t06_the_year_33658_is_refused_like_any_other_future() -> None:
 @pytest.mark.parametrize("scheme", ["v0", "v2", "V1", "v1 ", " v1", "v10", ""])
 def test_t07_another_scheme_does_not_count(scheme: str) -> None:
     """
-    A right signature under a wrong name is not looked at.
+    A right signature under a wrong name is ignored.
     """
     with pytest.raises(BadSignature, match="no v1 signature"):
         at(NOON).verify(BODY, f"t={NOON_S},{scheme}={v1()}")
@@ -252,7 +252,7 @@ def test_t08_during_a_roll_either_signature_will_do(*, newest_first: bool) -> No
 
 def test_t08_eight_signatures_are_read_and_nine_are_not() -> None:
     """
-    Who sends more is not rolling a secret.
+    A sender of more is not rolling a secret.
     """
     junk = f",v1={'0' * 64}" * 7
     right = f",v1={v1()}"
@@ -276,7 +276,7 @@ def test_t08_twenty_thousand_signatures_are_refused_by_length() -> None:
 )
 def test_t09_another_endpoints_secret_is_refused(wrong: str) -> None:
     """
-    The command line tool's, another endpoint's, the other mode's: all strangers.
+    The command line tool's, another endpoint's, the other mode's: all are refused.
     """
     with pytest.raises(BadSignature, match="no v1 signature matches"):
         at(NOON).verify(BODY, f"t={NOON_S},v1={v1(secret=wrong)}")
@@ -299,7 +299,7 @@ def test_t09_another_endpoints_secret_is_refused(wrong: str) -> None:
         tuple(map(a_secret, "abcdefghi")),
         (SECRET, SECRET),
         (OLD_SECRET, SECRET, OLD_SECRET),
-        # One text where a list belongs: its letters are no secrets.
+        # A text in place of a list: its letters are not secrets.
         SECRET,
     ],
 )
@@ -333,7 +333,7 @@ def test_t09_a_configuration_without_good_secrets_is_refused(
 )
 def test_t09_a_secret_that_can_be_guessed_is_refused(text: str, reason: str) -> None:
     """
-    A placeholder of the right form is no secret: anybody could sign with it.
+    A placeholder of the right form is not a secret: anybody could sign with it.
     """
     with pytest.raises(InvalidValue, match=reason) as refusal:
         StripeSignatures((SECRET, f"whsec_{text}"), lambda: NOON)
@@ -344,7 +344,7 @@ def test_t09_a_secret_that_can_be_guessed_is_refused(text: str, reason: str) -> 
 
 def test_t09_eight_secrets_of_24_characters_are_taken() -> None:
     """
-    The limits are on the limit, not beside it.
+    Exactly at the limits.
     """
     shortest = SECRET[:24]
     others = map(a_secret, "abcdefg")
@@ -373,8 +373,8 @@ def test_t10_a_retired_secret_is_refused_and_an_overlapping_one_is_not() -> None
 
 def test_t10_it_is_known_which_secrets_verify() -> None:
     """
-    By their places: one that verifies nothing any more can be dropped. While a secret
-    is rolled Stripe signs with both.
+    By their places: a secret that no longer verifies anything can be removed. While a
+    secret is rolled Stripe signs with both.
     """
     signatures = at(NOON, SECRET, OLD_SECRET)
     assert list(signatures.verified_counts) == [0, 0]
@@ -396,7 +396,7 @@ def test_t11_every_pair_is_compared_in_constant_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """
-    Two secrets and three signatures are six comparisons, whichever one matches.
+    Two secrets and three signatures are six comparisons, whichever matches.
     """
     compared = []
     compare = hmac.compare_digest
@@ -415,7 +415,7 @@ def test_t11_every_pair_is_compared_in_constant_time(
 @pytest.mark.parametrize("letter", [chr(code) for code in range(0x80, 0x100)])
 def test_t12_a_signature_that_is_not_ascii_is_refused(letter: str) -> None:
     """
-    The SDK dies of a TypeError here, before it knows whose delivery it is.
+    The SDK raises a TypeError here, before it knows the sender.
     """
     with pytest.raises(BadSignature, match="not ASCII"):
         at(NOON).verify(BODY, f"t={NOON_S},v1={v1()[:-1]}{letter}")
@@ -423,7 +423,7 @@ def test_t12_a_signature_that_is_not_ascii_is_refused(letter: str) -> None:
 
 def test_t13_bytes_that_are_not_utf_8_are_verified_as_bytes() -> None:
     """
-    The signature is over bytes: it holds or not, whatever they spell.
+    The signature is over bytes: it is valid or not, whatever they spell.
     """
     body = b'{"id": "\xff"}'
 
@@ -433,7 +433,7 @@ def test_t13_bytes_that_are_not_utf_8_are_verified_as_bytes() -> None:
 
 def test_a_reason_never_repeats_the_input() -> None:
     """
-    What a stranger sends does not get into our logs.
+    A stranger's input does not get into our logs.
     """
     canary = "canary"
     for header in [canary, f"t={canary}", f"t={NOON_S},v1={canary}", f"{canary}\xff"]:
@@ -471,7 +471,7 @@ def test_p15_verification_is_exactly_secret_window_and_body(  # noqa: PLR0913  #
     flipped: int | None,
 ) -> None:
     """
-    It holds if and only if a known secret signed this very body in the window.
+    It succeeds if and only if a known secret signed exactly this body in the window.
     """
     ring = others | {author if known else SECRET}
     header = sign(body, secret=author, at=NOON)
@@ -490,7 +490,7 @@ def test_p15_we_agree_with_the_sdk_on_the_sdks_own_headers(
     *, body: str, age_s: int, known: bool
 ) -> None:
     """
-    In the window, a header that the SDK made means the same to both.
+    In the window, both give the same result for a header that the SDK made.
     """
     now = datetime.fromtimestamp(math.floor(time.time()), UTC)
     header = stripe.WebhookSignature.generate_signature_header(

@@ -37,7 +37,7 @@ ENDED: Final = {S.CANCELED, S.INCOMPLETE_EXPIRED}
 DAY: Final = timedelta(days=1)
 MOMENT: Final = timedelta(microseconds=1)
 
-# Written out, so that a change of the table is seen by whoever reviews it.
+# Written out, so that a reviewer sees a change of the table.
 SNAPSHOT = """
 incomplete: active canceled incomplete_expired
 incomplete_expired:
@@ -100,7 +100,7 @@ def test_a_quantity_reaches_its_limits(value: int) -> None:
 
 def test_a_subscription_has_one_id_whoever_hears_of_it_first() -> None:
     """
-    It follows from the gateway's, and from nothing else that is reported.
+    It is derived from the gateway's id, and from nothing else that is reported.
     """
     seen = a_subscription(a_report("sub_1"))
     later = a_subscription(a_report("sub_1", S.CANCELED), owner="ada", sequence=9)
@@ -120,7 +120,7 @@ def test_a_subscription_has_one_id_whoever_hears_of_it_first() -> None:
 )
 def test_a_life_is_from_the_beginning_to_the_end(at: datetime, lived: bool) -> None:  # noqa: FBT001  # a column
     """
-    Both moments are within; the living have no end yet.
+    Both times are within; an open subscription has no end yet.
     """
     ended = a_subscription(a_report(status=S.CANCELED, ended_at=NOON + DAY))
     living = a_subscription()
@@ -131,7 +131,7 @@ def test_a_life_is_from_the_beginning_to_the_end(at: datetime, lived: bool) -> N
 
 def test_what_never_began_never_lived() -> None:
     """
-    A first payment that was never made leaves no life behind.
+    A first payment that was never made leaves no life.
     """
     expired = a_report(status=S.INCOMPLETE_EXPIRED, ended_at=NOON + DAY)
 
@@ -156,7 +156,8 @@ def test_a_trial_is_free_until_it_ends_or_the_subscription_does(
     subscription: Subscription, until: datetime | None
 ) -> None:
     """
-    Whichever is first; what waits for its first payment has no trial yet.
+    Whichever is first; a subscription that waits for its first payment has no trial
+    yet.
     """
     assert subscription.free_until == until
 
@@ -176,7 +177,7 @@ terms = st.builds(
 @given(st.lists(terms, min_size=1, max_size=4))
 def test_p03_paid_terms_come_to_the_same_in_any_order(paid: list[PaidPeriod]) -> None:
     """
-    The one that ends last stays, whatever the order and the copies.
+    The period that ends last stays, whatever the order and the copies.
     """
     orders = permutations([*paid, paid[0]])
     (only,) = {reduce(Subscription.paid, order, a_subscription()) for order in orders}
@@ -188,7 +189,7 @@ def test_p03_paid_terms_come_to_the_same_in_any_order(paid: list[PaidPeriod]) ->
 
 def test_the_invoice_of_a_trial_buys_no_term() -> None:
     """
-    It is of nothing, and paid at once; the first that costs something counts.
+    It is over zero, and paid at once; the first that costs something counts.
     """
     trial = in_trial()
     bought = a_term(starts_at=NOON + 14 * DAY)
@@ -204,7 +205,7 @@ def test_the_invoice_of_a_trial_buys_no_term() -> None:
 
 def test_a_period_is_covered_by_its_paid_term_or_its_trial() -> None:
     """
-    To its very end; one that ends sooner leaves something to be paid.
+    To exactly its end; a paid period that ends sooner leaves something to be paid.
     """
     term = a_term()
     short = attrs.evolve(term, ends_at=term.ends_at - MOMENT)
@@ -218,14 +219,14 @@ def test_a_period_is_covered_by_its_paid_term_or_its_trial() -> None:
 @pytest.mark.parametrize("status", sorted(ENDED))
 def test_what_has_ended_is_not_looked_at(status: SubscriptionStatus) -> None:
     """
-    Nothing can come of it any more.
+    It can no longer change.
     """
     assert a_subscription(a_report(status=status)).next_sync_at is None
 
 
 def test_what_is_covered_is_looked_at_after_its_period() -> None:
     """
-    Once the next one must have been collected, and never before what is known.
+    Once the next period must have been charged, and never before what is known.
     """
     paid = a_subscription(term=a_term())
     late = attrs.evolve(paid, as_of=NOON + 2 * MONTH)
@@ -251,7 +252,7 @@ def test_what_waits_for_a_payment_is_looked_at_soon_and_a_day_later(
     waiting: Subscription,
 ) -> None:
     """
-    When it must have been collected, and after a day.
+    When it must have been charged, and after a day.
     """
     collected = NOON + COLLECTED_AFTER
     later = attrs.evolve(waiting, as_of=collected)
@@ -261,7 +262,7 @@ def test_what_waits_for_a_payment_is_looked_at_soon_and_a_day_later(
 
 
 def syncs_of(subscription: Subscription, until: datetime) -> Iterator[datetime]:
-    """Yield when it is synced if each sync finds it as it was."""
+    """Yield the times of its syncs, if no sync finds a change."""
     while (at := subscription.next_sync_at) is not None and at < until:
         assert at > subscription.as_of
         yield at
@@ -270,8 +271,8 @@ def syncs_of(subscription: Subscription, until: datetime) -> Iterator[datetime]:
 
 def test_what_is_owed_is_looked_at_the_more_rarely_the_longer_it_is() -> None:
     """
-    After as long again as it is owed: a day at least, a week at most. When the next
-    period begins it is looked at as any other is.
+    The wait is as long as it has been owed: a day at least, a week at most. When the
+    next period begins it is synced like any other.
     """
     owing = a_subscription(a_report(status=S.PAST_DUE))
     found = syncs_of(owing, NOON + MONTH + 3 * DAY)
@@ -283,7 +284,7 @@ def test_what_is_owed_is_looked_at_the_more_rarely_the_longer_it_is() -> None:
 
 def test_a_change_that_waits_is_looked_at_daily_however_old_its_period_is() -> None:
     """
-    It is given up within the day.
+    It expires within the day.
     """
     held = a_subscription(attrs.evolve(a_report(), pending=HELD), term=a_term())
     late = attrs.evolve(held, as_of=NOON + 20 * DAY)
@@ -319,6 +320,6 @@ def test_the_newest_subscription_with_a_card_of_its_own_shows_it(
     reports: list[SubscriptionReport], card: str | None
 ) -> None:
     """
-    One that has ended is paid by nothing any more.
+    An ended subscription is no longer paid.
     """
     assert newest_own_card(reports) == card

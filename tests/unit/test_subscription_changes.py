@@ -63,8 +63,8 @@ async def test_a_proration_date_is_at_most_600_s_old_and_of_this_period(
     one: Any, age_us: int, into_us: int, hours: int
 ) -> None:
     """
-    Both ends of the 600 s and the period's first moment are in it; the future, and
-    the moment that ends the period, are not. The offset in which it is told is no
+    Both ends of the 600 s and the period's first moment are included; the future, and
+    the moment that ends the period, are not. The offset in which it is given does not
     matter.
     """
     date = MOMENT.astimezone(timezone(timedelta(hours=hours)))
@@ -86,8 +86,8 @@ async def test_a_proration_date_is_at_most_600_s_old_and_of_this_period(
 
 async def test_a_date_ahead_of_our_clock_is_refused_with_advice_that_works() -> None:
     """
-    The gateway's clock is ahead: another preview would name such a date again, and the
-    change without a date is made.
+    The gateway's clock is ahead: another preview would return such a date again, and
+    the change without a date is made.
     """
     async with Deployment.opened() as deployment:
         one = await subscribed(deployment)
@@ -106,8 +106,8 @@ async def test_a_date_ahead_of_our_clock_is_refused_with_advice_that_works() -> 
 
 async def test_a_date_from_before_the_last_change_is_no_date_for_the_next() -> None:
     """
-    More seats from now, then fewer from ten minutes ago, would give back ten minutes
-    that were never paid, again and again.
+    More seats from now, then fewer from ten minutes ago, would refund ten minutes that
+    were never paid, again and again.
     """
     async with Deployment.opened() as deployment:
         one = await subscribed(deployment)
@@ -136,7 +136,7 @@ def dates(deployment: Deployment, one: Subscription) -> list[datetime]:
         # Here 100 seats would cost nothing.
         report.period_end - SECOND,
         report.period_end,
-        # Here a smaller plan would give the whole month back.
+        # Here a smaller plan would refund the whole month.
         report.period_start,
         report.period_start - SECOND,
         datetime.min.replace(tzinfo=timezone(timedelta(hours=14))),
@@ -147,8 +147,8 @@ def dates(deployment: Deployment, one: Subscription) -> list[datetime]:
 @pytest.mark.parametrize("caller", [CALLER, admin()], ids=["user", "admin"])
 async def test_a_date_of_ones_own_is_refused(caller: Caller) -> None:
     """
-    By the change and by its preview, of an administrator as well: 100 seats cost what
-    they cost. Nothing is written down, and the gateway is not asked.
+    By the change and by its preview, for an administrator as well: 100 seats cost their
+    price. Nothing is saved, and no request is sent to the gateway.
     """
     async with Deployment.opened() as deployment:
         one = await subscribed(deployment)
@@ -168,7 +168,7 @@ async def test_a_date_of_ones_own_is_refused(caller: Caller) -> None:
 
 async def test_a_date_before_a_renewal_is_refused_after_it() -> None:
     """
-    It is recent, and of a period that is over.
+    It is recent, and in a period that is over.
     """
     async with Deployment.opened() as deployment:
         one = await subscribed(deployment)
@@ -199,7 +199,7 @@ async def test_a_preview_and_its_change_take_the_same_dates_at_the_same_price(
     age_ms: int, quantity: int, into_s: int
 ) -> None:
     """
-    Fractions of a second are no dates of their own: the gateway reckons in seconds.
+    Fractions of a second do not matter: the gateway computes in seconds.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -223,7 +223,8 @@ async def test_a_preview_and_its_change_take_the_same_dates_at_the_same_price(
 
 async def test_the_date_of_a_preview_holds_at_once_if_our_clock_is_behind() -> None:
     """
-    A date that is in the future for us would be refused; so the preview tells ours.
+    A date that is in the future for us would be refused; so the preview returns a date
+    by our clock.
     """
     async with Deployment.opened() as deployment:
         one = await subscribed(deployment)
@@ -239,7 +240,8 @@ async def test_the_date_of_a_preview_holds_at_once_if_our_clock_is_behind() -> N
 
 async def test_a_preview_never_reckons_from_before_the_period() -> None:
     """
-    Our clock is behind, and the subscription younger than that: the gateway's second.
+    Our clock is behind, and the subscription younger than that: it is the gateway's
+    second.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -282,7 +284,7 @@ async def test_what_was_accepted_is_answered_again_after_the_date_is_too_old() -
         assert taken(deployment) == before
 
 
-# What makes no sense
+# Invalid changes
 
 
 @pytest.mark.parametrize(
@@ -309,7 +311,7 @@ async def test_what_was_accepted_is_answered_again_after_the_date_is_too_old() -
 )
 def test_a_change_that_makes_no_sense_is_none(wanted: Any, field: str) -> None:
     """
-    The field is named.
+    The error names the field.
     """
     with pytest.raises(InvalidValue) as caught:
         Change(**wanted)

@@ -1,4 +1,4 @@
-"""Whose a subscription is, decided by hand: a fact that stands against all others."""
+"""The owner of a subscription, decided by hand: it takes precedence over all facts."""
 
 from datetime import timedelta
 from typing import Any, Final
@@ -78,7 +78,7 @@ def account(kept: Kept, user: UserId = ADA) -> Any:
 
 def test_a_subscription_in_conflict_is_linked_as_it_was_fetched() -> None:
     """
-    What was paid for it a sync asks for; from then on it is theirs.
+    A sync fetches what was paid for it; from then on it is the user's.
     """
     kept = two_users()
     kept.record(found(observed()))
@@ -96,7 +96,8 @@ def test_a_subscription_in_conflict_is_linked_as_it_was_fetched() -> None:
 
 def test_a_subscription_is_linked_by_hand_and_taken_back() -> None:
     """
-    With all that was paid for it, as if it had never been theirs; each is logged.
+    With all that was paid for it, as if it had never been that user's; each act is
+    logged.
     """
     kept = two_users(
         a_subscription(a_report(customer=CUS_2, user="gone"), term=a_term())
@@ -137,7 +138,7 @@ def test_what_cannot_be_linked_by_hand_is_refused(
     owner: str | None, user: str | None, refusal: type[Rejected]
 ) -> None:
     """
-    One at a time, so that nobody overlooks whose it was.
+    One at a time, so that its former owner is not overlooked.
     """
     kept = two_users()
     if owner != "missing":
@@ -166,7 +167,7 @@ def test_whose_a_subscription_is_does_not_depend_on_its_event(
     whose: Any, owner: UserId | None, *, heard: bool
 ) -> None:
     """
-    What would be linked by its event is not linked by hand to somebody else.
+    What its event would link is not linked to another user by hand.
     """
     kept = two_users()
     fetched = observed(**whose)
@@ -188,8 +189,8 @@ def test_whose_a_subscription_is_does_not_depend_on_its_event(
 
 def test_a_subscription_of_nobody_is_decided_to_stay_so() -> None:
     """
-    With a line in the log that names no user; it is never overdue, for nothing rests
-    on it.
+    With an entry in the audit log that names no user; it is never overdue, because
+    nothing depends on it.
     """
     known = a_subscription(a_report(user="carl"))
     assert known.next_sync_at is not None
@@ -219,7 +220,7 @@ def test_a_subscription_of_nobody_is_decided_to_stay_so() -> None:
 )
 def test_what_was_decided_by_hand_stands(user: str | None, whose: Any) -> None:
     """
-    Whatever the subscription says of itself later, and whoever registers.
+    Whatever the subscription later says of itself, and whichever user registers.
     """
     known = a_subscription(OF_TWO, owner=None if user else UserId(ADA))
     kept = two_users(known)
@@ -244,8 +245,8 @@ def test_what_was_decided_by_hand_stands(user: str | None, whose: Any) -> None:
 
 def test_the_order_of_a_link_and_of_reports_does_not_matter() -> None:
     """
-    What comes before it is quarantined and sync tells it again; what comes after is
-    applied.
+    What comes before the link is quarantined and recorded by a sync; what comes after
+    is applied.
     """
     ends = [observed(60), observed(120, status=SubscriptionStatus.PAST_DUE)]
     accounts, kept = list[object](), two_users()
@@ -264,7 +265,7 @@ def test_the_order_of_a_link_and_of_reports_does_not_matter() -> None:
 
 def test_a_payment_of_a_subscription_that_is_taken_away_buys_no_month() -> None:
     """
-    Which invoice it paid is asked, if that is not known.
+    Its invoice is fetched, if it is not known.
     """
     hers = a_subscription(a_report(user=ADA), owner=ADA)
     kept = two_users(hers)
@@ -278,7 +279,7 @@ def test_a_payment_of_a_subscription_that_is_taken_away_buys_no_month() -> None:
 
 def test_only_one_group_holds_a_link() -> None:
     """
-    The user's whose it becomes, or was.
+    That of its new owner, or of its former one.
     """
     kept = two_users(a_subscription(OF_TWO, owner=ADA))
     assert only(kept.decide(found(decided(None))).groups).key == f"user {ADA}"
@@ -289,7 +290,7 @@ def test_only_one_group_holds_a_link() -> None:
 @pytest.mark.anyio
 async def test_what_would_be_linked_is_checked_and_nothing_is_saved() -> None:
     """
-    A subscription that is kept by what is kept, any other one by asking the gateway.
+    A stored subscription by what is stored, any other by a request to the gateway.
     """
     async with told() as story:
         it, [known] = story.deployment, story.deployment.database.tables.subscriptions

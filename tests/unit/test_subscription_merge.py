@@ -1,4 +1,4 @@
-"""Which of two reports is the newer one: what one report changes, and what never."""
+"""Which of two reports is newer: what a report changes, and what it never changes."""
 
 import random
 from datetime import UTC, datetime
@@ -56,7 +56,7 @@ def test_p02_the_same_report_again_changes_nothing(
     before: Subscription | None, observation: Observation
 ) -> None:
     """
-    Neither a copy of an event nor an answer that is heard twice.
+    Neither a copy of an event nor an answer that is recorded twice.
     """
     once = after(before, observation)
     assert after(once, observation) == once
@@ -67,7 +67,8 @@ def test_p09_a_twin_of_an_event_changes_nothing(
     before: Subscription | None, observation: Observation, sequence: int
 ) -> None:
     """
-    Two events for one change: what they say is the same, their tickets are not.
+    Two events for one change: their contents are the same, their sequence numbers are
+    not.
     """
     once = after(before, observation)
     assume(not observation.fetched)
@@ -83,7 +84,7 @@ def test_p08_what_is_known_only_gets_newer(
     before: Subscription | None, observation: Observation
 ) -> None:
     """
-    No report makes `known_until` or the ticket smaller, or forgets a subscription.
+    No report makes `as_of` or the sequence number smaller, or removes a subscription.
     """
     now = after(before, observation)
     if before is not None:
@@ -98,7 +99,7 @@ def test_p04_an_end_absorbs_all_that_comes_later(
     ended: SubscriptionStatus, observation: list[Observation]
 ) -> None:
     """
-    No payload and no answer, whatever its time and ticket, changes a thing.
+    No payload and no answer, whatever its time and sequence number, changes anything.
     """
     end = a_subscription(a_report(status=ended), as_of=BIRTH, sequence=0)
     state: Subscription | None = end
@@ -113,7 +114,7 @@ def test_p04_an_end_applies_at_once(
     before: Subscription | None, ended: SubscriptionStatus, second: int
 ) -> None:
     """
-    However old the event is, and however new what is known.
+    However old the event is, and however new the known state.
     """
     assume(before is not None and not before.is_terminal)
     ending = heard(ended, second, sequence=0)
@@ -132,7 +133,8 @@ def test_p05_the_answer_with_the_greatest_ticket_wins(
     others: list[Observation], status: SubscriptionStatus, random_: random.Random
 ) -> None:
     """
-    In every order; but an end absorbs, and events that are surely newer are newer.
+    In every order; but an end takes precedence, and events that are surely newer are
+    newer.
     """
     # Events up to two seconds later are not surely newer: 4 + the answer's second + 1.
     greatest = heard(status, 4, sequence=10, fetched=True)
@@ -148,7 +150,7 @@ def test_p05_the_answer_with_the_greatest_ticket_wins(
 
 def test_p05_an_answer_asked_for_before_a_payload_came_is_stale() -> None:
     """
-    The payload drew its ticket as it applied; the look is made again.
+    The payload took its sequence number as it applied; the fetch is repeated.
     """
     now = after(None, heard(S.ACTIVE, 0, sequence=1, fetched=True))
     newer = after(now, heard(S.PAST_DUE, 9, sequence=3))
@@ -167,7 +169,7 @@ def test_a_payload_applies_only_if_it_is_surely_newer(
     second: int, look: str | None
 ) -> None:
     """
-    More than a second after all that is known; the boundary is looked up.
+    More than a second after everything known; at the boundary it is fetched.
     """
     now = a_subscription(a_report(status=S.ACTIVE), as_of=BIRTH, sequence=1)
     verdict = merge_observation(now, heard(S.PAST_DUE, second, sequence=2))
@@ -179,7 +181,8 @@ def test_a_payload_applies_only_if_it_is_surely_newer(
 
 def test_an_answer_is_known_until_the_end_of_its_second() -> None:
     """
-    It may hold all that happened in it, so an event two seconds later is looked up.
+    It may contain everything that happened in it, so an event two seconds later is
+    fetched.
     """
     now = after(None, heard(S.ACTIVE, 4, sequence=1, fetched=True))
 
@@ -195,7 +198,7 @@ def test_p19_a_move_that_the_table_does_not_have_is_looked_up(
     before: SubscriptionStatus, to: SubscriptionStatus
 ) -> None:
     """
-    Every pair: a payload's step applies, an end applies, anything else is looked up.
+    Every pair: a payload's step applies, an end applies, anything else is fetched.
     """
     now = a_subscription(a_report(status=before), as_of=BIRTH, sequence=1)
     verdict = merge_observation(now, heard(to, 9, sequence=2))
@@ -220,7 +223,7 @@ def test_p19_a_move_that_the_table_does_not_have_is_looked_up(
 
 def test_an_end_whose_last_period_is_not_known_to_be_paid_is_looked_up() -> None:
     """
-    Whether it was is not in the payload.
+    Whether it was paid is not in the payload.
     """
     now = a_subscription(as_of=BIRTH)
     verdict = merge_observation(now, heard(S.CANCELED, 9, sequence=2))
@@ -230,7 +233,7 @@ def test_an_end_whose_last_period_is_not_known_to_be_paid_is_looked_up() -> None
     assert verdict.sync_reason == "ended"
 
 
-# As far as the readers let a moment through.
+# As far as the readers accept a time.
 moments = st.integers(0, 4_102_444_800).map(lambda s: datetime.fromtimestamp(s, UTC))
 
 
@@ -250,7 +253,7 @@ def test_p10_no_report_raises_or_invents_a_status(
     observation: list[Observation],
 ) -> None:
     """
-    Whatever is reported: a state that somebody reported, or nothing.
+    Whatever is reported: a state that was reported, or nothing.
     """
     state = None
     for number, piece in enumerate(observation, 1):
@@ -278,11 +281,11 @@ def an_item(item_id: str, price: str = "price_1") -> SubscriptionItem:
 @pytest.mark.parametrize(
     ("told", "others", "own"),
     [
-        # Ours is told first, whatever else there is.
+        # Ours is listed first, whatever else there is.
         ("si_1", [an_item("si_2")], "si_1"),
         # Ours comes later, and another one has the same price.
         ("si_0", [an_item("si_2"), an_item("si_1", "price_2")], "si_1"),
-        # Ours was made anew, at its price.
+        # Ours was made again, at its price.
         ("si_0", [an_item("si_2", "price_9"), an_item("si_3")], "si_3"),
         ("si_0", [an_item("si_2", "price_9")], "si_0"),
         ("si_0", [], "si_0"),
@@ -292,7 +295,7 @@ def test_of_several_items_ours_is_the_one_that_is_known(
     told: str, others: list[SubscriptionItem], own: str, *, fetched: bool
 ) -> None:
     """
-    By its id, else by its price, and then all of it; never just the first.
+    By its id, else by its price, and then all of its fields; never just the first.
     """
     known = a_subscription(a_report(at=BIRTH))
     report = attrs.evolve(

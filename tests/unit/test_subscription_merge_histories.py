@@ -1,4 +1,4 @@
-"""Lives of subscriptions: told in whatever order, they end in the truth."""
+"""Lives of subscriptions: reported in any order, they end in the true state."""
 
 import random
 from collections.abc import Sequence
@@ -41,7 +41,8 @@ def test_p01_p26_every_story_ends_in_the_truth(
     life: list[Change], plot: list[Step], order: list[int]
 ) -> None:
     """
-    Shuffled, doubled, late, with slow looks: once all is delivered, we know it.
+    Shuffled, doubled, late, with slow fetches: once all is delivered, the state is
+    known.
     """
     story = Story(life)
     for step in plot:
@@ -74,7 +75,7 @@ def test_p01_every_order_of_a_life_ends_in_the_truth(
     walked: Sequence[SubscriptionStatus], delay: int, *, late: bool
 ) -> None:
     """
-    All orders, all spacings, with answers that come at once or much later.
+    All orders, all spacings, with answers that arrive at once or much later.
     """
     for at in seconds(len(walked)):
         life = a_life(*zip(at, walked, strict=True))
@@ -85,7 +86,7 @@ def test_p01_every_order_of_a_life_ends_in_the_truth(
 @pytest.mark.parametrize("gap", [0, 1, 2, 3])
 def test_p01_every_order_of_six_events_ends_in_the_truth(gap: int) -> None:
     """
-    As above, the changes all as far apart.
+    As above, with equal distances between the changes.
     """
     walked = (S.TRIALING, S.ACTIVE, S.PAST_DUE, S.UNPAID, S.ACTIVE, S.CANCELED)
     life = a_life(*((n * gap, status) for n, status in enumerate(walked)))
@@ -94,12 +95,12 @@ def test_p01_every_order_of_six_events_ends_in_the_truth(gap: int) -> None:
             assert told(life, order, late=late, delay=delay).told_right, order
 
 
-# Numbers that were drawn for look-ups are smaller than those of the loads after them.
+# Numbers that were drawn for fetches are smaller than those of the later loads.
 FIRST_LOAD: Final = 100
 
 
 def observed(life: Sequence[Change], sequence: int) -> list[SubscriptionObserved]:
-    """Return a payload for each change, and a look at the last one, drawn before."""
+    """Return a payload for each change, and a fetch of the last, drawn before."""
     payloads = [
         SubscriptionObserved(report=it.report, at=BIRTH + it.second * SECOND)
         for it in life
@@ -112,7 +113,7 @@ def known_after(
 ) -> dict[str, Subscription]:
     """Record reports of Ada's subscriptions in these batches, saving after each.
 
-    Which load a payload was decided on is left out: batches have fewer.
+    The load on which a payload was decided is left out: batches have fewer loads.
     """
     kept = Kept.of(an_account())
     kept.database.last_sequence = FIRST_LOAD
@@ -143,7 +144,7 @@ def hers(life: Sequence[Change], id_: str) -> list[Change]:
 @given(lives(), st.data())
 def test_p06_batches_do_not_matter(life: list[Change], data: st.DataObject) -> None:
     """
-    All in one, each in its own, or split anywhere: the same is known, and kept.
+    All in one, each in its own, or split anywhere: the same is known, and stored.
     """
     facts = data.draw(st.permutations(observed(hers(life, "sub_1"), 1)))
     at = data.draw(st.integers(0, len(facts)))
@@ -158,7 +159,7 @@ def test_p07_subscriptions_do_not_disturb_each_other(
     drawn: list[list[Change]], data: st.DataObject
 ) -> None:
     """
-    Interleaved in any way, each is known as if it were the only one.
+    Interleaved in any way, each has the same state as if it were the only one.
     """
     parts = [
         data.draw(st.permutations(observed(hers(life, f"sub_{n}"), n + 1)))
@@ -230,7 +231,7 @@ def test_an_order_by_arrival_or_by_seconds_is_caught(
 
 
 def in_vain(rule: Rule) -> Story:
-    """Let an answer be overtaken by that of a look which began later."""
+    """Let the answer to a later fetch overtake an earlier answer."""
     story = Story(a_life((0, S.ACTIVE), (9, S.PAST_DUE)), rule)
     for step in (
         ("happen", 0),
@@ -251,14 +252,14 @@ def in_vain(rule: Rule) -> Story:
 
 def test_answers_without_tickets_are_caught() -> None:
     """
-    The answer that was asked for first comes last, and is the older one.
+    The answer that was requested first arrives last, and is the older one.
     """
     assert not in_vain(without_tickets).told_right
     assert in_vain(merge_observation).told_right
 
 
 def a_random_story(random_: random.Random, rule: Rule) -> Story:
-    """Tell a life as gateways do: most in order, some late, twice or together."""
+    """Report a life as gateways do: most in order, some late, twice or together."""
     life = walk(
         random_.choice(BORN), random_.randint(1, 7), random_.choice, random_.choice
     )
@@ -272,7 +273,7 @@ def a_random_story(random_: random.Random, rule: Rule) -> Story:
 
 def test_p26_thousands_of_random_stories_end_in_the_truth() -> None:
     """
-    Every one by the real rule; a good part of them do not by any of the wrong ones.
+    Every one by the real rule; many of them do not by any of the wrong rules.
     """
     seeds = range(5_000)
     stories = [a_random_story(random.Random(seed), merge_observation) for seed in seeds]  # noqa: S311  # a history, no secret

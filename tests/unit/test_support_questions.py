@@ -1,7 +1,7 @@
 """Questions of support, each answered by the explanation alone.
 
-The questions were written down first: docs/explanation.md. Each happens in the sandbox,
-or is told by facts where a bank's word is needed that it does not say.
+The questions were written first: docs/explanation.md. Each case happens in the sandbox,
+or is given by facts if it needs a bank's answer that the sandbox does not give.
 """
 
 import re
@@ -40,7 +40,7 @@ Scene = Callable[[Story], Awaitable[None]]
 
 
 async def nothing(_: Story) -> None:
-    """Nothing happens."""
+    """Do nothing."""
 
 
 async def bought(story: Story) -> None:
@@ -221,13 +221,13 @@ async def upgrade_refunded(story: Story) -> None:
 
 
 async def renewal_not_heard(story: Story) -> None:
-    """Its events are under way, or lost."""
+    """Its events are in flight, or lost."""
     await story.subscribe()
     await story.deployment.advance(A_MONTH)
 
 
 async def unlinked(story: Story) -> None:
-    """The payment names another user, whom we do not know, and Ada's e-mail."""
+    """The payment names another, unknown user, and Ada's e-mail."""
     stranger = story.api.post("customers", email=EMAIL)["id"]
     card = story.api.give_card(stranger, "pm_card_visa")
     await story.buy_as(
@@ -253,7 +253,7 @@ async def linked_by_hand(story: Story) -> None:
 
 @attrs.frozen(kw_only=True)
 class Question:
-    """What is asked, what happened before, and what the explanation has to say."""
+    """The question, what happened before, and what the explanation must say."""
 
     asked: str
     scene: Scene
@@ -594,7 +594,7 @@ async def test_the_explanation_alone_answers(question: Question) -> None:
 
 
 def missing(wanted: Sequence[object], found: Sequence[object]) -> list[object]:
-    """Return what is wanted and not found, as often as it is wanted."""
+    """Return what is expected and not found, as often as it is expected."""
     return list((Counter(wanted) - Counter(found)).elements())
 
 
@@ -612,8 +612,8 @@ def test_the_questions_are_written_down() -> None:
 
 async def test_a_user_is_not_told_what_may_be_anothers() -> None:
     """
-    What is unlinked or quarantined, an operator's reason, and what an operator can do:
-    that is for who reads all users.
+    What is unlinked or quarantined, an operator's reason, and what an operator can do
+    are shown only to callers who read all users.
     """
     private = {
         Fact.PAYMENT_UNLINKED,

@@ -82,7 +82,7 @@ def a_page(*things: Listed) -> ObjectPage:
 
 
 def found(thing: Listed, **known: Any) -> Sequence[Suspect]:
-    """Return what is suspect of one thing, with this known."""
+    """Return the suspects among one thing, with this stored state."""
     page = a_page(thing)
     return suspects_of(page, Snapshot(lookup=wanted_of(page), sequence=1, **known))
 
@@ -104,7 +104,7 @@ def test_p26_whatever_is_kept_and_not_listed_is_found_once(
     there: list[int], gone: list[int], size: int, start: int
 ) -> None:
     """
-    However the seconds are cut into pages, and nothing that is listed is.
+    However the seconds are divided into pages; and nothing that is listed is.
     """
     created = CreatedBetween(start=NOON + start * _SECOND, end=NOON + 4 * _SECOND)
     objects = [
@@ -136,7 +136,7 @@ def test_p26_whatever_is_kept_and_not_listed_is_found_once(
 
 def test_what_is_missing_is_synced() -> None:
     """
-    By its own kind of job; nobody knows when it was made at the gateway.
+    By its own kind of job; the time at which the gateway made it is unknown.
     """
     [suspect] = missing_of(
         ObjectList.SUBSCRIPTIONS,
@@ -149,7 +149,7 @@ def test_what_is_missing_is_synced() -> None:
 
 def test_too_many_of_one_second_are_not_compared() -> None:
     """
-    Their ids are not all remembered: what is listed would count as missing.
+    Their ids are not all remembered: listed ones would count as missing.
     """
     objects = [
         listed(ListedUnreadable("any"), f"it_{number}")
@@ -200,7 +200,7 @@ OVER = a_report(status=SubscriptionStatus.CANCELED, ended_at=NOON)
         (a_report(), a_report(), False),
         (a_report(), OVER, True),
         (a_report(), attrs.evolve(a_report(), quantity=9), True),
-        # What has ended changes no more.
+        # What has ended no longer changes.
         (OVER, attrs.evolve(OVER, pinned_card="pm_9"), False),
     ],
 )
@@ -208,7 +208,7 @@ def test_a_subscription_that_differs_is_suspect(
     known: Any, report: Any, *, is_one: bool
 ) -> None:
     """
-    Or is not known.
+    Or if it is not known.
     """
     kept = [a_subscription(known, owner=ADA)] if known else []
     suspects = found(ListedSubscription(report, ()), subscriptions=kept)
@@ -288,7 +288,7 @@ S = PaymentState
         (a_payment(state=S.REFUNDED), a_payment(), True),
         (a_payment(state=S.PENDING), a_payment(state=S.FAILED), True),
         (a_payment(), a_payment(dispute=DisputeState.OPEN), True),
-        # The list does not say how a dispute is.
+        # The list does not have the state of a dispute.
         (
             a_payment(dispute=DisputeState.LOST),
             a_payment(dispute=DisputeState.OPEN),
@@ -300,7 +300,7 @@ def test_a_payment_that_differs_is_suspect(
     known: Any, told: Any, *, is_one: bool
 ) -> None:
     """
-    Or is not known.
+    Or if it is not known.
     """
     kept = [a_record(known)] if known else []
     suspects = found(ListedPayment(told), payments=kept)
@@ -317,7 +317,7 @@ D = DisputeState
         (D.NONE, D.OPEN, True),
         (D.OPEN, D.OPEN, False),
         (D.OPEN, D.WON, True),
-        # It may be another dispute of it that was lost: only the payment says so.
+        # Another of its disputes may have been lost: only the payment says so.
         (D.LOST, D.WON, True),
         (D.LOST, D.OPEN, True),
         (D.LOST, D.LOST, False),
@@ -342,7 +342,7 @@ def test_a_dispute_that_differs_is_suspect(
         (VISA, None, None, True),
         (None, VISA, None, True),
         (VISA, attrs.evolve(VISA, exp_year=2031), None, True),
-        # The card of a subscription goes before the default.
+        # The card of a subscription takes precedence over the default.
         (OTHER, VISA, "pm_2", False),
         (VISA, VISA, "pm_2", True),
         (None, VISA, "pm_2", True),
@@ -353,7 +353,7 @@ def test_a_customer_with_another_card_is_suspect(
     shown: Card | None, told: Card | None, pinned: str | None, *, is_one: bool
 ) -> None:
     """
-    The one that pays is shown.
+    The card that pays is shown.
     """
     account = an_account(customer=CUS_1).with_card(shown, sequence=1)
     report = attrs.evolve(a_report(), pinned_card=pinned)
@@ -364,14 +364,14 @@ def test_a_customer_with_another_card_is_suspect(
 
 def test_a_customer_of_nobody_is_no_suspect() -> None:
     """
-    There is nothing to be compared.
+    There is nothing to compare.
     """
     assert not found(ListedCustomer(CUS_1, None, VISA))
 
 
 def test_a_customer_of_a_user_who_has_none_is_suspect() -> None:
     """
-    If its metadata names them; it is bound then.
+    If its metadata names the user; it is bound then.
     """
     account = an_account(ADA)
     [suspect] = found(ListedCustomer(CUS_1, ADA, None), accounts=[account])
@@ -391,14 +391,14 @@ def test_a_customer_of_a_user_who_has_none_is_suspect() -> None:
 )
 def test_a_customer_that_cannot_be_bound_is_no_suspect(known: Any) -> None:
     """
-    Whomever its metadata names.
+    Whichever user its metadata names.
     """
     assert not found(ListedCustomer(CUS_1, ADA, None), **known)
 
 
 def test_a_customer_of_a_pseudonym_is_no_suspect() -> None:
     """
-    Money of somebody who was erased stays the pseudonym's, and has no customer.
+    Money of an erased user stays the pseudonym's, and has no customer.
     """
     nobody = UserId(f"{PSEUDONYM}1")
     listed_ = ListedCustomer(CUS_1, nobody, None)

@@ -1,4 +1,4 @@
-"""A sweep by night: once, by one process, and to its end whatever happens to it."""
+"""A sweep by night: once, by one process, and to its end whatever interrupts it."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -84,7 +84,7 @@ def nightly(story: Story, heard: SweepListener | None = None) -> SweepNightly:
 
 async def test_f39_what_was_lost_is_repaired_in_the_night(story: Story) -> None:
     """
-    Once: the next one is due when the next night begins.
+    Once: the next sweep is due when the next night begins.
     """
     story.charge()
     await story.deployment.hear([], apply_only=True)
@@ -106,7 +106,7 @@ async def test_f39_what_was_lost_is_repaired_in_the_night(story: Story) -> None:
 
 async def test_a_new_database_is_compared_in_its_first_night() -> None:
     """
-    And not before: nobody has asked for it.
+    And not before, unless requested.
     """
     async with told() as story:
         heard, clock = Heard(), story.deployment.clock
@@ -125,7 +125,7 @@ async def test_a_first_sweep_that_the_morning_cuts_off_goes_on_by_day(
     story: Story,
 ) -> None:
     """
-    Once it was begun it waits for no other night; nothing that it noted is kept.
+    Once begun it does not wait for another night; nothing that it noted remains.
     """
     heard, deployment = Heard(), story.deployment
     assert await nightly(story, heard)(lambda: True)
@@ -140,7 +140,7 @@ async def test_a_first_sweep_that_the_morning_cuts_off_goes_on_by_day(
 
 async def test_it_reports_only_where_it_shall_not_repair(story: Story) -> None:
     """
-    Then the same is told again.
+    Then it is reported again.
     """
     story.charge()
     await story.deployment.hear([], apply_only=True)
@@ -154,11 +154,11 @@ async def test_it_reports_only_where_it_shall_not_repair(story: Story) -> None:
 
 
 class Killed(BaseException):
-    """The process is gone."""
+    """The process is killed."""
 
 
 def found_by(story: Story) -> DriftCounts:
-    """Return what the last sweep that ended has kept."""
+    """Return what the last finished sweep has stored."""
     result = story.deployment.database.loops[SWEEP].result
     assert result is not None
     return DriftCounts.of_facts(json.loads(result))
@@ -195,8 +195,8 @@ async def test_a_sweep_that_goes_on_in_another_process_goes_on_counting(
     story: Story,
 ) -> None:
     """
-    In the midst of a page, too: what was repaired is not found again, and counted, but
-    for the one thing that it was at; what was only found is counted once.
+    In the middle of a page, too: what was repaired is not found and counted again,
+    except the one thing in progress; what was only found is counted once.
     """
     for _ in range(4):
         story.charge()
@@ -225,7 +225,7 @@ async def test_a_sweep_that_a_release_without_counts_began_is_gone_on_with(
     story: Story,
 ) -> None:
     """
-    Its place has none.
+    Its place has no counts.
     """
     assert await nightly(story)(lambda: True)
     loops = story.deployment.database.loops
@@ -272,7 +272,7 @@ async def test_f01_a_sweep_that_is_killed_goes_on_when_its_lease_is_over(
     story: Story,
 ) -> None:
     """
-    Anywhere: what it read and did not save is read again.
+    At any point: what it read and did not save is read again.
     """
     for survives in range(3):
         with pytest.raises(Killed):
@@ -288,7 +288,7 @@ async def test_f01_a_sweep_that_is_killed_goes_on_when_its_lease_is_over(
 
 async def test_p33_f05_a_sweep_that_was_taken_over_stops(story: Story) -> None:
     """
-    It was frozen for longer than its lease; its place is not saved over the other's.
+    It was frozen for longer than its lease; its place does not overwrite the other's.
     """
     frozen, other = Heard(), Heard()
 
@@ -314,7 +314,7 @@ async def test_p33_f05_a_sweep_that_was_taken_over_stops(story: Story) -> None:
 
 async def test_f05_a_step_that_takes_long_keeps_its_claim(story: Story) -> None:
     """
-    Longer than a lease, one thing after the other: no other process takes it over.
+    Longer than a lease, with one thing after the other: no other process takes it over.
     """
     for _ in range(5):
         story.charge()
@@ -344,7 +344,7 @@ async def test_f05_a_step_that_takes_long_keeps_its_claim(story: Story) -> None:
 
 async def test_a_gateway_that_refuses_is_told_and_asked_later(story: Story) -> None:
     """
-    It does not end the worker, and is not asked all the time.
+    It does not end the worker, and requests are not sent all the time.
     """
 
     class Refusing:
@@ -383,7 +383,7 @@ async def test_a_step_that_was_taken_ends_the_longer_waits(
     story: Story, *, ends: bool
 ) -> None:
     """
-    Whether the sweep goes on after it or is stopped there.
+    Whether the sweep continues after it or is stopped there.
     """
 
     class Refusing:
@@ -412,7 +412,7 @@ async def test_f09_a_sweep_whose_place_cannot_be_read_begins_anew(
     story: Story, position: str
 ) -> None:
     """
-    As another release writes it: it is told, and all is compared.
+    As another release writes it: it is reported, and everything is compared.
     """
     heard = Heard()
     sweep = nightly(story, heard)
@@ -430,8 +430,8 @@ async def test_f09_a_sweep_whose_place_cannot_be_read_begins_anew(
 
 async def test_a_later_sweep_goes_back_to_the_last_one(story: Story) -> None:
     """
-    After a long outage nothing is left out. What was before the first one is taken in
-    by hand, if anybody wants it: it may be very much.
+    After a long outage nothing is left out. What was before the first sweep is imported
+    by hand on request, because it may be very much.
     """
     ranges = list[SweepRange]()
 
@@ -457,7 +457,7 @@ async def test_a_later_sweep_goes_back_to_the_last_one(story: Story) -> None:
     assert await sweep()
     clock.advance(timedelta(days=1))
     assert await sweep()
-    # By day, too: the first one alone waits for a night.
+    # By day, too: only the first sweep waits for a night.
     clock.advance(COMPARED_FOR * 2 + timedelta(hours=9))
     assert await sweep()
 
@@ -471,7 +471,7 @@ async def test_a_later_sweep_goes_back_to_the_last_one(story: Story) -> None:
 
 def test_a_place_is_read_as_it_was_written() -> None:
     """
-    With all that it holds, and with nothing of it.
+    With all its fields, and with none.
     """
     range_ = SweepRange(since=None, until=BEGINNING)
     for progress in (
@@ -499,6 +499,6 @@ def test_a_place_is_read_as_it_was_written() -> None:
 )
 def test_a_night_begins_at_two(now: str, night: str) -> None:
     """
-    In UTC, wherever the clock is.
+    In UTC, whatever the time zone.
     """
     assert next_night(datetime.fromisoformat(now)) == datetime.fromisoformat(night)

@@ -1,4 +1,4 @@
-"""What the nightly sweep finds is counted, and told without what differs."""
+"""Findings of the nightly sweep are counted, and logged without the values."""
 
 import math
 from datetime import timedelta
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_drift_is_counted_by_its_kind() -> None:
     """
-    Every kind and every list from the start on, so that growth is seen.
+    Every kind and every list from the start, so that its growth is visible.
     """
     ops = Ops()
     ops.sweeps.found(FINDING)
@@ -53,7 +53,7 @@ async def test_drift_is_counted_by_its_kind() -> None:
 
 async def test_the_age_of_the_last_sweep_is_shown() -> None:
     """
-    Of the last one that came to its end, by whichever process.
+    Of the last sweep that finished, in whichever process.
     """
     ops, age = Ops(), "payments_sweep_age_seconds"
     assert math.isnan(await ops.value(age))
@@ -65,7 +65,7 @@ async def test_the_age_of_the_last_sweep_is_shown() -> None:
 
 def test_a_bug_that_stops_a_sweep_is_told_with_its_trace() -> None:
     """
-    As an error; what it says may quote anything, and is not told.
+    As an error; its message may quote anything, and is not logged.
     """
     bug = KeyError("ada@example.com")
     with structlog.testing.capture_logs() as lines:
@@ -78,7 +78,7 @@ def test_a_bug_that_stops_a_sweep_is_told_with_its_trace() -> None:
 
 def test_the_log_names_things_and_not_what_is_said_of_them() -> None:
     """
-    An e-mail does not belong into a log.
+    An e-mail does not belong in a log.
     """
     reports = SweepReports()
     with structlog.testing.capture_logs() as lines:

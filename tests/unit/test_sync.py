@@ -1,4 +1,4 @@
-"""Syncs: what a job finds at the gateway, and whose what was made twice is."""
+"""Syncs: what a job finds at the gateway, and the owner of what was made twice."""
 
 import json
 from datetime import timedelta
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_what_the_gateway_does_not_know_ends_its_job() -> None:
     """
-    What waited for it waits no longer.
+    What waited for it no longer waits.
     """
     async with Deployment.opened() as deployment:
         key = subscription_job("sub_gone")
@@ -41,12 +41,12 @@ async def test_what_the_gateway_does_not_know_ends_its_job() -> None:
 
 async def test_an_open_intents_own_subscription_is_no_twin() -> None:
     """
-    It is made, and its intent does not know yet: a sync that comes in between must not
-    end it.
+    It is made, and its intent does not know yet: a sync in between must not end it.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
-        # The reply to the last call is there, and the process ends before it is saved.
+        # The reply to the last call has arrived, and the process ends before it is
+        # saved.
         for at in range(1, 60):
             deployment.restart(at, Break.CRASH)
             try:
@@ -79,7 +79,7 @@ async def test_an_open_intents_own_subscription_is_no_twin() -> None:
 
 async def test_what_a_start_made_that_was_given_up_is_ended() -> None:
     """
-    Its call was answered, and its undoing was not: nobody may go on paying for it.
+    Its call was answered, and its undoing was not: nobody may continue to pay for it.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -97,7 +97,7 @@ async def test_what_a_start_made_that_was_given_up_is_ended() -> None:
 
 async def test_p33_a_look_that_was_overtaken_finds_nothing_and_goes() -> None:
     """
-    Another worker did the job meanwhile: what this one heard is of no matter.
+    Another worker did the job meanwhile: the result of this one does not matter.
     """
     async with Deployment.opened() as deployment:
         key, now = subscription_job("sub_gone"), deployment.clock.now
@@ -116,7 +116,7 @@ async def test_p33_a_look_that_was_overtaken_finds_nothing_and_goes() -> None:
 
 async def test_a_payment_that_is_synced_is_kept_as_the_gateway_has_it() -> None:
     """
-    Though no event of it ever came.
+    Though no event of it was ever received.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -135,7 +135,7 @@ async def test_a_payment_that_is_synced_is_kept_as_the_gateway_has_it() -> None:
 
 
 async def sync_set_up(deployment: Deployment, set_up: str) -> list[IntentKind]:
-    """Sync a card set-up to the end; return which operations there are then."""
+    """Sync a card set-up to the end; return the resulting operations."""
     key = JobKey(JobKind.SET_UP, set_up)
     deployment.database.tables.put_job(Job.due(key, "seen", deployment.clock.now))
     await deployment.work()
@@ -145,7 +145,7 @@ async def sync_set_up(deployment: Deployment, set_up: str) -> list[IntentKind]:
 
 async def test_a_set_up_that_is_open_puts_no_card_in_place() -> None:
     """
-    There is none yet: its event comes when there is.
+    There is none yet: its event arrives when there is.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -172,7 +172,7 @@ async def test_a_set_up_of_nobody_puts_no_card_in_place() -> None:
 
 
 async def an_event_set_aside(deployment: Deployment) -> tuple[GatewayEvent, JobKey]:
-    """Keep an event of Ada's as one that a bug did not let be applied."""
+    """Save an event of Ada's as one that could not be applied because of a bug."""
     await deployment.register()
     charge = event(SUCCEEDED, "ada", receipt_email="ada@example.com")
     came, now = translate(json.dumps(charge).encode()), deployment.clock.now
@@ -188,7 +188,7 @@ async def an_event_set_aside(deployment: Deployment) -> tuple[GatewayEvent, JobK
 
 async def test_an_event_that_was_set_aside_is_applied_by_its_job() -> None:
     """
-    Out of the body that is kept; its outcome is what it would have been.
+    From the stored body; its outcome is what it would have been.
     """
     async with Deployment.opened() as deployment:
         came, key = await an_event_set_aside(deployment)
@@ -203,7 +203,7 @@ async def test_an_event_that_was_set_aside_is_applied_by_its_job() -> None:
 
 async def test_an_event_that_was_applied_meanwhile_only_ends_its_job() -> None:
     """
-    Another worker did it, and could not end the job.
+    Another worker applied it, and could not end the job.
     """
     async with Deployment.opened() as deployment:
         came, key = await an_event_set_aside(deployment)
@@ -219,7 +219,7 @@ async def test_an_event_that_was_applied_meanwhile_only_ends_its_job() -> None:
 
 async def test_an_event_that_is_not_kept_any_more_fails_its_job() -> None:
     """
-    It is tried again, and is listed: nobody takes it for done.
+    It is retried, and is listed: it does not count as done.
     """
     async with Deployment.opened() as deployment:
         key = JobKey(JobKind.EVENT, "evt_gone charge.succeeded")

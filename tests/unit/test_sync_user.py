@@ -1,4 +1,4 @@
-"""A sync of a user: what the gateway has of them is recorded, now and not too often."""
+"""A sync of a user: the gateway's present state is recorded, but not too often."""
 
 from collections.abc import AsyncIterator, Collection
 from datetime import timedelta
@@ -73,7 +73,7 @@ class Syncs:
     async def __call__(
         self, user: UserId = ADA, *, scopes: Collection[str] = ()
     ) -> PaymentStatusView:
-        """Sync, when nothing forbids it any more."""
+        """Sync, once nothing prevents it any longer."""
         self.at += SYNC_EVERY_S
         return await self.it(user, caller=caller_of(user, scopes=scopes))
 
@@ -93,8 +93,8 @@ async def test_a_checkout_is_seen_before_its_webhooks_come(
     story: Story, sync: Syncs
 ) -> None:
     """
-    The customer that the checkout made for the user is theirs, with the card and the
-    subscription; the caller's first call registers them.
+    The customer that the checkout made for the user is the user's, with the card and
+    the subscription; the caller's first call registers the user.
     """
     made = story.api.customer(email="bob@example.com", metadata={"user_id": BOB})
     bought = story.api.subscribe(made["id"], story.deployment.basic)
@@ -106,7 +106,7 @@ async def test_a_checkout_is_seen_before_its_webhooks_come(
     assert view.standing.entitled
     assert [it.status for it in view.account.subscriptions] == ["active"]
     assert view.account.card is not None
-    # It may have been made twice, which the worker sees to.
+    # It may have been made twice, which the worker handles.
     key = JobKey(JobKind.SUBSCRIPTION, bought["id"])
     assert key in story.deployment.database.tables.jobs
 
@@ -116,7 +116,7 @@ async def test_a_checkout_is_seen_before_its_webhooks_come(
     [
         it
         for it, (_, expected) in DRIFTS.items()
-        # What is here only, of a payment, is found by a sweep of all.
+        # A payment that exists only here is found by a sweep of all.
         if expected and not expected & {K.PAYMENT_MISSING} and "nobody" not in it
         if PROVES or it in SOME
     ],
@@ -125,7 +125,7 @@ async def test_whatever_differs_is_recorded(
     story: Story, sync: Syncs, name: str
 ) -> None:
     """
-    Nothing is left for a reconciliation but what it reports and does not repair.
+    A reconciliation then finds only what it reports and does not repair.
     """
     deed, expected = DRIFTS[name]
     await deed(story)
@@ -140,7 +140,7 @@ async def test_whatever_differs_is_recorded(
 
 async def test_what_is_right_costs_few_calls(story: Story, sync: Syncs) -> None:
     """
-    The customer, three lists of theirs, and the newest set-up.
+    The customer, its three lists, and the newest set-up.
     """
     story.deployment.line.reads.clear()
 
@@ -173,7 +173,7 @@ async def test_an_operation_that_another_process_runs_is_left_to_it(
     story: Story,
 ) -> None:
     """
-    Until its lease has run out, be the process frozen or dead.
+    Until its lease has ended, whether the process is frozen or dead.
     """
     deployment = story.deployment
     deployment.restart(8, Break.CRASH)
@@ -200,7 +200,7 @@ async def test_a_card_that_was_set_up_is_put_in_place(
     story: Story, sync: Syncs
 ) -> None:
     """
-    Once: a card that takes its place later stays there.
+    Once: a card that replaces it later stays.
     """
     deployment = story.deployment
     await set_up(story, OTHER)
@@ -217,7 +217,7 @@ async def test_a_card_that_was_set_up_is_put_in_place(
 
 async def test_an_old_set_up_is_left_alone(story: Story, sync: Syncs) -> None:
     """
-    Nobody knows whether another card has taken its place since.
+    It is unknown whether another card has replaced it since.
     """
     await set_up(story, OTHER)
     await story.deployment.advance(SET_UP_WITHIN + timedelta(seconds=1))
@@ -244,7 +244,7 @@ async def test_a_user_without_a_customer_is_answered_as_known(
     story: Story, sync: Syncs
 ) -> None:
     """
-    What carries their e-mail and belongs to nobody is linked, and fetched.
+    What has the user's e-mail and no owner is linked, and fetched.
     """
     guest = story.api.customer()["id"]
     charge = story.charge_guest(guest, "bob@example.com")
@@ -284,7 +284,7 @@ async def test_a_customer_of_which_stripe_knows_nothing_changes_nothing(
     story: Story, sync: Syncs
 ) -> None:
     """
-    A person has to look: a reconciliation tells of it.
+    A person must decide: a reconciliation reports it.
     """
     before = await story.deployment.account()
     story.deployment.engine.world.objects["customer"].clear()
@@ -297,7 +297,7 @@ async def test_a_customer_of_which_stripe_knows_nothing_changes_nothing(
 @pytest.mark.parametrize("scopes", [(), (READ_SCOPE,)])
 async def test_others_may_not(story: Story, scopes: Collection[str]) -> None:
     """
-    It costs calls: who reads all users may not, either. An administrator may.
+    It costs calls: a caller who reads all users may not, either. An administrator may.
     """
     it = Syncs(story).it
     with pytest.raises(AccountNotFound):
@@ -308,7 +308,7 @@ async def test_others_may_not(story: Story, scopes: Collection[str]) -> None:
 
 async def test_one_at_a_time_and_not_too_often(sync: Syncs) -> None:
     """
-    Of each user by itself; who is refused is told when to come again.
+    Each user separately; a refused caller learns when to retry.
     """
     await sync()
     ada = caller_of(ADA)
@@ -325,8 +325,8 @@ async def test_one_at_a_time_and_not_too_often(sync: Syncs) -> None:
 
 async def test_two_do_not_run_at_once(sync: Syncs) -> None:
     """
-    However long the first one takes: what it has read may be older than what the
-    second one asks about, so that one comes again.
+    However long the first one takes: what it has read may be older than what the second
+    one needs, so the second caller must retry.
     """
     it = sync.made(within_s=0.0)
     with pytest.raises(GatewayOutcomeUnknown):
@@ -343,7 +343,7 @@ async def test_a_gateway_that_is_down_changes_nothing(
     story: Story, sync: Syncs
 ) -> None:
     """
-    The next one may begin a second later: one that fails has asked, too.
+    The next one may begin a second later: a failed one has sent requests, too.
     """
     before = await story.deployment.account()
     story.deployment.line.down = True
@@ -362,7 +362,7 @@ async def test_a_gateway_that_is_down_changes_nothing(
 
 async def test_a_sync_goes_on_without_its_caller(story: Story) -> None:
     """
-    Who waited in vain asks for the status; the process ends after it.
+    A caller that gave up waiting reads the status; the process ends after the sync.
     """
     story.api.post("refunds", charge=story.paid)
     await story.deployment.hear([], apply_only=True)
@@ -380,7 +380,7 @@ async def test_a_bug_that_one_thing_meets_is_told_and_the_rest_goes_on(
     story: Story,
 ) -> None:
     """
-    It is told once, by its id.
+    It is reported once, by its id.
     """
     story.api.post("refunds", charge=story.paid)
     charge = story.charge()
@@ -402,7 +402,7 @@ async def test_a_bug_that_one_thing_meets_is_told_and_the_rest_goes_on(
 
 @attrs.frozen
 class _Buggy:
-    """A gateway that meets a bug of ours where it reads one charge."""
+    """A gateway on which our code meets a bug when it reads one charge."""
 
     gateway: Any
     charge: str
@@ -420,7 +420,7 @@ async def test_only_so_many_run_at_once(
     sync: Syncs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    One more is told that too much is waiting.
+    One more is told that too many are waiting.
     """
     monkeypatch.setattr(sync_user, "RUNNING_MAX", 1)
     it = sync.made(within_s=0.0)
@@ -435,7 +435,7 @@ async def test_only_so_many_are_remembered(
     sync: Syncs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    The oldest are forgotten first, and all that may be synced again.
+    The oldest are forgotten first, and those users may be synced again.
     """
     assert REMEMBERED_MAX > RUNNING_MAX
     monkeypatch.setattr(sync_user, "REMEMBERED_MAX", 2)

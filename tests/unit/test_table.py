@@ -1,4 +1,4 @@
-"""Lists for people: headers, columns, and what is not there."""
+"""Lists for people: headers, columns, and missing values."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def shown(
 
 def test_columns_stand_under_their_headers(capsys: pytest.CaptureFixture[str]) -> None:
     """
-    As wide as the widest of them; what is not there is said once for a column.
+    As wide as the widest value; a missing value is explained once for a column.
     """
     out, err = shown(
         capsys,
@@ -36,7 +36,7 @@ def test_columns_stand_under_their_headers(capsys: pytest.CaptureFixture[str]) -
 
 def test_what_is_there_is_not_explained(capsys: pytest.CaptureFixture[str]) -> None:
     """
-    Zero is there, too.
+    Zero is a value, too.
     """
     out, err = shown(
         capsys, {"id": 0, "user_id": "ada", "livemode": True, "reason": "x"}
@@ -48,7 +48,7 @@ def test_what_is_there_is_not_explained(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_without_rows_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     """
-    On stderr: there is no data but the headers.
+    On stderr: stdout has no data but the headers.
     """
     assert shown(capsys) == (
         ["ID  USER_ID  LIVEMODE  REASON"],

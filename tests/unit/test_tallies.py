@@ -1,4 +1,4 @@
-"""Plain counts: what came of a call, how long it took, and no key of a caller's."""
+"""Plain counts: the outcome of a call, its duration, and no key of a caller's."""
 
 import asyncio
 
@@ -33,14 +33,14 @@ def test_t79_an_outcome_is_a_word_and_nothing_of_the_input(
     error: BaseException | None, outcome: str
 ) -> None:
     """
-    The code of an error of ours; what no rule raises is a bug.
+    The code of an error of ours; an exception that no rule raises is a bug.
     """
     assert outcome_of(error) == outcome
 
 
 def test_a_value_is_counted_by_the_bounds_that_it_is_not_above() -> None:
     """
-    A bound belongs to what is below it; each bucket holds those before it.
+    A value equal to a bound is in its bucket; each bucket includes those before it.
     """
     tally = Tally((1, 2))
     for value in (0.5, 1, 1.5, 9):
@@ -75,7 +75,7 @@ def test_requests_are_timed_by_route_whatever_their_status() -> None:
 
 def test_t79_a_method_that_somebody_made_up_is_another() -> None:
     """
-    However many they make up: there is one series.
+    However many are invented, there is one series.
     """
     tallies = RequestTallies()
     for number in range(50):
@@ -88,7 +88,7 @@ def test_t79_a_method_that_somebody_made_up_is_another() -> None:
 
 def test_a_call_that_was_not_made_took_no_time() -> None:
     """
-    It is counted: what came of it is that it was not made.
+    It is counted: its outcome is that it was not made.
     """
     tallies = CallTallies()
     tallies.add("customer", None, 0.5)
@@ -101,6 +101,6 @@ def test_a_call_that_was_not_made_took_no_time() -> None:
 
 def test_what_was_never_called_shows_that_it_can_be() -> None:
     """
-    An alert on growth misses the first of a series that was not there.
+    An alert on growth misses the first increase of a series that did not exist.
     """
     assert CallTallies().of("customer").outcomes == {OK: 0}

@@ -1,4 +1,4 @@
-"""Where things are in a timeline, and which of them are a page."""
+"""The place of things in a timeline, and its pages."""
 
 from datetime import timedelta
 
@@ -61,7 +61,7 @@ def test_p36_pages_joined_are_the_whole_timeline(
     things: list[tuple[object, int, int]], limit: int
 ) -> None:
     """
-    However many things a moment has; each once.
+    However many things happened at one time; each once.
     """
     items = [make(number, at) for make, number, at in things]  # type: ignore[operator]  # one of three
     whole = newest(items, before=None, limit=len(items))
@@ -87,7 +87,7 @@ def test_a_later_version_is_newer_also_of_one_moment() -> None:
 
 def test_a_subscription_begins_and_may_end() -> None:
     """
-    Each at its own moment; an end that is planned is none yet.
+    Each at its own time; a planned end is not listed yet.
     """
     lives = a_subscription(attrs.evolve(a_report("sub_1"), cancel_at=NOON + 9 * DAY))
     over = a_subscription(
@@ -104,7 +104,7 @@ def test_a_subscription_begins_and_may_end() -> None:
 
 def test_what_has_no_moment_has_no_place() -> None:
     """
-    A payment of which is not known when it was made.
+    A payment whose time is unknown.
     """
     untimed = a_record(attrs.evolve(a_payment(), created_at=None))
     with pytest.raises(ValueError, match="without a time"):

@@ -20,7 +20,7 @@ def revoked(jti: str) -> TokenRevocation:
 @pytest.mark.anyio
 async def test_a_page_says_where_the_next_one_starts() -> None:
     """
-    The last one says nothing.
+    The last page has no next one.
     """
     store = MemoryTokenStore()
     for jti in ("3", "1", "2"):

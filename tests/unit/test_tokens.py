@@ -29,7 +29,7 @@ def test_a_cut_off_ends_a_users_tokens_of_up_to_its_very_second(
     dead: bool,  # noqa: FBT001  # a column
 ) -> None:
     """
-    Too many rather than one too few, and nobody else's.
+    Too many rather than one too few, and none of another user.
     """
     token = a_token(user=user, issued_at=NOON + issued_after)
 

@@ -1,4 +1,4 @@
-"""A name is known again by who has the key, and by nobody else."""
+"""A name is recognised by a holder of the key, and by nobody else."""
 
 from payments_core.tombstones import Tombstones
 
@@ -7,7 +7,7 @@ NAMES = ["user ada", "customer ada", "email ada@example.org", "user ädá"]
 
 def test_a_name_has_one_digest_by_one_key() -> None:
     """
-    Another name, and another key, has another one; nothing of the name is in it.
+    Another name, or another key, gives another digest; nothing of the name is in it.
     """
     one, same, other = (Tombstones(it) for it in (b"1" * 32, b"1" * 32, b"2" * 32))
     digests = [one.of(it) for it in NAMES]

@@ -7,7 +7,7 @@ from payments_adapters.toml_text import DOTS_MAX, TomlError, read_toml
 
 def test_t66_what_is_no_toml_or_too_costly_is_refused() -> None:
     """
-    With where it is; a value is not quoted.
+    With its place; a value is not quoted.
     """
     for text, told in (
         ('a = "secret', "Illegal character|Unterminated|Expected"),
@@ -23,7 +23,7 @@ def test_t66_what_is_no_toml_or_too_costly_is_refused() -> None:
 
 def test_a_key_may_have_parts() -> None:
     """
-    As many as anybody writes, and in each line anew.
+    Any number, and again in each line.
     """
     assert read_toml("a.b = 1\n[c.d]\ne = '.'") == {
         "a": {"b": 1},

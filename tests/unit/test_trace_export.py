@@ -1,4 +1,4 @@
-"""How the SDK is set up: by its own variables, and by defaults of ours."""
+"""How the SDK is set up: by its own variables, and by our defaults."""
 
 import logging
 import subprocess
@@ -38,7 +38,7 @@ TRIES: Final = 400
 @pytest.fixture(autouse=True)
 def levels() -> Iterator[None]:
     """
-    Leave the loggers of libraries as they were.
+    Restore the levels of the libraries' loggers.
     """
     loggers = [logging.getLogger(name) for name in ("opentelemetry", "urllib3")]
     before = [it.level for it in loggers]
@@ -62,7 +62,8 @@ def sampled(env: dict[str, str]) -> int:
 
 def test_one_of_ten_requests_is_sampled_unless_the_variables_say_otherwise() -> None:
     """
-    Of 400, 40 in the mean: less than 5 or more than 100 come once in a billion times.
+    Of 400 requests, 40 on average: less than 5 or more than 100 occur once in a billion
+    times.
     """
     assert 5 <= sampled({}) <= 100
 
@@ -84,7 +85,7 @@ def test_the_variables_say_what_is_sampled(
     sampler: str, ratio: str, roots: int, unsampled: int
 ) -> None:
     """
-    Each sampler that OpenTelemetry has; and of a caller who keeps nothing, nothing.
+    Each of OpenTelemetry's samplers; and nothing of a caller who records nothing.
     """
     env = {"OTEL_TRACES_SAMPLER": sampler, "OTEL_TRACES_SAMPLER_ARG": ratio}
     export, exporter = made(env)
@@ -109,7 +110,7 @@ def test_a_service_has_the_name_that_it_is_given(
     monkeypatch: pytest.MonkeyPatch, env: dict[str, str], name: str
 ) -> None:
     """
-    By either of the SDK's variables; else it is called as its process.
+    By either of the SDK's variables; otherwise it has the name of its process.
     """
     for key, value in env.items():
         monkeypatch.setenv(key, value)
@@ -133,7 +134,7 @@ def test_a_queue_that_the_sdk_cannot_make_is_an_error_of_the_settings(
 
 
 class Answering(SpanExporter):
-    """Answers one result after the other; what is an exception is raised."""
+    """Answers one result after the other; an exception is raised."""
 
     def __init__(self, *results: Any) -> None:
         self.results = list(results)
@@ -149,7 +150,7 @@ class Answering(SpanExporter):
 
 def test_a_collector_that_is_gone_is_logged_once_and_once_when_it_is_back() -> None:
     """
-    However often it is tried, and whatever goes wrong; the reason quotes nothing.
+    However often it is tried, and whatever fails; the reason quotes nothing.
     """
     bad, good = SpanExportResult.FAILURE, SpanExportResult.SUCCESS
     answering = Answering(good, bad, bad, OSError("a secret"), good, good, bad)
@@ -169,7 +170,7 @@ def test_a_collector_that_is_gone_is_logged_once_and_once_when_it_is_back() -> N
 
 def test_nothing_is_registered_that_libraries_would_make_spans_by() -> None:
     """
-    What is in spans of theirs, we do not know.
+    The contents of their spans are unknown to us.
     """
     made({})
 
@@ -222,7 +223,7 @@ def test_at_its_end_a_process_sends_what_is_left(
     one_process: Callable[[str], Export],
 ) -> None:
     """
-    Though the queue is sent every 5 s: a worker may live for less.
+    Though the queue is sent every 5 s: a worker may end sooner.
     """
     with receiving() as collector:
         export = one_process(collector.url)
@@ -247,7 +248,8 @@ def test_a_wrong_address_is_logged_once_and_fails_nothing(
     reason: str,
 ) -> None:
     """
-    Where nobody listens, and what is no address. The SDK would log each try.
+    An address without a listener, and an invalid address. The SDK would log each
+    attempt.
     """
     export = one_process(url.format(free_port()))
     with structlog.testing.capture_logs() as lines:
@@ -260,7 +262,7 @@ def test_a_wrong_address_is_logged_once_and_fails_nothing(
     assert not caplog.records
 
 
-# What a process that serves imports, as it is started.
+# The modules that a serving process imports, as it is started.
 STARTED: Final = """
 import os
 import sys
@@ -273,7 +275,7 @@ settings = Settings.from_env(os.environ)
 create_app(build_container(settings, spans=spans_of(settings, "payments-service")))
 print(*sys.modules)
 """
-# Not the names of the packages alone: Litestar and Stripe's SDK look for those.
+# Not only the names of the packages: Litestar and Stripe's SDK look for those.
 OF_TRACES: Final = {
     *("opentelemetry.trace", "opentelemetry.sdk", "google.protobuf"),
     "payments_service.tracing",
@@ -283,7 +285,7 @@ OF_TRACES: Final = {
 @pytest.mark.parametrize(("traces", "imported"), [("off", set()), ("on", OF_TRACES)])
 def test_what_is_off_is_not_imported(traces: str, imported: set[str]) -> None:
     """
-    Neither OpenTelemetry nor what it brings: it costs no memory, and no time.
+    Neither OpenTelemetry nor its dependencies: it costs no memory, and no time.
     """
     env = World("postgresql://nobody@127.0.0.1:1/no").env(0, 0)
     done = subprocess.run(

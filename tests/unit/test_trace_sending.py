@@ -20,7 +20,7 @@ CHUNK: Final = bytes(64 * 1024)
 
 
 class Pouring(BaseHTTPRequestHandler):
-    """Answers more than anybody wants to read."""
+    """Gives an answer too large to be read."""
 
     poured = 0
 
@@ -28,7 +28,7 @@ class Pouring(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers["content-length"]))
         self.send_response(200)
         self.send_header("Content-Length", str(HUGE))
-        # What is packed is not unpacked.
+        # A compressed body is not decompressed.
         self.send_header("Content-Encoding", "gzip")
         self.end_headers()
         try:
@@ -39,7 +39,7 @@ class Pouring(BaseHTTPRequestHandler):
 
     @override
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:
-        # Ends after the request that it is at.
+        # Ends after the present request.
         server.shutdown()
         server.server_close()
         thread.join()
@@ -58,7 +58,7 @@ def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
 
 def test_of_a_huge_answer_no_more_than_its_limit_is_read() -> None:
     """
-    It would be kept whole, and a collector could fill the memory of a process.
+    It would be held in memory, and a collector could exhaust a process's memory.
     """
     Pouring.poured = 0
     with serving(Pouring) as url, CollectorSession() as session:
@@ -99,7 +99,7 @@ def test_a_failure_has_a_class(
     address: Callable[[Receiver], str], failure: str | None
 ) -> None:
     """
-    So that it is known what to look at; the next success takes it back.
+    So that the cause is known; the next success clears it.
     """
     with receiving() as receiver, CollectorSession() as session:
         try:
@@ -136,7 +136,7 @@ class Keeping(BaseHTTPRequestHandler):
 
     @override
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def test_a_connection_is_used_again() -> None:

@@ -1,4 +1,4 @@
-"""What the OTEL_ variables may say: what the SDK would pass over is refused."""
+"""Valid OTEL_ variables: what the SDK would ignore is refused."""
 
 import sys
 from pathlib import Path
@@ -75,7 +75,7 @@ def test_what_the_sdk_would_pass_over_is_refused_by_its_name(
     name: str, value: str, reason: str
 ) -> None:
     """
-    And why; the value, which may hold a token, is in no reason.
+    And with the reason; the value, which may hold a token, is in no reason.
     """
     [(variable, why)] = refused({name: value}).items()
 
@@ -85,7 +85,7 @@ def test_what_the_sdk_would_pass_over_is_refused_by_its_name(
 
 def test_all_that_is_wrong_is_named_at_once() -> None:
     """
-    As of our own settings.
+    As for our own settings.
     """
     env = {"OTEL_TRACES_SAMPLER": "x", f"{OTLP}TIMEOUT": "x", f"{OTLP}PROTOCOL": "x"}
 
@@ -114,14 +114,14 @@ def test_all_that_is_wrong_is_named_at_once() -> None:
 )
 def test_what_is_right_or_empty_is_taken(env: dict[str, str]) -> None:
     """
-    Empty is the same as not given, as OpenTelemetry has it.
+    Empty is the same as not given, as in OpenTelemetry.
     """
     require_traceable(settings("on"), env)
 
 
 def test_where_traces_are_off_no_variable_matters() -> None:
     """
-    They may be there for other programs.
+    They may be meant for other programs.
     """
     require_traceable(settings("off"), {f"{OTLP}PROTOCOL": "grpc"})
 
@@ -131,7 +131,7 @@ def test_without_the_extra_it_is_said_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     """
-    Where traces are switched on; else nobody looks for it.
+    If traces are switched on; otherwise the extra is not needed.
     """
     monkeypatch.setitem(sys.modules, package, None)
 
@@ -141,7 +141,7 @@ def test_without_the_extra_it_is_said_how_to_install_it(
 
 def test_a_sampler_has_its_usual_name_and_ratio_unless_they_are_given() -> None:
     """
-    Each by itself.
+    Each separately.
     """
     assert (sampler_named({}), sampled_ratio({})) == ("parentbased_traceidratio", 0.1)
     given = {"OTEL_TRACES_SAMPLER": "TraceIdRatio", "OTEL_TRACES_SAMPLER_ARG": "0.5"}
@@ -150,7 +150,7 @@ def test_a_sampler_has_its_usual_name_and_ratio_unless_they_are_given() -> None:
 
 def test_certificates_that_can_be_used_are_taken(tmp_path: Path) -> None:
     """
-    A file of one's own authority or a directory; one's own certificate and its key.
+    A file of a private authority or a directory; a client certificate and its key.
     """
     server_and_client("collector", tmp_path)
     own, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
@@ -159,7 +159,7 @@ def test_certificates_that_can_be_used_are_taken(tmp_path: Path) -> None:
         {f"{OTLP}CERTIFICATE": str(tmp_path)},
         {f"{OTLP}CERTIFICATE": own, f"{OTLP}CLIENT_CERTIFICATE": own}
         | {f"{OTLP}CLIENT_KEY": key},
-        # That of traces comes first.
+        # That of traces takes precedence.
         {f"{OTLP}CERTIFICATE": "/nowhere", f"{OTLP}TRACES_CERTIFICATE": own},
     ):
         require_traceable(settings("on"), env)

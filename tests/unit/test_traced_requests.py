@@ -73,7 +73,7 @@ async def test_a_request_is_a_span_named_by_its_route(
     kept: Kept, client: httpx.AsyncClient, method: str
 ) -> None:
     """
-    Of its path, its query and its headers there is nothing.
+    Nothing of its path, its query and its headers is in it.
     """
     await client.request(
         method,
@@ -103,7 +103,7 @@ async def test_a_span_knows_a_method_if_metrics_do(
     kept: Kept, client: httpx.AsyncClient, method: str
 ) -> None:
     """
-    Otherwise one would not be found by the other.
+    Otherwise a span could not be found by its metric.
     """
     tallies = RequestTallies()
     tallies.of(method, UNMATCHED, 405)
@@ -134,7 +134,7 @@ async def test_t61_t79_what_is_no_route_of_ours_names_no_span(
     status: int,
 ) -> None:
     """
-    Nor does a method that nobody knows. A bug's message is in no span.
+    Nor does an unknown method. A bug's message is in no span.
     """
     await client.request(*asked)
 
@@ -151,7 +151,7 @@ async def test_a_trace_goes_on_from_the_callers(
     kept: Kept, client: httpx.AsyncClient
 ) -> None:
     """
-    What it says of itself besides, `tracestate`, is not passed on.
+    Its other entry, `tracestate`, is not passed on.
     """
     parent = f"00-{TRACE}-{hex_id(16)}-01"
     headers = {"traceparent": parent, "tracestate": f"a={CANARY}"}
@@ -167,7 +167,7 @@ async def test_a_trace_goes_on_from_the_callers(
 @pytest.mark.parametrize(
     ("path", "headers"),
     [
-        # From anybody.
+        # From an unknown sender.
         (f"{PREFIX}/webhooks/stripe", [("traceparent", f"00-{TRACE}-{'1' * 16}-01")]),
         ("/broken", [("traceparent", f"00-{TRACE}-{CARD}-01")]),
         ("/broken", [("traceparent", f"00-{CARD}{'0' * 16}-{'b' * 16}-01")]),
@@ -184,7 +184,8 @@ async def test_another_trace_begins_where_the_callers_is_not_to_be_taken(
     kept: Kept, client: httpx.AsyncClient, path: str, headers: list[tuple[str, str]]
 ) -> None:
     """
-    A webhook is from anybody; a card's number is no id; of two of them it is neither.
+    A webhook may come from anybody; a card's number is not an id; of two ids neither is
+    taken.
     """
     given = [(name.encode(), value.encode("latin-1")) for name, value in headers]
     await client.get(path, headers=given)
@@ -198,7 +199,7 @@ async def test_a_problem_and_the_log_name_the_trace(
     kept: Kept, client: httpx.AsyncClient
 ) -> None:
     """
-    So that who reads either finds it.
+    So that a reader of either finds it.
     """
     with structlog.testing.capture_logs(processors=[logs.name_request]) as lines:
         answer = await client.get("/users/ada/none")

@@ -66,7 +66,7 @@ class Asked:
 class Batches:
     """A queue that is traced; its first batch is held up until `ledger.may_run`.
 
-    `failed` gets the trace in which it is told that an event could not be applied.
+    `failed` gets the trace in which an event's failure is reported.
     """
 
     kept: Kept
@@ -89,12 +89,12 @@ class Batches:
 
     @property
     def waiting_count(self) -> int:
-        """Return how many events are remembered: it grows, if none is forgotten."""
+        """Return how many events are remembered: it grows if none is forgotten."""
         queue: Any = self.queue
         return len(queue._batches._waiting)
 
     def hand_in(self, user: UserId, number: int, *, sampled: bool = True) -> Any:
-        """Hand an event in, within a request of its own."""
+        """Submit an event, within a request of its own."""
 
         async def request() -> Receipt:
             span = self.kept.export.tracer.start_span(f"request {user} {number}")
@@ -111,7 +111,7 @@ async def test_a_batch_is_a_trace_linked_to_the_requests_whose_events_are_in_it(
     kept: Kept,
 ) -> None:
     """
-    And they to it. One that is not sampled is in no link.
+    And they to it. A request that is not sampled is in no link.
     """
     batches = await Batches.begin(kept)
     batches.ledger.may_run.clear()
@@ -145,7 +145,8 @@ def ids(span: ReadableSpan) -> set[int]:
 
 async def test_one_event_in_two_requests_is_linked_to_both(kept: Kept) -> None:
     """
-    One that went away before its batch is linked to none, and nothing is kept of it.
+    An event whose caller disconnected before its batch is linked to none, and nothing
+    of it is stored.
     """
     batches = await Batches.begin(kept)
     batches.ledger.may_run.clear()
@@ -170,7 +171,7 @@ async def test_one_event_in_two_requests_is_linked_to_both(kept: Kept) -> None:
 
 async def test_a_batch_of_requests_without_a_trace_is_in_none(kept: Kept) -> None:
     """
-    It costs no span.
+    It creates no span.
     """
     batches = await Batches.begin(kept)
 
@@ -199,7 +200,7 @@ async def test_what_a_batch_logs_is_of_its_trace_not_of_the_one_that_woke_it(
 
     batch = kept.named("webhook batch")
     trace_id = f"{context_of(batch).trace_id:032x}"
-    # What is told once it was recorded is of many requests, and of none.
+    # What is reported after the recording concerns many requests, and none.
     assert seen == [trace_id, trace_id, ""]
     assert_plain(kept.ended, CANARY)
 
@@ -210,8 +211,8 @@ async def test_what_a_batch_logs_is_of_its_trace_not_of_the_one_that_woke_it(
 @pytest.mark.parametrize("error", [None, RuntimeError(CANARY)])
 async def test_a_job_is_a_trace_of_its_own(kept: Kept, error: Exception | None) -> None:
     """
-    Its kind and its failed attempts are told, not what it is about; what it asks the
-    gateway for is in it, and so is what is logged of it.
+    Its kind and its failed attempts are recorded, not its subject; its calls to the
+    gateway are in it, and so are its log lines.
     """
     heard = list[str]()
 
@@ -247,7 +248,7 @@ async def test_a_job_is_a_trace_of_its_own(kept: Kept, error: Exception | None) 
 
 async def test_an_intent_that_a_worker_goes_on_with_is_a_trace(kept: Kept) -> None:
     """
-    Named by its kind, and measured as every use case: it has no span besides.
+    Named by its kind, and measured like every use case: it has no further span.
     """
     measuring = MeasuredUseCases(kept.spans.call)
     async with Deployment.opened() as deployment:
@@ -296,7 +297,7 @@ async def test_an_attempt_of_a_delivery_is_a_trace(
     is_delivered: bool,  # noqa: FBT001  # a parameter
 ) -> None:
     """
-    To which endpoint, and whether it was taken; neither what was sent nor the answer.
+    With the endpoint, and whether it was accepted; neither the body nor the answer.
     """
     endpoint = Endpoint(SendResult(is_delivered=is_delivered, reason=CANARY))
     sender = kept.spans.port(ports.ChangeSender, endpoint)

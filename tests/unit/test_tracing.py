@@ -1,4 +1,4 @@
-"""What is traced, and what its spans say: the real SDK, spans kept in memory."""
+"""What is traced, and what its spans have: the real SDK, spans held in memory."""
 
 import secrets
 from collections.abc import Mapping
@@ -53,7 +53,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
 
 
 class Failing:
-    """A port whose calls answer what they were asked, or fail."""
+    """A port whose calls return their argument, or fail."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
@@ -69,7 +69,7 @@ class Failing:
 
 async def test_a_call_is_a_span_of_the_trace_that_it_is_in(kept: Kept) -> None:
     """
-    Outside of one there is nothing that it belongs to.
+    Outside of a trace there is none.
     """
     port: Any = kept.spans.port(ports.IntentDirectory, Failing())
 
@@ -102,7 +102,7 @@ async def test_t61_of_an_exception_its_kind_is_told_and_no_message(
     kept: Kept, error: Exception, status: StatusCode
 ) -> None:
     """
-    A no is an answer; what did not work is a failure.
+    A refusal is an answer; other exceptions are failures.
     """
     port: Any = kept.spans.port(ports.IntentDirectory, Failing(error))
 
@@ -118,7 +118,7 @@ async def test_t61_of_an_exception_its_kind_is_told_and_no_message(
 
 async def test_every_call_of_the_gateway_is_a_span(kept: Kept) -> None:
     """
-    Of each method that the port has; rendering a request asks nobody.
+    Of each method of the port; rendering a request makes no call.
     """
     methods = [it for it in vars(ports.PaymentGateway) if not it.startswith("_")]
     gateway: Any = kept.spans.port(
@@ -132,7 +132,7 @@ async def test_every_call_of_the_gateway_is_a_span(kept: Kept) -> None:
 
 
 class Ample:
-    """A budget that has a call for each."""
+    """A budget that has enough calls for each."""
 
     async def take(self, endpoint: str, **_: object) -> Mapping[str, int]:
         return {endpoint: 1}
@@ -180,7 +180,7 @@ async def test_a_call_of_the_gateway_is_called_in_its_span_as_in_metrics(
 
 async def test_a_use_case_is_a_span_named_by_it_whatever_calls_it(kept: Kept) -> None:
     """
-    A handler, or another use case, of which nobody asked the container.
+    A handler, or another use case, which the container did not resolve.
     """
     ledger = MemoryLedger(MemoryDatabase())
     container = build_container(SETTINGS, Overrides(ledger=ledger), kept.spans)
@@ -205,7 +205,7 @@ def a_record(ledger: Any) -> RecordFacts:
 
 async def test_a_save_says_what_becomes_of_it(kept: Kept) -> None:
     """
-    How many groups, what became of them, and how many changes go into the outbox.
+    How many groups, their results, and how many changes go into the outbox.
     """
     world = await a_world(an_account(ADA))
     record = a_record(kept.spans.port(ports.Ledger, MemoryLedger(world.database)))

@@ -1,4 +1,4 @@
-"""A subscription that was made twice is ended, though no event of it ever came."""
+"""A subscription that was made twice is ended, though no event reported it."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -31,7 +31,7 @@ async def story() -> AsyncIterator[Story]:
 async def twins(story: Story) -> tuple[str, str]:
     """Order twice; the first order is given up, and done by the gateway all the same.
 
-    Return what was made late, and what is to stay. No event is heard of the former.
+    Return what was made late, and what must stay. No event of the former is received.
     """
     deployment = story.deployment
     await deployment.register()
@@ -61,7 +61,7 @@ def statuses(story: Story) -> dict[str, str]:
 
 async def test_p22_a_twin_that_a_reconciliation_finds_is_ended(story: Story) -> None:
     """
-    By the sync that the repair asks for: it goes, and what was ordered again stays.
+    By the sync that the repair requests: it is ended, and the second order stays.
     """
     late, stays = await twins(story)
 
@@ -75,7 +75,7 @@ async def test_p22_a_twin_that_is_known_is_ended_by_a_sync_of_its_customer(
     story: Story,
 ) -> None:
     """
-    Nothing of it differs from what is kept: that it is one too many is found anew.
+    It agrees with the stored state: the sync finds anew that it is one too many.
     """
     late, stays = await twins(story)
     deployment = story.deployment

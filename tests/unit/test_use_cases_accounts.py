@@ -61,7 +61,7 @@ def caller(
 
 async def test_registering_opens_an_account() -> None:
     """
-    With the id, the e-mail and the customer given, and no payments.
+    With the given id, e-mail and customer, and no payments.
     """
     world = World()
     account = await world.register(ADA, email_of(ADA), CUS_1)
@@ -76,7 +76,7 @@ async def test_registering_opens_an_account() -> None:
 
 async def test_registering_again_changes_nothing() -> None:
     """
-    Not even a version; a customer that is bound stays bound.
+    Not even a version; a bound customer stays bound.
     """
     world = await a_world(an_account(ADA, customer=CUS_1))
     before = world.account()
@@ -88,7 +88,7 @@ async def test_registering_again_changes_nothing() -> None:
 
 async def test_registering_with_another_email_renames() -> None:
     """
-    The id is the identity; what was paid stays, and the old e-mail is free.
+    The id is the identity; payments stay, and the old e-mail is free.
     """
     world = await a_world(an_account(ADA))
     await world.deliver([an_event(report=a_payment(user=ADA))])
@@ -103,7 +103,7 @@ async def test_registering_with_another_email_renames() -> None:
 
 async def test_another_users_email_is_taken_in_any_spelling() -> None:
     """
-    For a new user and for a known one; nobody changes.
+    For a new user and for a known one; no account changes.
     """
     world = await a_world()
     before = world.database.tables
@@ -115,7 +115,7 @@ async def test_another_users_email_is_taken_in_any_spelling() -> None:
 
 async def test_p21_a_customer_is_bound_to_one_user_once() -> None:
     """
-    Another's customer, and a second customer for one user: both refused.
+    Another user's customer, and a second customer for one user: both are refused.
     """
     world = await a_world()
     before = world.database.tables
@@ -137,7 +137,8 @@ async def test_p21_a_customer_is_bound_to_one_user_once() -> None:
 )
 async def test_a_payment_waits_for_its_account(report: Payment) -> None:
     """
-    Unlinked when it came, linked by itself when its user registers, and it counts.
+    Unlinked when it arrives, it is linked by itself when its user registers, and
+    counts.
     """
     world = await a_world(an_account(EVE))
     await world.deliver([an_event(report=report)])
@@ -154,7 +155,7 @@ async def test_a_payment_waits_for_its_account(report: Payment) -> None:
 
 async def test_a_customer_bound_later_brings_its_payments() -> None:
     """
-    Older than the latest one, so all is folded anew.
+    They are older than the latest one, so everything is replayed.
     """
     world = await a_world(an_account(ADA))
     older = a_payment("ch_0", customer=CUS_1, at=NOON - timedelta(days=1))
@@ -170,7 +171,8 @@ async def test_a_customer_bound_later_brings_its_payments() -> None:
 
 async def test_registering_takes_no_payment_that_names_another() -> None:
     """
-    An e-mail is the weakest key: metadata of a user who is not there yet wins.
+    An e-mail is the weakest key: metadata of a user who does not exist yet takes
+    precedence.
     """
     world = World()
     await world.deliver([an_event(report=a_payment(user=BOB, email=email_of(ADA)))])
@@ -182,7 +184,7 @@ async def test_registering_takes_no_payment_that_names_another() -> None:
 
 async def test_t23_registering_quarantines_no_account() -> None:
     """
-    An unlinked payment whose keys disagree stays nobody's; registering succeeds.
+    An unlinked payment whose keys disagree stays unlinked; registering succeeds.
     """
     world = World()
     await world.deliver([an_event(report=a_payment(user=ADA, customer=CUS_2))])
@@ -194,7 +196,7 @@ async def test_t23_registering_quarantines_no_account() -> None:
 
 async def test_the_first_call_of_a_user_registers_it() -> None:
     """
-    Its token carries the e-mail; the path may hold the id or that e-mail.
+    Its token has the e-mail; the path may have the id or that e-mail.
     """
     for path in (ADA, email_of(ADA)):
         world = World()
@@ -207,7 +209,7 @@ async def test_the_first_call_of_a_user_registers_it() -> None:
 
 @attrs.define
 class _Behind:
-    """A directory that answers its first question as of a moment before a call."""
+    """A directory whose first answer shows the state before a call."""
 
     directory: AccountDirectory
     register: Callable[[], Awaitable[object]]
@@ -232,7 +234,7 @@ async def test_of_two_first_calls_at_once_both_find_the_user(
     path: UserId | Email,
 ) -> None:
     """
-    The one that is later sees what the other one registered.
+    The later one sees what the other one registered.
     """
     world = World()
     status = status_of(world)
@@ -265,7 +267,7 @@ async def test_the_status_is_what_the_clock_says_now() -> None:
 @pytest.mark.parametrize("path", [BOB, email_of(BOB), EVE, email_of(EVE)])
 async def test_another_users_account_is_not_found(path: UserId | Email) -> None:
     """
-    Whether it is there or not: the answer is the same, and nobody is registered.
+    Whether or not it exists, the answer is the same, and no user is registered.
     """
     world = await a_world()
     before = world.database.tables
@@ -286,7 +288,7 @@ async def test_a_user_whose_token_has_no_email_is_not_registered() -> None:
 
 async def test_a_new_user_with_anothers_email_is_told_that_it_is_taken() -> None:
     """
-    By its id; by that e-mail it finds another's account, that is: nothing.
+    By its id; by that e-mail it finds another's account, so nothing is found.
     """
     world = await a_world()
     eve = caller(EVE, email=email_of(ADA))
@@ -298,7 +300,7 @@ async def test_a_new_user_with_anothers_email_is_told_that_it_is_taken() -> None
 
 async def test_an_administrator_sees_everybody_and_registers_nobody() -> None:
     """
-    By id and by e-mail; who is not there is not found.
+    By id and by e-mail; a missing user is not found.
     """
     world = await a_world()
     status, admin = status_of(world), caller("root", email=email_of("r"), admin=True)
@@ -310,7 +312,7 @@ async def test_an_administrator_sees_everybody_and_registers_nobody() -> None:
 
 async def test_a_bound_customer_is_looked_at_once() -> None:
     """
-    They may have a card and subscriptions that were sold before we were there.
+    It may have a card and subscriptions from before this service.
     """
     world = World()
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Customers that users get and lose: what is asked of the gateway, and when."""
+"""Customers that users get and lose: what is fetched from the gateway, and when."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def a_customer(deployment: Deployment, **fields: object) -> CustomerId:
 
 async def test_only_a_customer_that_is_there_is_bound() -> None:
     """
-    Not one that nobody has heard of, that was deleted, or that names another user.
+    Not an unknown customer, a deleted one, or one that names another user.
     """
     async with Deployment.opened() as deployment:
         register, gone = registering(deployment), a_customer(deployment)
@@ -53,7 +53,7 @@ async def test_only_a_customer_that_is_there_is_bound() -> None:
 
 async def test_a_customer_takes_a_place_for_a_reason_that_is_kept() -> None:
     """
-    Of one that has nothing, or was never there; and that one is anybody's then.
+    Replacing a customer that has nothing or never existed; that customer is then free.
     """
     async with Deployment.opened() as deployment:
         register = registering(deployment)
@@ -78,7 +78,7 @@ async def test_a_customer_takes_a_place_for_a_reason_that_is_kept() -> None:
 
 async def test_what_the_other_customer_has_is_asked_first() -> None:
     """
-    Nobody told us of its subscription, nor of its end.
+    Its subscription, and the end of it, may never have been reported.
     """
     async with Deployment.opened() as deployment:
         register = registering(deployment)
@@ -121,7 +121,7 @@ async def test_a_deleted_customer_is_let_go_and_another_one_made(
     *, heard: bool
 ) -> None:
     """
-    By its event, or since an operation was refused because of it.
+    By its event, or after an operation was refused because of it.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()

@@ -1,4 +1,4 @@
-"""A user's card: what is asked of the gateway, and what is refused before."""
+"""A user's card: the requests to the gateway, and what is refused before them."""
 
 import pytest
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_a_card_set_up_is_one_intent_with_a_secret_for_the_browser() -> None:
     """
-    The same key is the same set-up; another key, or none, is another one.
+    The same key is the same set-up; another key, or none, is another set-up.
     """
     async with Deployment.opened() as deployment:
         first, again, other = [
@@ -33,7 +33,7 @@ async def test_what_is_no_payment_method_is_refused_before_an_account(
     name: str,
 ) -> None:
     """
-    The field is named; nobody is registered, and nothing is written down.
+    The error names the field; no user is registered, and nothing is saved.
     """
     async with Deployment.opened() as deployment:
         with pytest.raises(InvalidValue) as refused:

@@ -1,4 +1,4 @@
-"""Deliveries as the people who run the service list, show and replay them."""
+"""Deliveries as operators list, show and replay them."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
@@ -32,7 +32,7 @@ async def all_of(
     batches: AsyncIterator[Sequence[DeliveryKey]],
     done: list[DeliveryKey] | None = None,
 ) -> list[DeliveryKey]:
-    """Return what they yield, which `done` has also where they end with an error."""
+    """Return what they yield, which `done` also has if they end with an error."""
     done = [] if done is None else done
     async for batch in batches:
         done += batch
@@ -40,7 +40,7 @@ async def all_of(
 
 
 async def killed(stores: Stores) -> None:
-    """Let all that is due die."""
+    """Make everything that is due dead."""
     for it in await claim(stores):
         assert await stores.deliveries.release(it, dead(it))
 
@@ -63,7 +63,7 @@ async def test_deliveries_are_listed_for_administrators(stores: Stores) -> None:
 
 async def test_one_is_shown_with_its_change(stores: Stores) -> None:
     """
-    What is delivered, or never was there, is not found.
+    A delivered one, or one that never existed, is not found.
     """
     await begun(stores, ADA)
     read = ReadDelivery(stores.delivery_list, stores.feed)
@@ -81,7 +81,7 @@ async def test_one_is_shown_with_its_change(stores: Stores) -> None:
 
 async def test_a_change_is_found_by_its_very_position(stores: Stores) -> None:
     """
-    Not the next one, where there is none or it is left out.
+    Not the next one, if it does not exist or is left out.
     """
     await begun(stores, ADA, BOB)
     found = [await change_at(stores.feed, it) for it in (0, 1, 2, 3)]
@@ -90,7 +90,7 @@ async def test_a_change_is_found_by_its_very_position(stores: Stores) -> None:
 
 async def test_one_is_replayed_dead_or_delivered(stores: Stores) -> None:
     """
-    Nothing is done in a dry run, which says what would be.
+    A dry run changes nothing, and says what would be done.
     """
     await begun(stores, ADA, BOB)
     ada, bob = await claim(stores)
@@ -115,7 +115,7 @@ async def test_what_cannot_be_replayed_is_not_found(
     dry_run: bool,
 ) -> None:
     """
-    A change that is not there, and one that is on its way at this moment.
+    A change that does not exist, and one that is in flight at this moment.
     """
     await begun(stores, ADA)
     await claim(stores)
@@ -128,7 +128,7 @@ async def test_all_dead_ones_of_an_endpoint_are_replayed(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    In batches, of which none leaves any out; another endpoint's stay dead.
+    In batches, none of which leaves any out; another endpoint's stay dead.
     """
     monkeypatch.setattr("payments_core.use_cases.deliveries.BATCH", 2)
     await begun(stores, *"abcde")
@@ -154,7 +154,7 @@ async def test_the_changes_of_a_time_are_replayed(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    Delivered or not, from the first moment on and before the last, page by page.
+    Delivered or not, from the first time on and before the last, page by page.
     """
     monkeypatch.setattr("payments_core.use_cases.deliveries.BATCH", 2)
     monkeypatch.setattr("payments_core.use_cases.deliveries.LOOKED_AT", 3)
@@ -178,7 +178,7 @@ async def test_f51_a_replay_ends_where_there_is_no_room(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    It says how many are left and after which position, and goes on there later.
+    It reports how many are left and after which position, and continues there later.
     """
     monkeypatch.setattr("payments_core.use_cases.deliveries.BATCH", 2)
     await begun(stores, *"abcdefg")
@@ -210,7 +210,7 @@ async def test_f51_dead_ones_are_replayed_as_many_as_there_is_room_for(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    The others stay dead; the same again goes on with them.
+    The others stay dead; the same request again continues with them.
     """
     monkeypatch.setattr("payments_core.use_cases.deliveries.BATCH", 2)
     await begun(stores, *"abcde")

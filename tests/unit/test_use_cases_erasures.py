@@ -1,4 +1,4 @@
-"""Who is erased stays it, whatever the gateway tells, in any order."""
+"""An erased user stays erased, whatever the gateway reports, in any order."""
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -54,7 +54,7 @@ def erasing(deployment: Deployment, erasures: Any = None) -> EraseAccount:
 
 @pytest.fixture
 async def story() -> AsyncIterator[Story]:
-    """Lend somebody who has paid twice, and has nothing any more."""
+    """Lend a user who has paid twice, and has nothing any longer."""
     async with told() as it:
         refunded = it.charge(receipt_email=EMAIL)
         it.api.post("refunds", charge=refunded, amount=100)
@@ -64,7 +64,7 @@ async def story() -> AsyncIterator[Story]:
 
 
 def names_in(story: Story, customer: str, card: str) -> list[str]:
-    """Return by which names the erased user is found, anywhere."""
+    """Return the names by which the erased user is still found, anywhere."""
     said = repr(story.deployment.database.tables)
     bodies = [
         it.event.body.decode()
@@ -78,8 +78,8 @@ def names_in(story: Story, customer: str, card: str) -> list[str]:
 @pytest.mark.parametrize("seed", range(3))
 async def test_nothing_comes_back_of_who_was_erased(story: Story, seed: int) -> None:
     """
-    Not by its own events, again, in any order; by late ones, by back-fill, by a sweep:
-    and the sweep finds nothing.
+    Not by the user's own events, again, in any order; by late ones, by back-fill, by a
+    sweep; and the sweep finds nothing.
     """
     deployment = story.deployment
     draw = random.Random(seed)  # noqa: S311  # no secret
@@ -89,7 +89,7 @@ async def test_nothing_comes_back_of_who_was_erased(story: Story, seed: int) -> 
     assert names_in(story, customer, card)
 
     erased = await erasing(deployment)(ADA, BY_HAND, caller=admin())
-    # Some are about what is sold.
+    # Some are about products and prices.
     assert len(heard) > erased.events > len(heard) / 2
     assert names_in(story, customer, card) == []
     money = payments_of(deployment, erased.pseudonym)
@@ -120,7 +120,7 @@ async def test_nothing_comes_back_of_who_was_erased(story: Story, seed: int) -> 
 
 
 def gateway_calls(deployment: Deployment) -> int:
-    """Return how often anything was asked for by itself; no list is."""
+    """Return how often single objects were fetched; no list is."""
     names = deployment.fuse.names.items()
     return sum(count for name, count in names if name.startswith("StripeGateway."))
 
@@ -134,7 +134,7 @@ def payments_of(deployment: Deployment, user: UserId) -> Any:
 
 async def test_who_was_erased_is_erased_once(story: Story) -> None:
     """
-    By id or by e-mail: it was done. Whoever was never here is not found.
+    By id or by e-mail: it was done. A user who never existed is not found.
     """
     erase = erasing(story.deployment)
     await erase(Email.of(EMAIL), BY_HAND, caller=admin())
@@ -152,7 +152,7 @@ async def test_who_was_erased_is_erased_once(story: Story) -> None:
 
 async def test_an_erasure_that_was_cut_off_goes_on(story: Story) -> None:
     """
-    Before its events were looked through; it has the pseudonym that it had.
+    Before its events were searched; it has the same pseudonym.
     """
     deployment, customer, card = story.deployment, story.customer, story.card
     begun = erasing(deployment)
@@ -173,7 +173,7 @@ async def test_an_erasure_that_was_cut_off_goes_on(story: Story) -> None:
 
 async def test_a_purge_finishes_an_erasure_that_was_cut_off(story: Story) -> None:
     """
-    An hour after it began, in whichever process has the turn: nobody asks again.
+    An hour after it began, in whichever process has the turn: no new request is needed.
     """
     deployment, customer, card = story.deployment, story.customer, story.card
     database = deployment.database
@@ -206,7 +206,7 @@ FAILING, WELL = pseudonym("1"), pseudonym("2")
 
 @attrs.frozen
 class OneFails(MemoryErasures):
-    """Of two erasures that were cut off, the first one meets an error."""
+    """Of two interrupted erasures, the first one meets an error."""
 
     error: Exception
     meanwhile: Callable[[], Awaitable[object]]
@@ -231,7 +231,7 @@ async def test_an_erasure_that_fails_holds_up_no_other_one(
 ) -> None:
     """
     A bug, or a database that does not answer it in time. The turn has noted its end by
-    then: another process takes none, however long it takes.
+    then: no other process takes it, however long it takes.
     """
     database, deployment = story.deployment.database, story.deployment
     turns, began_at = list[bool](), deployment.clock()
@@ -266,7 +266,7 @@ async def registered(deployment: Deployment, user: UserId, email: str) -> None:
 
 async def test_by_an_e_mail_whoever_has_it_now_is_erased(story: Story) -> None:
     """
-    Also while the erasure of who had it before is not finished.
+    Also while the erasure of the former holder is not finished.
     """
     deployment = story.deployment
     begun = erasing(deployment)
@@ -291,7 +291,8 @@ async def test_by_an_e_mail_whoever_has_it_now_is_erased(story: Story) -> None:
 
 async def test_what_is_open_is_named_and_nothing_is_done() -> None:
     """
-    A subscription that is not over; who is no administrator; a reason that names them.
+    A subscription that is not over; a caller who is no administrator; a reason that
+    names the user.
     """
     async with told() as story:
         erase = erasing(story.deployment)
@@ -319,14 +320,14 @@ async def test_what_is_open_is_named_and_nothing_is_done() -> None:
             with pytest.raises(InvalidValue):
                 await erase(ADA, ByHand.of("o", reason), caller=admin())
         assert story.deployment.database.tables == before
-        # In the midst of a word it is no name.
+        # Inside a word it is not a name.
         with pytest.raises(AccountInUse):
             await erase(ADA, ByHand.of("o", "an adamant one asked"), caller=admin())
 
 
 async def test_what_was_unlinked_stands_against_it_too() -> None:
     """
-    A subscription that is not over is theirs, though a person took it from them.
+    A subscription that is not over is the user's, though a person unlinked it.
     """
     async with told() as story:
         database = story.deployment.database
@@ -347,7 +348,7 @@ async def test_what_was_unlinked_stands_against_it_too() -> None:
 
 async def test_what_changes_meanwhile_is_looked_at_again(story: Story) -> None:
     """
-    Later and later, and not for ever.
+    After longer and longer waits, and not for ever.
     """
     waits = list[float]()
 

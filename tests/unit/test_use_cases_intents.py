@@ -1,4 +1,4 @@
-"""An operation whose outcome is unknown: what becomes of it, and calling it off."""
+"""An operation whose outcome is unknown: its result, and calling it off."""
 
 from datetime import timedelta
 from typing import Any, Final
@@ -44,7 +44,7 @@ async def test_f27_a_500_on_creating_a_customer_freezes_nobody(
 ) -> None:
     """
     A second customer costs nothing: another one is made at the next try, if none is
-    found; the subscription is one all the same.
+    found; there is one subscription all the same.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -64,7 +64,8 @@ async def test_a_key_that_is_refused_is_said_at_once_and_nothing_happens_later()
     None
 ):
     """
-    Who asks again with the same idempotency key, once another key is set, begins anew.
+    A repeated request with the same idempotency key, after another key is set, begins
+    again.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -84,7 +85,7 @@ async def test_a_key_that_is_refused_is_said_at_once_and_nothing_happens_later()
 
 async def test_a_refused_key_says_nothing_of_what_was_sent_before() -> None:
     """
-    It stays open, and is done once when the gateway takes a key again.
+    It stays open, and is done once when the gateway accepts a key again.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -111,7 +112,7 @@ async def test_a_refused_key_says_nothing_of_what_was_sent_before() -> None:
 @pytest.mark.parametrize("trouble", list(Trouble))
 async def test_what_was_called_off_does_not_happen_later(trouble: Trouble) -> None:
     """
-    Whatever came of it at the gateway: a subscription that was made is ended. The user
+    Whatever its result at the gateway: a subscription that was made is ended. The user
     may order again at once.
     """
     async with Deployment.opened() as deployment:
@@ -165,7 +166,7 @@ async def test_what_nothing_gives_back_is_not_called_off() -> None:
 
 async def test_what_runs_at_this_moment_is_not_called_off() -> None:
     """
-    Its process would go on; the caller asks again in a moment.
+    Its process would continue; the caller retries a moment later.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -181,7 +182,7 @@ async def test_what_runs_at_this_moment_is_not_called_off() -> None:
 
 async def test_another_users_operation_is_not_there() -> None:
     """
-    For whoever is no administrator.
+    For any caller who is no administrator.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -193,7 +194,7 @@ async def test_another_users_operation_is_not_there() -> None:
 
 
 async def hear_only(deployment: Deployment) -> None:
-    """Take in what happened, and let jobs run, but no open operation."""
+    """Record what happened, and let jobs run, but no open operation."""
     await deployment.hear(apply_only=True)
     run = deployment.run_work
     for it in await run.claim(99):
@@ -203,7 +204,7 @@ async def hear_only(deployment: Deployment) -> None:
 
 async def test_what_was_heard_of_before_it_was_called_off_is_ended_too() -> None:
     """
-    The ordinary order: the reply is lost, and the event is quicker than the user.
+    The usual order: the reply is lost, and the event arrives before the user's request.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -227,7 +228,7 @@ async def test_what_was_heard_of_before_it_was_called_off_is_ended_too() -> None
 
 async def test_a_sync_of_the_customer_ends_what_was_called_off() -> None:
     """
-    Although it is known, and open as we know it.
+    Although it is known, and open as far as we know.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -247,7 +248,7 @@ async def test_a_sync_of_the_customer_ends_what_was_called_off() -> None:
 
 async def test_what_is_made_late_of_it_is_ended_without_an_event() -> None:
     """
-    The gateway is asked again when nothing can come of it any more.
+    The gateway is asked again when the request can no longer take effect.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -284,7 +285,7 @@ async def test_what_is_made_late_of_it_is_ended_without_an_event() -> None:
 
 async def test_a_refused_key_costs_no_card_that_was_set_up() -> None:
     """
-    The job that takes it in is not done before a key is taken.
+    The job that applies it is not done before a key is accepted.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -313,7 +314,7 @@ async def test_a_refused_key_costs_no_card_that_was_set_up() -> None:
             for it in deployment.database.tables.jobs.values()
             if it.key.kind is JobKind.SET_UP
         )
-        # Each attempt saves an intent: they come later and later.
+        # Each attempt saves an intent: their waits grow.
         assert job.lease.attempts > 0
 
         deployment.engine.watch = lambda _, __: None

@@ -1,4 +1,4 @@
-"""Jobs by hand: who may, what is asked for, what is refused."""
+"""Jobs by hand: who may, what is requested, what is refused."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -106,7 +106,7 @@ async def test_a_job_that_is_done_is_read_and_done_again() -> None:
 
 async def test_a_job_that_is_not_there_is_not_made() -> None:
     """
-    A typo asks for nothing.
+    A typo requests nothing.
     """
     work = Work()
     for asked in (
@@ -120,7 +120,7 @@ async def test_a_job_that_is_not_there_is_not_made() -> None:
 
 async def test_each_job_that_is_asked_for_is_in_the_audit_log() -> None:
     """
-    Who, why and what; in the save that asks for it.
+    Who, why and what; in the save that requests it.
     """
     work = Work()
     work.put_failing(attrs.evolve(a_job(), user_id=ADA))
@@ -139,7 +139,7 @@ async def test_each_job_that_is_asked_for_is_in_the_audit_log() -> None:
 
 async def test_all_jobs_that_are_such_are_asked_for_in_batches() -> None:
     """
-    A batch a save, each job once; what is of another kind is left alone.
+    A batch a save, each job once; a job of another kind is not changed.
     """
     work = Work()
     wanted = [a_job(f"sub_{number:03}") for number in range(BATCH + 1)]
@@ -185,7 +185,7 @@ async def test_no_more_jobs_are_asked_for_than_wanted(limit: int) -> None:
 @pytest.mark.parametrize("reason", ["", " ", "x" * 501, "a\nb"])
 async def test_a_reason_that_is_none_asks_for_nothing(reason: str) -> None:
     """
-    Of one job, or of all that are such.
+    Of one job, or of all with a filter.
     """
     work = Work()
     work.put_failing()
@@ -198,7 +198,8 @@ async def test_a_reason_that_is_none_asks_for_nothing(reason: str) -> None:
 
 async def test_only_an_administrator_may() -> None:
     """
-    Jobs name users, and cost calls. Nothing else is said to others, not of a reason.
+    Jobs name users, and cost calls. Others learn nothing else, not even of an invalid
+    reason.
     """
     work, key = Work(), a_job().key
     work.put_failing()

@@ -1,4 +1,4 @@
-"""Linking a payment by hand: who may, and what is asked of the gateway."""
+"""Linking a payment by hand: who may, and what is fetched from the gateway."""
 
 from datetime import timedelta
 
@@ -82,7 +82,8 @@ class Links:
 
 async def test_a_payment_that_was_never_kept_is_asked_of_the_gateway() -> None:
     """
-    As it is there; one that is not there either is not found, and nothing changes.
+    In its state there; if it does not exist there either it is not found, and nothing
+    changes.
     """
     links = Links()
     with pytest.raises(PaymentNotFound):
@@ -99,7 +100,7 @@ async def test_a_payment_that_was_never_kept_is_asked_of_the_gateway() -> None:
 
 async def test_what_nobody_knows_cannot_be_unlinked() -> None:
     """
-    The gateway is not asked: there would be nothing to take away.
+    No request is sent to the gateway: there would be nothing to unlink.
     """
     links = Links()
     links.gateway.objects.payments[PAYMENT] = a_payment()
@@ -135,7 +136,7 @@ async def test_a_payment_that_the_gateway_has_not_is_taken_away(
 
 async def test_only_an_administrator_links_or_reads() -> None:
     """
-    Whoever else, for themselves as well.
+    Other callers may not, even for themselves.
     """
     links = Links()
     links.gateway.objects.payments[PAYMENT] = a_payment()
@@ -152,8 +153,8 @@ async def test_a_subscriptions_own_money_stays_whose_the_subscription_is(
     *, known: bool
 ) -> None:
     """
-    Else its refund would take back nothing. Who has it by mistake may lose it, to
-    whoever has the subscription.
+    Otherwise its refund would take nothing back. A mistaken owner may lose it, to the
+    owner of the subscription.
     """
     paid = attrs.evolve(
         a_payment(), invoice_id="in_1", subscription_id=SUB_1, invoice_known=known
@@ -184,7 +185,7 @@ async def test_a_subscriptions_own_money_stays_whose_the_subscription_is(
 
 async def test_what_would_be_linked_is_checked_and_nothing_is_saved() -> None:
     """
-    As it would be done: by what is kept, else by asking the gateway.
+    As it would be done: by what is stored, else by a request to the gateway.
     """
     async with told() as story:
         it = story.deployment

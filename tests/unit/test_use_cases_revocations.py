@@ -1,4 +1,4 @@
-"""How a process hears of revocations, and how a revocation waits for all of them."""
+"""How a process learns of revocations, and how a revocation waits for all processes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -33,12 +33,12 @@ OWN: Final = "a-process"
 
 
 async def _nothing() -> None:
-    """Let it pass."""
+    """Do nothing."""
 
 
 @attrs.define
 class Line:
-    """What is between a process and the table: `meanwhile` is on the way back."""
+    """The connection between a process and the table: `meanwhile` delays the answer."""
 
     store: MemoryTokenStore
     meanwhile: Callable[[], Awaitable[None]] = _nothing
@@ -93,7 +93,7 @@ async def test_one_poll_answers_all_who_ask(
     process: FollowRevocations, line: Line
 ) -> None:
     """
-    Nothing is known before; while the lease runs, nothing is asked.
+    Nothing is known before; while the lease is valid, no poll is sent.
     """
     assert not process.is_surely_valid(TOKEN)
     asked = await asyncio.gather(*[process.is_revoked(TOKEN) for _ in range(50)])
@@ -140,7 +140,7 @@ async def test_where_each_answer_takes_a_lease_nobody_is_let_in(
     process: FollowRevocations, line: Line, time: LeaseTime
 ) -> None:
     """
-    A few polls, and then it is said that nothing is known.
+    After a few polls the answer is that nothing is known.
     """
 
     async def slow() -> None:
@@ -156,7 +156,7 @@ async def test_f46_without_an_answer_nobody_is_let_in(
     process: FollowRevocations, line: Line, time: LeaseTime
 ) -> None:
     """
-    All who ask are told; once there is an answer, it goes on.
+    All callers get an error; once there is an answer, requests are accepted again.
     """
     assert not await process.is_revoked(TOKEN)
     time.now += LEASE_S
@@ -176,7 +176,7 @@ async def test_f46_an_answer_that_never_comes_is_not_waited_for(
     store: MemoryTokenStore, line: Line, time: LeaseTime
 ) -> None:
     """
-    It counts as none.
+    It counts as no answer.
     """
     silent = asyncio.Event()
 
@@ -195,7 +195,7 @@ async def test_who_goes_away_takes_nobodys_answer_away(
     process: FollowRevocations, line: Line
 ) -> None:
     """
-    The poll goes on for the others.
+    The poll continues for the others.
     """
     gate = asyncio.Event()
 
@@ -218,7 +218,7 @@ async def test_beyond_the_cap_the_store_is_asked_each_time(
     store: MemoryTokenStore, time: LeaseTime
 ) -> None:
     """
-    What is revoked is refused, and what is not is not.
+    A revoked token is refused, and any other is not.
     """
     for number in range(3):
         await store.invalidate(revocation_of(a_token(str(number))))
@@ -236,7 +236,8 @@ async def test_p31_a_poll_leaves_out_what_has_long_expired(
     process: FollowRevocations, line: Line
 ) -> None:
     """
-    Three hours after it expired: a clock that jumps by two and back revives nothing.
+    Three hours after it expired: a clock that jumps by two hours and back makes nothing
+    valid again.
     """
     await process.is_revoked(TOKEN)
     (query,) = line.queries
@@ -248,8 +249,8 @@ async def test_a_process_polls_all_the_time_and_says_what_it_heard_at_once(
     process: FollowRevocations, store: MemoryTokenStore, line: Line
 ) -> None:
     """
-    Also when it is asked to; what was new it has heard with the poll after that. It
-    leaves with nothing that it relies on.
+    Also on request; what was new in a poll counts as heard with the poll after it. When
+    it leaves, it relies on nothing.
     """
     idle = attrs.evolve(process, poll_every_s=WITHIN_S)
     async with idle.running():
@@ -263,7 +264,7 @@ async def test_a_process_polls_all_the_time_and_says_what_it_heard_at_once(
         assert idle.entries_count == 1
 
     assert not idle.is_leased
-    # Nobody else is waited for either.
+    # No other process is waited for either.
     assert await store.is_heard(position + 1)
 
 
@@ -271,7 +272,7 @@ async def test_a_process_goes_on_after_polls_that_failed(
     store: MemoryTokenStore, line: Line, time: LeaseTime
 ) -> None:
     """
-    Also after a bug. Of a row of failures it tells the first.
+    Also after a bug. Of several failures in a row it reports the first.
     """
     told: list[Exception] = []
     failing = attrs.evolve(
@@ -308,7 +309,8 @@ async def test_p30_a_request_under_way_gets_no_lease_of_a_process_that_ends(
     process: FollowRevocations, line: Line, store: MemoryTokenStore
 ) -> None:
     """
-    A revocation does not wait for it any more: it is not known, and stays so.
+    A revocation no longer waits for it: its answer is that nothing is known, and stays
+    so.
     """
     asked = list[object]()
 
@@ -333,7 +335,7 @@ async def test_a_request_that_waits_for_a_poll_is_answered_when_its_process_ends
     process: FollowRevocations, line: Line
 ) -> None:
     """
-    That nothing is known: nobody cancelled the request.
+    With the error that nothing is known: the request was not cancelled.
     """
     never = asyncio.Event()
 
@@ -353,7 +355,7 @@ async def test_p31_what_expired_is_forgotten_in_five_minutes(
     store: MemoryTokenStore, line: Line, time: LeaseTime
 ) -> None:
     """
-    All is loaded anew, page by page, while it polls; nothing else is forgotten.
+    Everything is loaded again, page by page, while it polls; nothing else is forgotten.
     """
     for number in range(5):
         await store.invalidate(revocation_of(a_token(str(number))))
@@ -369,7 +371,7 @@ async def test_p31_what_expired_is_forgotten_in_five_minutes(
     line.meanwhile = slow
     async with process.running():
         await until(lambda: process.is_leased)
-        # As if they had been there when it began.
+        # As if they had existed when it began.
         known = process._known._main
         known.ids[expired.issuer].add(expired.jti)
         known.users[old.user_id] = old.at
@@ -387,7 +389,7 @@ async def test_p30_a_revocation_returns_as_soon_as_all_have_heard(
     process: FollowRevocations,
 ) -> None:
     """
-    Its own process polls at once. Who serves nothing is not waited for.
+    Its own process polls at once. A process that serves nothing is not waited for.
     """
     await waiting(store, time)(await store.invalidate(revocation_of(TOKEN)))
     assert time.now == LeaseTime().now
@@ -418,7 +420,8 @@ async def test_f06_a_revocation_waits_a_lease_out_for_who_is_silent(
     meanwhile: Callable[[], Awaitable[None]],
 ) -> None:
     """
-    And no longer: then it relies on nothing any more. So it is where nothing is said.
+    And no longer: then that process relies on nothing any longer. The same applies if
+    no process answers.
     """
     assert not await process.is_revoked(TOKEN)
     began = time.now
@@ -434,7 +437,8 @@ async def test_p30_what_was_revoked_a_moment_ago_is_waited_for_again(
     store: MemoryTokenStore, time: LeaseTime, process: FollowRevocations
 ) -> None:
     """
-    Who revokes it again returns no earlier than it holds; once all heard, at once.
+    A repeated revocation returns no earlier than the first takes effect; once all have
+    heard it, at once.
     """
     assert not await process.is_revoked(TOKEN)
     first = await store.invalidate(revocation_of(TOKEN))

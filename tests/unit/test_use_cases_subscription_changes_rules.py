@@ -24,7 +24,7 @@ async def test_a_trial_is_not_made_a_larger_gift_unless_it_is_over(
     *, previewed: bool
 ) -> None:
     """
-    In the change and in its preview; an end that nobody told us of is asked about.
+    In the change and in its preview; an end that was not reported is fetched.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -54,7 +54,7 @@ async def test_a_trial_is_not_made_a_larger_gift_unless_it_is_over(
 
 async def test_what_is_not_paid_gives_nothing_back() -> None:
     """
-    A renewal failed: fewer seats would be credit for seats that nobody paid.
+    A renewal failed: fewer seats would be credit for seats that were not paid.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -77,7 +77,7 @@ async def test_what_is_not_paid_gives_nothing_back() -> None:
 
 async def test_a_date_of_another_period_is_expired() -> None:
     """
-    Of the one that was current as far as we had heard.
+    Of the period that was current as far as we knew.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -94,7 +94,7 @@ async def test_a_date_of_another_period_is_expired() -> None:
 
 async def test_a_subscription_that_is_open_is_confirmed_before_a_refusal() -> None:
     """
-    The other one is open there, too: it stays refused; once it has ended, it is not.
+    If the other one is open there, too, it stays refused; if it has ended, it is not.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()

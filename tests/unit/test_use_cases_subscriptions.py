@@ -1,4 +1,4 @@
-"""A user's subscriptions: what may be ordered, read and ended, and by whom."""
+"""A user's subscriptions: what can be ordered, read and ended, and by whom."""
 
 from typing import Any
 
@@ -51,7 +51,7 @@ GONE = SubscriptionId("sub-gone")
 )
 def test_an_order_that_makes_no_sense_is_none(order: Any, field: str) -> None:
     """
-    The field is named; what is just inside the limits is an order.
+    The error names the field; an order just inside the limits is accepted.
     """
     with pytest.raises(InvalidValue) as refused:
         Order(**order)
@@ -61,7 +61,7 @@ def test_an_order_that_makes_no_sense_is_none(order: Any, field: str) -> None:
 
 def test_a_product_is_sold_once_to_a_user_while_it_lives() -> None:
     """
-    The one that is to be changed is no obstacle, and neither is one that ended.
+    The one that is to be changed does not prevent it, nor does an ended one.
     """
     account = attrs.evolve(an_account(), subscriptions=(ACTIVE,))
     with pytest.raises(AlreadySubscribed):
@@ -73,7 +73,7 @@ def test_a_product_is_sold_once_to_a_user_while_it_lives() -> None:
 
 def test_a_subscription_has_to_be_the_accounts() -> None:
     """
-    Ended ones are as well.
+    Ended ones are the account's as well.
     """
     account = attrs.evolve(an_account(), subscriptions=(CANCELED,))
     has(CANCELED.id)(account)
@@ -83,7 +83,7 @@ def test_a_subscription_has_to_be_the_accounts() -> None:
 
 def test_what_is_planned_to_end_is_ended_only_for_who_waits_for_the_period() -> None:
     """
-    Now is earlier; what has ended has ended either way.
+    At once is earlier; an ended subscription has ended either way.
     """
     assert is_ended(PLANNED, at_period_end=True)
     assert not is_ended(PLANNED, at_period_end=False)
@@ -94,7 +94,7 @@ def test_what_is_planned_to_end_is_ended_only_for_who_waits_for_the_period() -> 
 
 async def test_a_subscription_is_read_and_ended_by_its_user() -> None:
     """
-    To others it does not exist; ending twice asks the gateway once.
+    To others it does not exist; ending it twice sends one request to the gateway.
     """
     async with Deployment.opened() as deployment:
         await start(deployment, GOOD)
@@ -117,7 +117,7 @@ async def test_a_subscription_is_read_and_ended_by_its_user() -> None:
 
 async def test_an_intent_is_read_by_its_user_and_by_administrators() -> None:
     """
-    One of another user, or one that is none, is not found.
+    One of another user, or an invalid id, is not found.
     """
     async with Deployment.opened() as deployment:
         intent = await start(deployment, GOOD)

@@ -1,4 +1,4 @@
-"""Who comes, and how tokens die. Tokens are made on the spot; no cryptography here."""
+"""Callers, and how tokens are revoked. Tokens are made up; no cryptography here."""
 
 from datetime import timedelta
 from typing import Final
@@ -74,7 +74,7 @@ class Rolled:
     """A verifier whose keys are as old as `error` says, until they are read."""
 
     error: InvalidToken | KeysUnavailable | None
-    # What becomes of reading them: None if it may not be done now.
+    # The result of reading them: None if that may not be done now.
     after: InvalidToken | KeysUnavailable | None = None
     may_read: bool = True
     read: list[str] = attrs.field(factory=list)
@@ -135,7 +135,7 @@ async def test_a_text_that_is_no_token_is_refused(
     authenticate: AuthenticateCaller,
 ) -> None:
     """
-    Whatever the verifier says stands.
+    The verifier's error is raised unchanged.
     """
     with pytest.raises(InvalidToken):
         await authenticate("forged")
@@ -145,7 +145,7 @@ async def test_p30_an_invalidated_token_is_refused_from_then_on(
     authenticate: AuthenticateCaller, invalidate: InvalidateToken
 ) -> None:
     """
-    The token itself may ask for its own end; others live on.
+    The token may revoke itself; others stay valid.
     """
     await invalidate("ada-1", caller=await authenticate("ada-1"))
 
@@ -158,7 +158,8 @@ async def test_what_is_kept_of_an_invalidated_token(
     store: MemoryTokenStore, invalidate: InvalidateToken
 ) -> None:
     """
-    Its name, whose it was, when it died, and when the record may go: not its text.
+    Its name, its user, when it was revoked, and when the record may be deleted: not its
+    text.
     """
     await invalidate("bob-1", caller=ROOT_CALLS)
 
@@ -176,7 +177,7 @@ async def test_another_users_token_is_not_found(
     authenticate: AuthenticateCaller, invalidate: InvalidateToken
 ) -> None:
     """
-    Only an administrator may end it; it lives on.
+    Only an administrator may revoke it; it stays valid.
     """
     with pytest.raises(TokenNotFound):
         await invalidate("bob-1", caller=ADA_CALLS)
@@ -187,7 +188,7 @@ async def test_a_text_that_is_no_living_token_is_dead_already(
     store: MemoryTokenStore, invalidate: InvalidateToken
 ) -> None:
     """
-    No error, nothing kept (RFC 7009, section 2.2).
+    No error, nothing stored (RFC 7009, section 2.2).
     """
     await invalidate("garbage", caller=ADA_CALLS)
     assert not (await store.page()).revocations
@@ -221,8 +222,8 @@ async def test_t38_an_end_that_is_wrong_lets_no_token_live(
     store: MemoryTokenStore, time: LeaseTime, days: int
 ) -> None:
     """
-    Somebody says when a token expires that is known by its name: what revokes it is
-    kept for as long as a token may be valid, or longer.
+    The caller states when a token known by its name expires: the revocation is stored
+    for at least as long as a token may be valid.
     """
     invalidate = InvalidateToken(
         NamesAsTokens(),
@@ -259,7 +260,7 @@ async def test_an_administrator_lists_dead_tokens_page_by_page(
     store: MemoryTokenStore, invalidate: InvalidateToken
 ) -> None:
     """
-    The end of a page is where the next one starts.
+    A page ends with the place where the next one starts.
     """
     for text in ("bob-1", "ada-1"):
         await invalidate(text, caller=ROOT_CALLS)
@@ -292,7 +293,7 @@ async def test_p30_a_cut_off_ends_all_tokens_issued_until_now(
 
 async def test_a_cut_off_finds_its_user_by_email(store: MemoryTokenStore) -> None:
     """
-    The account says whose e-mail it is.
+    The account with the e-mail names the user.
     """
     world = await a_world()
     revoked = cutting_off(store, world.database)
@@ -314,7 +315,7 @@ async def test_a_cut_off_of_another_or_nobody_is_not_found(
     store: MemoryTokenStore, user: UserId | Email, by: Caller
 ) -> None:
     """
-    Nobody is cut off; whether the other is there is not told.
+    Nothing is revoked; whether the other user exists is not reported.
     """
     world = await a_world()
     with pytest.raises(AccountNotFound):
@@ -336,7 +337,8 @@ async def test_t44_a_cut_off_may_be_of_an_earlier_moment(
     store: MemoryTokenStore, authenticate: AuthenticateCaller, time: LeaseTime
 ) -> None:
     """
-    What was issued later lives; a moment to come is refused, and nothing is revoked.
+    A token issued later stays valid; a time in the future is refused, and nothing is
+    revoked.
     """
     revoke = cutting_off(store, time=time)
     with pytest.raises(InvalidValue, match="issued_before"):
@@ -354,7 +356,7 @@ async def test_t44_a_later_moment_of_before_is_the_one_that_holds(
     store: MemoryTokenStore, time: LeaseTime
 ) -> None:
     """
-    It is what is answered, and what is shown.
+    It is the one that is answered and shown.
     """
     early = ISSUED - SECOND
     revoke = cutting_off(store, time=time)
@@ -386,7 +388,7 @@ async def test_p30_all_tokens_issued_until_now_end_at_once(
     store: MemoryTokenStore, authenticate: AuthenticateCaller, time: LeaseTime
 ) -> None:
     """
-    Everybody's, the administrator's own as well: as after a restored backup.
+    Of all users, also the administrator's own: as after a restored backup.
     """
     end = InvalidateAllTokens(store, FixedClock(NOON), waiting(store, time))
     await authenticate("ada-1")
@@ -402,7 +404,7 @@ async def test_only_an_administrator_ends_all_tokens_and_none_of_the_future(
     store: MemoryTokenStore, authenticate: AuthenticateCaller, time: LeaseTime
 ) -> None:
     """
-    Nothing is revoked by who may not, nor by a moment to come.
+    Nothing is revoked by a caller who may not, nor for a time in the future.
     """
     end = InvalidateAllTokens(store, FixedClock(NOON), waiting(store, time))
     with pytest.raises(ScopeRequired):
@@ -421,7 +423,8 @@ async def test_t48_a_key_that_just_came_is_read_before_a_token_is_refused(
     store: MemoryTokenStore, time: LeaseTime, error: InvalidToken | KeysUnavailable
 ) -> None:
     """
-    Also before a token that is to be revoked is called no token: others know its key.
+    Also before a token that is to be revoked is called invalid: other processes know
+    its key.
     """
     asked = Rolled(error)
     caller = await AuthenticateCaller(asked, following(store, time))("ada-1")
@@ -444,7 +447,7 @@ async def test_t30_keys_are_read_once_for_a_token(
     may_read: bool,
 ) -> None:
     """
-    What is unknown afterwards, or where it may not be done now, is refused as it was.
+    A key unknown afterwards, or if it may not be read now, is refused as before.
     """
     verifier = Rolled(error, after=error, may_read=may_read)
 
@@ -458,7 +461,7 @@ async def test_without_keys_no_token_is_called_dead(
     store: MemoryTokenStore, time: LeaseTime
 ) -> None:
     """
-    Whoever revokes one is told that it was not done.
+    The caller learns that nothing was revoked.
     """
     verifier = Rolled(NO_KEYS, may_read=False)
     revoke = InvalidateToken(verifier, store, FixedClock(NOON), waiting(store, time))

@@ -1,4 +1,4 @@
-"""Who may list users, payments and what happened, and what is shown then."""
+"""Who may list users, payments and timelines, and what is shown then."""
 
 from datetime import timedelta
 from typing import Final
@@ -91,7 +91,7 @@ class Lists:
 
 async def test_t42_only_an_administrator_lists_users() -> None:
     """
-    Who the users are is nobody else's business.
+    The list of users is for nobody else.
     """
     lists = Lists()
     lists.pay(a_payment())
@@ -103,7 +103,7 @@ async def test_t42_only_an_administrator_lists_users() -> None:
 
 async def test_whether_a_listed_user_may_enter_is_what_the_clock_says() -> None:
     """
-    It is in no list by itself, and not stored.
+    It is not in a list by itself, and not stored.
     """
     lists = Lists()
     lists.pay(a_payment())

@@ -1,4 +1,4 @@
-"""Who is in a list of users, and where."""
+"""Which users are in a list, and in which order."""
 
 import pytest
 from hypothesis import given
@@ -39,7 +39,7 @@ def test_p36_pages_joined_are_what_a_plain_filter_finds(
     seed: int, wanted: tuple[PaymentStatus | None, str | None, str | None], limit: int
 ) -> None:
     """
-    Each user once, whatever is asked for and however long the pages are.
+    Each user once, whatever the filters and however long the pages are.
     """
     accounts, subscriptions = crowd(seed)
     database = MemoryDatabase()
@@ -49,7 +49,7 @@ def test_p36_pages_joined_are_what_a_plain_filter_finds(
         database.tables.put_subscription(it)
     status, product, text = wanted
     filter_ = UserFilter(status=status, product=product, text=text)
-    # What waits for nothing is run by hand: no loop for each example.
+    # A coroutine that waits for nothing is run by hand: no loop for each example.
     listing = pages_of(MemoryUserList(database), filter_, limit)
     with pytest.raises(StopIteration) as ended:
         listing.send(None)
@@ -79,7 +79,7 @@ def test_a_text_begins_the_id_as_it_is_or_the_email_in_any_case(
     text: str | None, place: str | None
 ) -> None:
     """
-    Of the e-mail as it is compared: its domain in ASCII.
+    The e-mail in the form in which it is compared: its domain in ASCII.
     """
     account = an_account(ADA)
     email = Email("Ada@exämple.org", "ada@xn--exmple-cua.org")
@@ -90,7 +90,7 @@ def test_a_text_begins_the_id_as_it_is_or_the_email_in_any_case(
 
 def test_places_are_in_the_order_of_bytes() -> None:
     """
-    As every store has them: neither of a language, nor of UTF-16.
+    As in every store: neither that of a language, nor of UTF-16.
     """
     keys = ["A", "a", "z", "~", "é", "\ufb03", "\U0001f9fe"]
     orders = [UserPlace(it, ADA).order for it in keys]

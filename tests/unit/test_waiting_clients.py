@@ -1,4 +1,4 @@
-"""A client that goes away while it waits for a change."""
+"""A client that disconnects while it waits for a change."""
 
 import asyncio
 from typing import Any
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Asked:
-    """A request: its body, which is empty, and then that the client went away."""
+    """A request: its body, which is empty, and then the disconnect."""
 
     def __init__(self) -> None:
         self.gone = asyncio.Event()
@@ -27,7 +27,7 @@ class Asked:
 
 async def test_who_goes_away_is_waited_for_no_longer() -> None:
     """
-    What was under way for them is cut off.
+    Its work in progress is cancelled.
     """
     request, ended = Asked(), asyncio.Event()
 
@@ -44,7 +44,7 @@ async def test_who_goes_away_is_waited_for_no_longer() -> None:
 
 async def test_who_stays_is_answered() -> None:
     """
-    And whatever fails is theirs to hear.
+    And gets any error.
     """
     page = FeedPage([], 1, has_more=False)
 

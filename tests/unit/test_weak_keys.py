@@ -56,7 +56,7 @@ def public_of(seed: bytes) -> bytes:
 
 
 def refusal_of(*keys: Jwk) -> str:
-    """Read keys that may not be read; the reason names the key, and shows nothing."""
+    """Read keys that must be refused; the reason names the key, and shows nothing."""
     named = [{**key, "kid": f"key-{at}"} for at, key in enumerate(keys, 1)]
     with pytest.raises(InvalidValue) as refusal:
         KeySet.from_jwks(json.dumps({"keys": named}))
@@ -84,7 +84,7 @@ def modulus() -> rsa.RSAPrivateNumbers:
 )
 def test_t48_an_hmac_key_that_nobody_drew_is_refused(secret: bytes) -> None:
     """
-    All zeros, counted up, a word over and over: of the right length, and no secret.
+    All zeros, counted up, a repeated word: of the right length, and no secret.
     """
     assert "key key-1 " in refusal_of(an_oct(secret))
 
@@ -118,7 +118,7 @@ def test_t48_an_rsa_exponent_that_protects_nothing_is_refused(
     modulus: rsa.RSAPrivateNumbers, e: int
 ) -> None:
     """
-    By an exponent of 1 each message is its own signature.
+    With an exponent of 1 each message is its own signature.
     """
     reason = refusal_of(an_rsa(modulus.public_numbers.n, e))
 
@@ -129,7 +129,7 @@ def test_t48_an_rsa_exponent_that_protects_nothing_is_refused(
 @pytest.mark.parametrize("y", _SMALL_ORDERS)
 def test_t48_an_ed25519_point_of_small_order_is_refused(y: int, sign: int) -> None:
     """
-    Under it signatures hold that nobody made. Also as numbers beyond the field's.
+    Under it signatures verify that nobody made. Also as numbers beyond the field's.
     """
     spellings = [y] if y + _P >= 2**255 else [y, y + _P]
     for spelling in spellings:
@@ -154,7 +154,7 @@ def test_t48_an_ed25519_key_that_is_no_point_or_guessed_is_refused() -> None:
 
 def test_t48_an_ed25519_point_with_a_part_of_small_order_is_refused() -> None:
     """
-    A good point and one of order two: it is of no order that a generator makes.
+    A good point plus one of order two: its order is one that no generator makes.
     """
     good = int.from_bytes(public_of(secrets.token_bytes(32)), "little")
     # The other point is (0, -1): the sum is (-x, -y).
@@ -179,7 +179,7 @@ def test_t48_one_key_under_two_names_is_refused(
     modulus: rsa.RSAPrivateNumbers,
 ) -> None:
     """
-    Retiring one of them would retire nothing; with its private part or without.
+    Retiring one of them would have no effect; with its private part or without.
     """
     secret = secrets.token_bytes(32)
     private = ec.generate_private_key(ec.SECP256R1())

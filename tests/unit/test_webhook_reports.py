@@ -1,4 +1,4 @@
-"""Webhooks that changed nothing are heard of: counted, and told once a minute."""
+"""Webhooks that changed nothing are reported: counted, and logged once a minute."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def quarantined(reason: str) -> Outcome:
 
 def test_the_first_refusal_is_told_at_once_and_then_one_a_minute() -> None:
     """
-    With how many it stands for; whoever sends forgeries fills no log.
+    With the number that it stands for; a sender of forgeries cannot fill the log.
     """
     clock = Clock()
     reports = WebhookReports(RareWarnings(clock))
@@ -55,7 +55,8 @@ def test_the_first_refusal_is_told_at_once_and_then_one_a_minute() -> None:
 
 def test_each_reason_is_told_for_itself() -> None:
     """
-    A flood of one hides no other, neither of what was refused nor of what was kept.
+    Many of one reason hide no other, neither of what was refused nor of what was
+    stored.
     """
     reports = WebhookReports(RareWarnings(Clock()))
     with structlog.testing.capture_logs() as lines:
@@ -81,7 +82,7 @@ def test_each_reason_is_told_for_itself() -> None:
 @pytest.mark.parametrize("fault", SignatureFault)
 def test_what_to_do_is_said_of_each_fault_of_a_signature(fault: SignatureFault) -> None:
     """
-    Each is there from the start, at zero: an alert on growth hears of the first.
+    Each exists from the start, at zero, so that an alert sees the first.
     """
     reports = WebhookReports(RareWarnings(Clock()))
     assert reports.refused[fault.value] == 0
@@ -93,7 +94,7 @@ def test_what_to_do_is_said_of_each_fault_of_a_signature(fault: SignatureFault) 
 
 def test_reasons_are_few_whatever_comes() -> None:
     """
-    A metric has a series for each: none is made by who sends.
+    A metric has a series for each: a sender cannot create one.
     """
     reports = WebhookReports(RareWarnings(Clock()))
     with structlog.testing.capture_logs():
@@ -124,8 +125,8 @@ def test_a_minute_is_a_minute() -> None:
 
 def test_what_is_ignored_is_counted_by_its_reason_and_not_told() -> None:
     """
-    Types that are not known are there from the start, at zero: an alert hears of the
-    first. There are few reasons, whatever comes.
+    Unknown types exist from the start, at zero, so that an alert sees the first. There
+    are few reasons, whatever arrives.
     """
     reports = WebhookReports(RareWarnings(Clock()))
     assert reports.ignored == {UNKNOWN_TYPE: 0}
@@ -142,7 +143,7 @@ def test_what_is_ignored_is_counted_by_its_reason_and_not_told() -> None:
 
 def test_t79_an_event_is_counted_by_a_type_that_is_known() -> None:
     """
-    And by what became of it. Whatever else Stripe calls a type is one other.
+    And by its result. All other types of Stripe's are counted as one.
     """
     reports = WebhookReports(RareWarnings(Clock()))
     for number in range(100):
@@ -164,7 +165,7 @@ def test_t79_an_event_is_counted_by_a_type_that_is_known() -> None:
 
 def test_each_type_that_is_followed_is_there_from_the_start() -> None:
     """
-    An alert on growth misses the first of a series that was not there.
+    An alert on growth misses the first increase of a series that did not exist.
     """
     received = WebhookReports(RareWarnings(Clock())).received
     assert received == {(it, "applied"): 0 for it in FOLLOWED}

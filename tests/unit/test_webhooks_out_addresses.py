@@ -1,4 +1,4 @@
-"""Which addresses a webhook goes to: SSRF, as a table."""
+"""Which addresses a webhook is sent to: SSRF, as a table."""
 
 from typing import Final
 
@@ -48,7 +48,7 @@ PRIVATE: Final = [
     "64:ff9b::a00:1",
     "2002:7f00:1::1",
     "2002:a00:1::",
-    # Teredo, of a client at 127.0.0.1: its bits are turned.
+    # Teredo, of a client at 127.0.0.1: its bits are inverted.
     "2001:0:5db8:d822:0:0:80ff:fffe",
 ]
 NEVER: Final = [
@@ -88,7 +88,7 @@ NEVER: Final = [
     "2002:a9fe:a9fe::",
     "2001:0:5db8:d822:0:0:5601:5601",
     "ff02::1%eth0",
-    # Names and spellings: only what a look-up returned is connected to.
+    # Names and spellings: connections are made only to the result of a look-up.
     "localhost",
     "127.1",
     "0x7f000001",
@@ -123,7 +123,7 @@ def test_t67_a_private_address_is_connected_to_where_it_is_allowed(
 @pytest.mark.parametrize("address", NEVER)
 def test_t67_an_address_that_is_no_hosts_is_never_connected_to(address: str) -> None:
     """
-    Not the metadata of a cloud, nor what is local to a link, many or none.
+    Not a cloud's metadata address, nor a link-local, multicast or unspecified one.
     """
     for allow_private in (False, True):
         assert refusal_of(address, allow_private=allow_private) in {

@@ -1,4 +1,4 @@
-"""The file of delivery endpoints: what it may say, and what is said against it."""
+"""The file of delivery endpoints: valid contents, and messages about invalid ones."""
 
 import json
 import secrets
@@ -31,7 +31,7 @@ def files(**texts: str) -> Any:
 
 
 def toml(**endpoints: Mapping[str, Any]) -> str:
-    """Return a file; a JSON text, list or bool is one of TOML, too."""
+    """Return a file; a JSON text, list or bool is also valid TOML."""
     lines = []
     for name, fields in endpoints.items():
         lines.append(f"[endpoints.{json.dumps(name)}]")
@@ -47,7 +47,7 @@ def faults(text: str, **texts: str) -> list[str]:
 
 def test_an_endpoint_needs_its_address_and_a_secret() -> None:
     """
-    All else has a default.
+    Everything else has a default.
     """
     key = a_key()
 
@@ -105,7 +105,7 @@ def test_everything_that_an_endpoint_may_say_is_read() -> None:
 )
 def test_a_host_is_named_as_its_header_has_it(url: str, authority: str) -> None:
     """
-    With its port, if that is not the usual one.
+    With its port, if that is not the default.
     """
     [found] = read_endpoints(
         toml(crm={"url": url, "secrets": [written(a_key())]}), files()
@@ -116,7 +116,7 @@ def test_a_host_is_named_as_its_header_has_it(url: str, authority: str) -> None:
 @pytest.mark.parametrize("text", ["", "[endpoints]"])
 def test_no_endpoint_is_none(text: str) -> None:
     """
-    A file that is there may be empty.
+    An existing file may be empty.
     """
     assert read_endpoints(text, files()) == ()
 
@@ -184,7 +184,7 @@ def test_every_fault_is_named_at_once() -> None:
 )
 def test_what_is_no_file_of_endpoints_is_refused(text: str, reason: str | None) -> None:
     """
-    Where it is no TOML, with the place alone.
+    If it is no TOML, with only the place.
     """
     missing = "endpoints.crm.secrets: missing (or secrets_files, paths)"
     assert faults(text) == [reason or missing]
@@ -218,7 +218,7 @@ def test_what_is_no_file_of_endpoints_is_refused(text: str, reason: str | None) 
 )
 def test_t67_an_address_that_may_be_read_in_two_ways_is_refused(url: str) -> None:
     """
-    Whatever a parser makes of it.
+    Whichever way a parser reads it.
     """
     [reason] = faults(toml(crm={"url": url, "secrets": [written(a_key())]}))
     assert reason == f"endpoints.crm.url: {NO_URL}"
@@ -251,7 +251,8 @@ def test_t67_an_address_that_may_be_read_in_two_ways_is_refused(url: str) -> Non
 )
 def test_t67_a_host_that_is_no_name_and_no_address_is_refused(host: str) -> None:
     """
-    At the start, and not when it is sent to; private addresses allowed or not.
+    At the start, and not when something is sent to it; private addresses allowed or
+    not.
     """
     for allow_private in (False, True):
         fields = {"url": f"https://{host}/", "allow_private": allow_private}
@@ -313,7 +314,7 @@ def test_t67_a_literal_address_is_checked_at_the_start(
     reason: str,
 ) -> None:
     """
-    What a name means is checked when it is used.
+    What a name resolves to is checked when it is used.
     """
     fields = {"url": url, "secrets": [written(a_key())], "allow_private": allow_private}
     [found] = faults(toml(crm=fields))
@@ -322,7 +323,7 @@ def test_t67_a_literal_address_is_checked_at_the_start(
 
 def test_no_fault_shows_a_secret() -> None:
     """
-    Nor what stands in its place.
+    Nor a value in its place.
     """
     texts = ["whsec_hunter2", written(a_key())[:-3], written(a_key())]
     fields = {"url": f"https://{texts[2]}@x/", "secrets": texts, "timeout_s": 0}

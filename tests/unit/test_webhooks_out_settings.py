@@ -31,7 +31,7 @@ def endpoint(secret: str = f'secrets = ["{SECRET}"]') -> str:
 
 def test_without_a_file_nothing_is_delivered() -> None:
     """
-    It is no setting that one has to have.
+    The setting is optional.
     """
     assert Settings.from_env(env()).webhooks_out == ()
 
@@ -54,7 +54,7 @@ def test_a_file_of_endpoints_names_files_of_secrets_beside_it(tmp_path: Path) ->
 
 def test_a_secret_file_may_be_anywhere(tmp_path: Path) -> None:
     """
-    By its whole path, also where the endpoints are no file.
+    By its whole path, also if the endpoints are not in a file.
     """
     (tmp_path / "one").write_text(SECRET)
     text = endpoint(f'secrets_files = ["{tmp_path / "one"}"]')
@@ -90,7 +90,7 @@ def test_a_secret_file_that_cannot_be_read_is_named(
 
 def test_an_endpoint_has_no_secret_of_stripes() -> None:
     """
-    Who receives there could sign events of Stripe's.
+    The receiver could sign events as Stripe.
     """
     given = env(PAYMENTS_WEBHOOKS_OUT=endpoint())
     given["PAYMENTS_STRIPE_WEBHOOK_SECRETS"] += f",{SECRET}"
@@ -102,7 +102,7 @@ def test_an_endpoint_has_no_secret_of_stripes() -> None:
 
 def test_every_fault_is_in_the_reason() -> None:
     """
-    Beside what is wrong with other settings.
+    Together with the faults of other settings.
     """
     given = env(PAYMENTS_WEBHOOKS_OUT="[endpoints.crm]\nx = 1", PAYMENTS_PORT="x")
     with pytest.raises(SettingsError) as raised:

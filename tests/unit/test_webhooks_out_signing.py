@@ -12,7 +12,7 @@ from payments_adapters.webhooks_out.signing import headers_of, read_secret, writ
 AT: Final = datetime.fromtimestamp(1_614_265_330.9, UTC)
 BODY: Final = b'{"test": 2432232314}'
 ID: Final = "msg_p5jXN8AQM9LWM0D4loKWxJek"
-# Of the test vector that the libraries of the specification have in common.
+# Of the test vector that the libraries of the specification share.
 PUBLISHED: Final = bytes(
     (
         *(49, 242, 144, 246, 191, 6, 41, 138, 171, 79, 8, 212),
@@ -23,7 +23,7 @@ PUBLISHED: Final = bytes(
 
 def test_the_published_example_is_signed_as_published() -> None:
     """
-    By the whole seconds, whatever their fraction.
+    By whole seconds, whatever the fraction.
     """
     assert headers_of([PUBLISHED], ID, AT, BODY) == {
         "webhook-id": ID,
@@ -34,7 +34,7 @@ def test_the_published_example_is_signed_as_published() -> None:
 
 def test_while_secrets_are_rotated_all_of_them_sign() -> None:
     """
-    In their order, parted by spaces.
+    In their order, separated by spaces.
     """
     new, old = secrets.token_bytes(32), secrets.token_bytes(24)
 

@@ -53,7 +53,8 @@ def vars_of(app: Any) -> dict[str, Any]:
 
 def test_every_use_case_is_traced_once_and_stays_what_it_is() -> None:
     """
-    By its class, in what it has, and for what has it already: no read changes it.
+    By its class, in its holders, and for those that hold it already: no read changes
+    it.
     """
     traced = build_container(SETTINGS, spans=Kept.of({}).spans)
     plain = build_container(SETTINGS)
@@ -64,13 +65,13 @@ def test_every_use_case_is_traced_once_and_stays_what_it_is() -> None:
         assert isinstance(made, use_case)
         assert traced[use_case] is made
         assert type(made) is kind
-        # Others answer at once, from what they have.
+        # Others answer at once, from their own state.
         waits = iscoroutinefunction(vars(use_case).get("__call__"))
         assert layers_of(kind) - layers_of(type(plain[use_case])) == waits
 
 
 def layers_of(kind: type) -> int:
-    """Return how many functions are around the call that a class has by its source."""
+    """Return how many functions wrap the call that a class defines."""
     call: Any = vars(kind).get("__call__")
     count = 0
     while hasattr(call, "__wrapped__"):

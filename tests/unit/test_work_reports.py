@@ -1,4 +1,4 @@
-"""Jobs and intents are counted by what became of them, also where nothing is raised."""
+"""Jobs and intents are counted by their result, also if nothing is raised."""
 
 import asyncio
 from typing import Any
@@ -28,7 +28,7 @@ def outcomes(reports: WorkReports, kind: str) -> dict[str, int]:
 
 
 async def nothing() -> None:
-    """Do nothing, well."""
+    """Do nothing, successfully."""
 
 
 @pytest.mark.parametrize("is_once", [True, False])
@@ -47,7 +47,7 @@ async def test_a_job_that_is_not_done_is_counted_by_its_reason(
     is_once: bool,  # noqa: FBT001  # a column
 ) -> None:
     """
-    Its worker goes on: only a database that is gone is raised.
+    Its worker continues: only a database that is gone is raised.
     """
     reports = WorkReports()
 
@@ -77,7 +77,7 @@ async def test_a_job_that_is_not_done_is_counted_by_its_reason(
 
 async def test_an_intent_is_counted_by_its_kind() -> None:
     """
-    One that fails raises nothing, either: here there is no account.
+    A failed one raises nothing, either: here there is no account.
     """
     reports = WorkReports()
 
@@ -97,7 +97,7 @@ async def test_an_intent_is_counted_by_its_kind() -> None:
 
 async def test_what_is_ended_is_counted_and_ends() -> None:
     """
-    The process ends, and another one goes on with it.
+    The process ends, and another one continues with it.
     """
     reports = WorkReports()
 
@@ -112,8 +112,8 @@ async def test_what_is_ended_is_counted_and_ends() -> None:
 
 def test_each_kind_is_there_from_the_start() -> None:
     """
-    As traces name it. An alert on growth misses the first of a series that was not
-    there.
+    As traces name it. An alert on growth misses the first increase of a series that did
+    not exist.
     """
     kinds = {f"job {it.value}" for it in JobKind}
     kinds |= {f"intent {it.value}" for it in IntentKind}

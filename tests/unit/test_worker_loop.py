@@ -1,4 +1,4 @@
-"""The worker's loop: what fails in it is told, and ends nothing."""
+"""The worker's loop: a failure in it is reported, and ends nothing."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from support.deployment import Deployment
 pytestmark = pytest.mark.anyio
 
 FAILURES = (
-    # What a pooler answers that knows no prepared statements.
+    # The answer of a pooler without support for prepared statements.
     asyncpg.InvalidSQLStatementNameError("prepared statement does not exist"),
     asyncpg.DuplicatePreparedStatementError("prepared statement already exists"),
     asyncpg.UndefinedTableError("no such table"),
@@ -32,7 +32,7 @@ async def test_a_chore_that_fails_never_ends_the_worker(
     monkeypatch: pytest.MonkeyPatch, chore: str
 ) -> None:
     """
-    Whatever it fails of, it is told, and done again the next time.
+    Whatever the failure, it is reported, and the chore is done again the next time.
     """
     for name in ("LINK_EVERY_S", "PREPARE_EVERY_S"):
         monkeypatch.setattr(f"payments_service.worker.{name}", 0.0)
@@ -44,7 +44,7 @@ async def test_a_chore_that_fails_never_ends_the_worker(
         worker.stop()
 
     async def do() -> None:
-        """Do nothing, well."""
+        """Do nothing, successfully."""
 
     async with Deployment.opened() as deployment:
         work = deployment.run_work
@@ -64,7 +64,7 @@ async def test_work_that_cannot_even_be_given_back_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """
-    Its lease runs out, and it is due again; the worker goes on.
+    Its lease ends, and it is due again; the worker continues.
     """
 
     async def fail(_: object, __: object) -> None:
@@ -72,7 +72,7 @@ async def test_work_that_cannot_even_be_given_back_is_told(
         raise KeyError("a bug")
 
     async def do() -> None:
-        """Do nothing, well."""
+        """Do nothing, successfully."""
 
     async with Deployment.opened() as deployment:
         work = deployment.run_work
@@ -87,12 +87,12 @@ async def test_work_that_cannot_even_be_given_back_is_told(
 
 
 async def do() -> None:
-    """Do nothing, well."""
+    """Do nothing, successfully."""
 
 
 async def test_back_fill_begins_at_once_and_holds_up_no_job() -> None:
     """
-    It goes on while there is more, and is asked to end between its pages.
+    It continues while there is more, and is asked to end between its pages.
     """
     turns, was_asked = list[int](), asyncio.Event()
 
@@ -100,7 +100,7 @@ async def test_back_fill_begins_at_once_and_holds_up_no_job() -> None:
         turns.append(len(turns))
         if len(turns) < 3:
             return True
-        # In the middle of a long turn the jobs go on.
+        # In the middle of a long turn the jobs continue.
         key, now = subscription_job("sub_1"), deployment.clock.now
         deployment.database.tables.jobs[key] = Job.due(key, "seen", now)
         while not stopping():
@@ -122,8 +122,8 @@ async def test_back_fill_that_fails_never_ends_the_worker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """
-    Whatever it fails of, it is told, and a later turn is taken. A database that does
-    not answer is told by who asks it more often.
+    Whatever the failure, it is reported, and a later turn is taken. A database that
+    does not answer is reported by the loops that use it more often.
     """
     for name in ("LOOP_POLL_S", "LOOP_WAIT_MAX_S", "IDLE_MAX_S"):
         monkeypatch.setattr(f"payments_service.worker.{name}", 0.0)
@@ -146,7 +146,7 @@ async def test_back_fill_that_fails_never_ends_the_worker(
 
 async def test_f07_a_turn_that_was_asked_to_end_is_the_last_one() -> None:
     """
-    Though it says that there is more: another worker reads on.
+    Though there is more: another worker reads on.
     """
     turns = list[bool]()
 
@@ -167,7 +167,7 @@ async def test_f07_a_turn_that_was_asked_to_end_is_the_last_one() -> None:
 
 async def test_f07_a_turn_that_does_not_end_is_cut_off() -> None:
     """
-    Within the time that a worker has to end; its lease runs out.
+    Within the time that a worker has to end; its lease ends.
     """
 
     async def turn(_: Callable[[], bool]) -> bool:

@@ -1,11 +1,11 @@
-"""For how long a database takes no writes."""
+"""How long a database accepts no writes."""
 
 from payments_adapters.postgres.writability import Writability
 
 
 def test_a_database_that_lost_its_writes_has_lost_them_since_the_first_time() -> None:
     """
-    However often it is said; once they are back it begins anew.
+    However often it is reported; once it accepts them again, the time starts again.
     """
     times = [100.0]
     writability = Writability(lambda: times[-1])

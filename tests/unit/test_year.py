@@ -1,10 +1,10 @@
-"""A year of many users: whatever arrives, and however, we know the truth.
+"""A year of many users: whatever arrives, and however, the true state is known.
 
-The sandbox is the truth. Its events come doubled, shuffled, days late, and one in
-twenty not at all, where a later one about the same thing exists. Users change plans,
+The sandbox is the truth. Its events arrive doubled, shuffled, days late, and one in
+twenty not at all, if a later one about the same thing exists. Users change plans,
 subscribe to a second product, cancel, let trials pass, and have cards that fail and are
-replaced. Beside us money is given back, or is not after all, things are sold once,
-items are added, cards are changed, and customers are deleted.
+replaced. Outside this service money is refunded, or a refund fails, things are sold
+once, items are added, cards are changed, and customers are deleted.
 """
 
 import random
@@ -26,17 +26,17 @@ DAYS = 366
 
 
 class Way(StrEnum):
-    """How events come."""
+    """How events arrive."""
 
     SNAPSHOTS = "snapshots"
     THIN = "thin"
-    # As snapshots, of which many are lost, whatever they say; back-fill finds those.
+    # As snapshots, many of them lost, whatever their contents; back-fill finds those.
     LOST = "lost"
 
 
 YEARS = [(seed, Way.SNAPSHOTS) for seed in range(5 if PROVES else 1)]
 YEARS += [(0, Way.THIN), (0, Way.LOST)] * PROVES
-# Of those that are lost for good, and how often back-fill comes.
+# The share that is lost for good, and how often back-fill runs.
 LOST = 0.5
 BACK_FILL_DAYS = 4
 # Each kind of deed is done at least once.
@@ -89,8 +89,8 @@ async def test_p01_p26_p27_a_year_of_subscriptions_is_known_at_every_months_end(
 ) -> None:
     """
     For every user the status, the date and the entitlement are the gateway's truth;
-    also if all that events say is which object changed, or if half of them never come
-    and are read from the list every few days.
+    also if events say only which object changed, or if half of them never arrive and
+    are read from the list every few days.
     """
     deployment, post, crowd, checked = await _year(seed, way)
     looks, reads = deployment.looks, deployment.line.reads.total()
