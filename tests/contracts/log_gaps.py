@@ -33,7 +33,7 @@ class LogGapsContract:
         self, stores: Stores
     ) -> None:
         """
-        As is an account whose last row differs; each is returned with its present
+        An account whose last row differs is one too; each is returned with its present
         version.
         """
         await stores.keep(an_account(), an_account(BOB), an_account(CID))

@@ -222,7 +222,7 @@ class UserListContract:
 
     async def test_who_was_erased_is_in_no_list(self, stores: Stores) -> None:
         """
-        Nor is the pseudonym, by any key.
+        The pseudonym is not listed either, by any key.
         """
         paid = attrs.evolve(an_account(ADA, customer=CUS_1), summary=paid_as("paid"))
         await stores.keep(paid, an_account(BOB))

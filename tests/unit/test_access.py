@@ -217,7 +217,7 @@ def test_a_subscription_gives_its_period_or_its_trial(
 
 def test_a_subscription_that_was_never_paid_for_gives_nothing() -> None:
     """
-    Nor does a subscription whose first payment is waiting.
+    A subscription whose first payment is waiting gives nothing either.
     """
     waits = a_subscription(a_report(status=S.INCOMPLETE))
     assert verdict_of(NO_PAYMENTS, [waits]).grants == ()

@@ -106,7 +106,7 @@ async def test_it_may_again_when_the_oldest_decline_has_left_the_hour() -> None:
 
 async def test_what_ends_or_costs_nothing_is_never_refused() -> None:
     """
-    Nor is a repeated request: its answer is the same.
+    A repeated request is not refused either: its answer is the same.
     """
     async with Deployment.opened() as opened:
         deployment = attrs.evolve(opened, declines_max=2)

@@ -194,7 +194,7 @@ def test_marks_that_somebody_wrote_by_hand_do_not_break_it(since: str) -> None:
 
 
 def test_endpoints_of_others_are_none_of_ours() -> None:
-    """Nor are those of a page of ours that does not handle webhooks."""
+    """An address of ours that does not handle webhooks does not count either."""
     none = EndpointMarks()
     assert is_ours(endpoint(marks=none))
     assert not is_ours(endpoint(marks=none, url="https://example.com/webhooks/stripe"))
@@ -213,7 +213,7 @@ def test_endpoints_of_others_are_none_of_ours() -> None:
     ],
 )
 def test_of_an_address_nothing_secret_is_shown(url: str, shown: str) -> None:
-    """Nor control characters for a terminal."""
+    """Control characters for a terminal are not shown either."""
     review = EndpointReview(
         endpoints=[endpoint(url=url), endpoint("we_2", url=url, is_thin=True)],
         secrets=(OLD,),

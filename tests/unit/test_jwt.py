@@ -339,7 +339,7 @@ def test_t49_a_token_has_a_greatest_length() -> None:
 
 def test_a_refusal_repeats_nothing_of_the_token() -> None:
     """
-    A log of refusals holds nobody's e-mail, id or token.
+    A log of refusals has no e-mail, id or token.
     """
     odd = ({"sub": "canary a"}, {"email": "canary"}, {"jti": "canary/"})
     texts = [a_token(**claims) for claims in odd]
@@ -442,7 +442,7 @@ def test_what_was_verified_twice_is_kept_once() -> None:
 @pytest.mark.parametrize("kid", ["k1", "k2"])
 def test_t48_a_key_that_is_retired_opens_nothing_from_then_on(kid: str) -> None:
     """
-    Nor any token that was verified with it a moment before; a token of a key that stays
+    Also no token that was verified with it a moment before; a token of a key that stays
     is verified again, and accepted.
     """
     both = jwks_of({"k1": SECRET, "k2": OTHER_SECRET})

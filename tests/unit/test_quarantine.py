@@ -194,7 +194,7 @@ async def test_a_subscription_that_was_linked_is_taken_back(
     assert (bob.payment_expire_date, bob.subscriptions) == (None, ())
     before = story.deployment.line.reads.total()
     assert await story.sweep(repairs=True) == []
-    # Nor is it fetched.
+    # It is not fetched either.
     assert story.deployment.line.reads.total() - before == len(ObjectList)
     link = await people.subscriptions.read(sold, caller=ROOT)
     assert (link.subscription.user_id, link.subscription.linked_by_hand) == (None, True)

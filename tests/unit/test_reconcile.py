@@ -56,7 +56,7 @@ async def story() -> AsyncIterator[Story]:
 
 async def test_p26_what_was_heard_is_no_drift(story: Story) -> None:
     """
-    Nor is it fetched: a page of each list is enough.
+    It is not fetched either: a page of each list is enough.
     """
     before = story.deployment.line.reads.total()
     assert await story.sweep() == []
@@ -154,7 +154,7 @@ async def test_what_was_heard_and_differs_is_our_own_bug(
 
 async def test_what_changed_since_the_list_was_read_is_no_bug(story: Story) -> None:
     """
-    Nor is what was last known to be right longer ago than events are listed.
+    The same holds if it was last known to be right longer ago than events are listed.
     """
     await story.deployment.back_fill()
     await story.deployment.advance(timedelta(hours=12))
@@ -265,7 +265,7 @@ async def test_what_the_gateway_has_not_is_settled_by_hand(
     assert [*await story.run.user(ADA, repairs=False)] == []
     account = await it.account()
     assert sold not in {one.gateway_id for one in account.subscriptions}
-    # Nor is it requested again, however long no event arrives.
+    # It is not requested again either, however long no event arrives.
     await it.advance(timedelta(days=60))
     key = JobKey(JobKind.SUBSCRIPTION, sold)
     assert it.database.tables.jobs[key].state is JobState.DONE

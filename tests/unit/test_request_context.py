@@ -384,7 +384,7 @@ async def test_t79_requests_are_counted_by_route_and_status() -> None:
 
 async def test_t79_what_has_no_route_is_one_series_however_it_is_called() -> None:
     """
-    Nor does an invented method make one.
+    An invented method makes none either.
     """
 
     async def unknown(_: Any, __: Any, send: Any) -> None:

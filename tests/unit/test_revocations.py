@@ -319,7 +319,7 @@ def test_p30_a_full_load_that_is_older_takes_nobodys_place() -> None:
 
     rest = known.begin_reload(at)
     assert rest is not None
-    # Nor does reading continue from it: its table may be gone.
+    # Reading does not continue from it either: its table may be gone.
     assert rest.after == 0
     assert known.apply(rest, an_answer(OTHER, head=2))
     assert known.entries_count == 2

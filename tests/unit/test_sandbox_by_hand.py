@@ -88,7 +88,7 @@ def test_what_cannot_be_finished_is_refused(
 
 
 def test_what_is_finished_is_not_finished_again(api: Api) -> None:
-    """Nor is a card changed that waits for its bank."""
+    """A card that waits for its bank is not changed either."""
     intent = set_up(api)
     api.engine.authenticate(intent["id"])
     with pytest.raises(ApiError, match="succeeded"):

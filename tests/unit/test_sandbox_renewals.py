@@ -219,7 +219,7 @@ def test_what_is_unpaid_only_drafts_its_renewals() -> None:
 
 
 def test_a_canceled_subscription_is_not_renewed(api: Api) -> None:
-    """Nor are its open invoices charged."""
+    """Its open invoices are not charged either."""
     subscription = begin(api)
     fail_from_now_on(api, subscription)
     api.advance(period(subscription)[1] + DAY)

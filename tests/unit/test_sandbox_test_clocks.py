@@ -18,7 +18,7 @@ def on_clock(api: Api) -> tuple[str, Any]:
 
 
 def test_a_customer_on_its_own_clock_does_not_move_with_the_sandbox(api: Api) -> None:
-    """Nor does the sandbox move with the customer."""
+    """The sandbox does not move with the customer either."""
     clock, subscription = on_clock(api)
     other, start = begin(api), api.now
     assert subscription["test_clock"] == clock

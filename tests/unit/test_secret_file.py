@@ -86,7 +86,7 @@ def test_a_run_that_fails_leaves_nothing(system: str, file: SecretFile) -> None:
 
 def test_what_came_meanwhile_is_not_written_over(system: str, file: SecretFile) -> None:
     """
-    Nor is it deleted.
+    It is not deleted either.
     """
 
     def work() -> None:

@@ -131,7 +131,7 @@ def test_a_worker_reads_the_list_of_events_if_it_has_a_key(
 @pytest.mark.parametrize("has_key", [True, False])
 def test_a_worker_sweeps_unless_it_shall_not(*, how: str, has_key: bool) -> None:
     """
-    Nor without a key.
+    Without a key it does not sweep either.
     """
     given = {"PAYMENTS_STRIPE_API_KEY": key("test")} if has_key else {}
     settings = Settings.from_env(development(PAYMENTS_SWEEP=how, **given))

@@ -154,7 +154,7 @@ def test_p14_any_object_gives_an_event(type_: str, fields: dict[str, object]) ->
 @given(field_names, st.integers(0, 3))
 def test_a_refusal_never_repeats_the_input(field: str, nesting: int) -> None:
     """
-    Nor does any text that follows it in a log.
+    Any text that follows it in a log is not repeated either.
     """
     value: object = "canary" * 100
     for _ in range(nesting):
@@ -171,7 +171,7 @@ def test_a_refusal_of_billing_never_repeats_the_input(
     type_: str, field: str, nesting: int
 ) -> None:
     """
-    Nor does a reason: it goes into logs.
+    A reason does not repeat it either: it goes into logs.
     """
     value: object = "canary" * 100
     for _ in range(nesting):

@@ -134,7 +134,7 @@ async def test_t61_t79_what_is_no_route_of_ours_names_no_span(
     status: int,
 ) -> None:
     """
-    Nor does an unknown method. A bug's message is in no span.
+    An unknown method names none either. A bug's message is in no span.
     """
     await client.request(*asked)
 

@@ -323,7 +323,7 @@ def test_t67_a_literal_address_is_checked_at_the_start(
 
 def test_no_fault_shows_a_secret() -> None:
     """
-    Nor a value in its place.
+    A value in its place is not shown either.
     """
     texts = ["whsec_hunter2", written(a_key())[:-3], written(a_key())]
     fields = {"url": f"https://{texts[2]}@x/", "secrets": texts, "timeout_s": 0}
