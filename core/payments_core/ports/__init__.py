@@ -1,8 +1,8 @@
 """The ports: what the core needs from adapters.
 
-A docstring here is a promise; `tests/contracts` holds every adapter to it. Any of
-the stores may raise `StoreUnavailable`: it did not answer, the change may or may not
-have happened, and running the same again is safe.
+A docstring here is a contract; `tests/contracts` tests every adapter against it. Any
+store may raise `StoreUnavailable`: the store did not answer, the change may or may not
+have happened, and the same call can safely be repeated.
 """
 
 from payments_core.ports.accounts import (

@@ -1,4 +1,4 @@
-"""Accounts and all that belongs to them: how they are saved, and read."""
+"""Accounts and everything that belongs to them: how they are saved and read."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,28 +19,28 @@ from payments_core.user_list import EVERYBODY, UserFilter, UserPage, UserPlace
 
 
 class Ledger(Protocol):
-    """Accounts and all that belongs to them, events, intents, and jobs asked for."""
+    """Accounts and all that belongs to them, events, intents and requested jobs."""
 
     async def load(self, lookup: Lookup) -> Snapshot:
-        """Return what is known, at one moment, in one round trip, without a lock."""
+        """Return one consistent snapshot, in one round trip, without a lock."""
 
     async def save(
         self, groups: Sequence[Changes], *, at: datetime
     ) -> Sequence[SaveResult]:
         """Save each group whole or not at all, independently of the others.
 
-        Nothing waits for a lock for longer than a moment. Each thing that is saved
-        has a version one greater than before.
+        No save waits for a lock for longer than a fraction of a second. The version of
+        each saved thing increases by one.
 
         Raises:
-            StoreUnavailable: each group may be saved or not; load again.
-            SaveTimedOut: the same, and it took too long.
+            StoreUnavailable: each group may or may not be saved; load again.
+            SaveTimedOut: as above, because the save took too long.
         """
 
 
 class PaymentDirectory(Protocol):
     async def find(self, id_: PaymentId) -> PaymentRecord | None:
-        """Return a payment as last committed, unlocked."""
+        """Return a payment as last committed, without a lock."""
 
     async def page(
         self,
@@ -63,15 +63,15 @@ class AuditLog(Protocol):
         limit: int = 100,
         after: AuditCursor | None = None,
     ) -> AuditPage:
-        """Return what was done by hand, the latest first."""
+        """Return the actions done by hand, latest first."""
 
 
 class AccountDirectory(Protocol):
     async def find(self, user: UserId | Email) -> PaymentAccount | None:
-        """Return an account as last committed, unlocked; by e-mail its key counts."""
+        """Return an account as last committed, without a lock; an e-mail by its key."""
 
     async def version_of(self, user: UserId | Email) -> AccountVersion | None:
-        """Return what `find` would find, and no more of it than its version."""
+        """Return only the version of the account that `find` would return."""
 
     async def owner_of_customer(self, customer_id: CustomerId) -> UserId | None:
         """Return the user to whom a customer is bound."""
@@ -81,16 +81,17 @@ class AccountHistory(Protocol):
     async def facts(
         self, account: PaymentAccount, *, whole: bool = True
     ) -> AccountFacts:
-        """Return what is kept about an account, the newest of each kind.
+        """Return what is stored about an account, newest of each kind first.
 
-        Not `whole`: without what is unlinked, and what only names it and is kept apart.
+        Not `whole`: without what is unlinked, and without what only names the account
+        and is quarantined.
 
-        At most `FACTS_MAX` of each. The payments that the account's own state names
-        are always there.
+        At most `FACTS_MAX` of each kind. The payments that the account's own state
+        names are always included.
         """
 
     async def verdict_at(self, user_id: UserId, at: datetime) -> LoggedVerdict | None:
-        """Return the last change of verdict that was logged at a moment or before."""
+        """Return the last change of verdict that was logged at or before a time."""
 
 
 class UserList(Protocol):
@@ -103,9 +104,9 @@ class UserList(Protocol):
     ) -> UserPage:
         """Return accounts as last committed, in the order of `UserPlace`.
 
-        However few of all are wanted, a page reads no more than a thousand more than
-        `limit`, or twice that for a text: it may hold fewer, or none, and not be the
-        last.
+        However few accounts match, a page reads at most a thousand rows more than
+        `limit`, or two thousand when a text is searched: a page may hold fewer accounts
+        than `limit`, or none, and still not be the last.
         """
 
 
@@ -113,30 +114,30 @@ class Timelines(Protocol):
     async def newest(
         self, user_id: UserId, *, limit: int, before: TimelinePlace | None = None
     ) -> Sequence[TimelineItem]:
-        """Return the newest things that are kept of a user, as of one moment.
+        """Return the newest items of a user's timeline, as of one point in time.
 
-        In the order of `TimelinePlace`, what comes after `before`. Subscriptions are
-        not among them: the account has them.
+        In the order of `TimelinePlace`, those that come after `before`. Subscriptions
+        are not included: the account holds them.
         """
 
 
 class LogGaps(Protocol):
     async def page(self, after: UserId | None, limit: int) -> LogGapPage:
-        """Look at so many accounts after a user, in the byte order of their ids.
+        """Check `limit` accounts that follow a user, in the byte order of their ids.
 
-        Those are found of whom the log says nothing, or another status or date in its
-        last row than the account has. Those who were erased are passed over.
+        Find those without a row in the log, and those whose last row has another status
+        or date than the account. Erased users are skipped.
         """
 
 
 class IntentDirectory(Protocol):
     async def find(self, id_: IntentId) -> Intent | None:
-        """Return an intent as last committed, unlocked."""
+        """Return an intent as last committed, without a lock."""
 
     async def declines_of(
         self, user_id: UserId, *, after: datetime, limit: int
     ) -> Sequence[datetime]:
-        """Return when a user's last operations began during which the bank declined.
+        """Return when a user's last operations with a decline by the bank began.
 
-        Whatever they came to; after that moment, the newest first, at most so many.
+        Whatever their outcome; only those after `after`, newest first, at most `limit`.
         """

@@ -1,24 +1,24 @@
-"""Time, and new ids: the core makes neither."""
+"""Time and new ids: the core creates neither."""
 
 from datetime import datetime
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """The time by which is decided and recorded: entitlement, periods, ages, retention.
+    """The time for decisions and records: entitlement, periods, ages, retention.
 
-    Beside a sandbox it is the sandbox's, else the real one.
+    With a sandbox it is the sandbox's time, otherwise the real time.
     """
 
     def __call__(self) -> datetime:
-        """Return the present moment, in UTC."""
+        """Return the current time, in UTC."""
 
 
 class SystemClock(Protocol):
     """The real time: signatures, tokens, leases and due times, back-off, limits."""
 
     def __call__(self) -> datetime:
-        """Return the present moment, in UTC."""
+        """Return the current time, in UTC."""
 
 
 class NewId(Protocol):
@@ -27,7 +27,7 @@ class NewId(Protocol):
 
 
 class LeaseClock(Protocol):
-    """Seconds of a clock that never goes back, and that counts the time asleep."""
+    """A monotonic clock, in seconds, that also counts the time of a suspension."""
 
     def __call__(self) -> float:
-        """Return the seconds since some moment."""
+        """Return the seconds since an arbitrary start."""

@@ -1,4 +1,4 @@
-"""The feed of changes, and their deliveries to endpoints."""
+"""The feed of changes, and their delivery to endpoints."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,64 +19,67 @@ from payments_core.feed import FeedChange, FeedPage
 
 class FeedSequencer(Protocol):
     async def give(self, limit: int) -> int:
-        """Give positions to about so many changes that have none, the oldest first.
+        """Give positions to about `limit` changes that have none, oldest first.
 
-        Return to how many. 0: there are none, or another process gives them at this
-        moment. A change that is not committed is not waited for; it gets its position
-        once it is. Of a user, all that came before a change has a smaller one.
+        Return how many were given. 0: no change needs one, or another process is giving
+        them now. An uncommitted change is not waited for; it gets its position after
+        its commit. All earlier changes of the same user have smaller positions.
         """
 
 
 class FeedReader(Protocol):
     async def page(self, after: int, limit: int, *, latest: bool = False) -> FeedPage:
-        """Return changes whose positions are greater, in their order.
+        """Return changes with greater positions, in their order.
 
-        `latest`: of each user the last one only. Those of users who were erased are
-        left out. However few of all are wanted, a page reads no more than a thousand
-        more than `limit`: it may hold fewer, or none, and not be the last.
+        `latest`: only the last change of each user. Changes of erased users are left
+        out. However few changes match, a page reads at most a thousand rows more than
+        `limit`: it may hold fewer changes than `limit`, or none, and still not be the
+        last.
         """
 
     async def last(self) -> int:
-        """Return the position that was given last; 0: none was."""
+        """Return the last position that was given; 0 if there is none."""
 
 
 class DeliveryQueue(Protocol):
     """Deliveries of changes to delivery endpoints: see `payments_core.deliveries`."""
 
     async def begin(self, endpoint: str, *, from_start: bool) -> None:
-        """Begin an endpoint's cursor, unless it has one.
+        """Create an endpoint's cursor, unless it has one.
 
-        At the beginning of the feed, or after all that was saved so far, also what
-        has no position yet.
+        The cursor starts at the beginning of the feed, or after everything saved so
+        far, including changes without a position.
         """
 
     async def take_over(self, endpoint: str, *, now: datetime, limit: int) -> int:
-        """Make deliveries of the next changes, and move the cursor behind them.
+        """Create deliveries of the next changes, and move the cursor behind them.
 
-        Return by how many changes it moved: at most `limit`, and at most as many as
-        there is room for. What another process is doing at this moment is left to it.
+        Return by how many changes the cursor moved: at most `limit`, and at most as
+        many as there is room for. What another process is taking over now is left to
+        it.
         """
 
     async def claim(
         self, endpoint: str, *, now: datetime, limit: int
     ) -> Sequence[Delivery]:
-        """Claim deliveries that are due: of each user the earliest one that is open.
+        """Claim due deliveries: for each user the earliest open one.
 
-        None of a user of whom another one is claimed.
+        A user who has a claimed delivery is skipped.
         """
 
     async def finish(self, claimed: Delivery) -> bool:
-        """Delete a delivery that is done, if the claim still holds; say whether."""
+        """Delete a finished delivery if the claim still holds; say whether it did."""
 
     async def release(self, claimed: Delivery, after: Delivery) -> bool:
-        """Give a delivery back as it is then, if the claim still holds; say whether."""
+        """Save a delivery as `after`, unclaimed, if the claim holds; say whether."""
 
     async def replay(self, keys: Sequence[DeliveryKey], *, now: datetime) -> Replayed:
         """Make deliveries due at once, with all their attempts; return which.
 
-        Those that are kept, and anew those of changes that the endpoint's cursor has
-        passed. One that is claimed is left to who has it. Those of an endpoint are made
-        due in their order, as many as there is room for: one that is open takes none.
+        Stored deliveries are made due; for changes that the endpoint's cursor has
+        passed, new deliveries are created. A claimed delivery is left to its claimant.
+        Deliveries to one endpoint are made due in order, as many as there is room for;
+        one that is already open takes no room.
         """
 
 
@@ -96,7 +99,7 @@ class DeliveryDirectory(Protocol):
     async def replayable(
         self, keys: Sequence[DeliveryKey], *, now: datetime
     ) -> Sequence[DeliveryKey]:
-        """Return which of them `DeliveryQueue.replay` would make due."""
+        """Return the keys that `DeliveryQueue.replay` would make due."""
 
     async def passed(
         self,
@@ -107,24 +110,24 @@ class DeliveryDirectory(Protocol):
         limit: int,
         after: int = 0,
     ) -> tuple[Sequence[int], int | None]:
-        """Return the positions of changes of a time that an endpoint's cursor passed.
+        """Return positions of a period's changes that an endpoint's cursor has passed.
 
-        From `since` on and before `until`, of `limit` changes that come after a
-        position; and the last position that was looked at, None if that was the end.
+        Changes from `since` on and before `until`, out of the `limit` changes that
+        follow the position `after`; and the last position examined, or None at the end.
         """
 
     async def backlogs(self) -> Backlogs:
-        """Return how each endpoint stands that has a cursor."""
+        """Return the backlog of each endpoint that has a cursor."""
 
 
 class ChangeSender(Protocol):
     async def send(self, key: DeliveryKey, body: bytes) -> SendResult:
-        """Send a body to the delivery endpoint that the key names, signed, once.
+        """Send a signed body once to the delivery endpoint that the key names.
 
-        It may have arrived although the result says otherwise.
+        The body may have arrived although the result says otherwise.
         """
 
 
 class ChangeBody(Protocol):
     def __call__(self, change: FeedChange) -> bytes:
-        """Return what an endpoint is sent of a change."""
+        """Return the body that an endpoint receives for a change."""

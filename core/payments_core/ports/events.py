@@ -1,4 +1,4 @@
-"""Events of the gateway: how they are verified and read, and which are kept."""
+"""Events of the gateway: how they are verified and read, and which are stored."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,17 +9,18 @@ from payments_core.kept_events import EventCursor, EventPage, KeptEvent
 
 
 class EventReader(Protocol):
-    """Any signed bytes are an event: one that cannot be read says so in its report."""
+    """Any signed body is an event: the report of an unreadable one says so."""
 
     def read(self, body: bytes, signature: str) -> GatewayEvent:
-        """Verify, then translate. Nothing is parsed before the signature holds.
+        """Verify, then translate. Nothing is parsed before the signature is verified.
 
         Raises:
-            BadSignature: it was not signed with our secret, or too long ago.
+            BadSignature: the body was not signed with our secret, or was signed too
+                long ago.
         """
 
     def reread(self, body: bytes) -> GatewayEvent:
-        """Translate a body that was verified when it came."""
+        """Translate a body that was verified when it arrived."""
 
 
 class EventLog(Protocol):
@@ -33,33 +34,33 @@ class EventLog(Protocol):
         limit: int = 100,
         after: EventCursor | None = None,
     ) -> EventPage:
-        """Return events without their bodies, the latest received first.
+        """Return events without their bodies, latest received first.
 
-        `since` is when they were received at the earliest.
-        However few of the log are wanted, a page reads no more than a thousand more
-        than `limit`: it may hold fewer, or none, and not be the last.
+        `since` is the earliest time of receipt. However few events match, a page reads
+        at most a thousand rows more than `limit`: it may hold fewer events than
+        `limit`, or none, and still not be the last.
         """
 
     async def find(self, event_id: str) -> Sequence[KeptEvent]:
-        """Return the events of this id, with their bodies."""
+        """Return the events with this id, with their bodies."""
 
     async def with_bodies(self, keys: Sequence[EventKey]) -> frozenset[EventKey]:
-        """Return those of the events whose bodies are kept still."""
+        """Return the events whose bodies are still stored."""
 
     async def count(self, state: EventState, *, limit: int) -> int:
         """Return how many events are pending, or quarantined; at most `limit`."""
 
     async def known(self, event_ids: frozenset[str]) -> frozenset[str]:
-        """Return those of the ids under which an event is kept, of whatever type."""
+        """Return the ids for which an event of any type is stored."""
 
     async def open_about(self, object_id: str) -> Sequence[KeptEvent]:
-        """Return events about an object that are pending or quarantined, some of them.
+        """Return some of the pending or quarantined events about an object.
 
-        Without their bodies, the latest received first.
+        Without their bodies, latest received first.
         """
 
     async def has_closed(self, object_id: str) -> bool:
         """Say whether an event about an object was closed by hand."""
 
     async def received_between(self, start: datetime, end: datetime) -> bool:
-        """Say whether any event was received from one moment on and before another."""
+        """Say whether any event was received from `start` on and before `end`."""

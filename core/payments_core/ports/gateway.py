@@ -1,4 +1,4 @@
-"""The payment gateway, and what is kept of what its lists have."""
+"""The payment gateway, and the stored objects that its lists are compared with."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -30,37 +30,36 @@ from payments_core.subscription import SubscriptionReport
 class PaymentGateway(Protocol):
     """The payment gateway's API.
 
-    Every method may raise `GatewayNotAttempted` (nothing was done) and
-    `GatewayOutcomeUnknown` (nobody knows whether it was done), and
-    `GatewayObjectMissing` where it reads an object that does not exist. An answer
-    about another object or of the other mode, or one that cannot be read, counts as no
-    answer.
+    Every method may raise `GatewayNotAttempted` (nothing was done) or
+    `GatewayOutcomeUnknown` (it is not known whether the request was executed), and
+    `GatewayObjectMissing` if it reads an object that does not exist. An answer about
+    another object, for the other mode, or that cannot be read counts as no answer.
     """
 
     def freeze(self, request: GatewayRequest) -> FrozenRequest:
-        """Render a request; the same request is rendered the same every time."""
+        """Render a request; the same request always renders to the same bytes."""
 
     async def send(
         self, request: GatewayRequest, frozen: FrozenRequest, *, idempotency_key: str
     ) -> Answer:
-        """Send what was frozen of this request.
+        """Send the frozen form of this request.
 
         Raises:
             GatewayRefused: a definite no.
         """
 
     async def find(self, request: GatewayRequest) -> Answer | None:
-        """Return what an earlier sending of this request made or reached.
+        """Return the result of an earlier attempt to send this request.
 
-        It searches by the request's intent, or reads the object itself; None if nothing
-        came of it.
+        It searches by the request's intent, or reads the object itself; None if the
+        attempt had no effect.
         """
 
     async def customer_of(self, user_id: UserId, email: str) -> CustomerId | None:
-        """Return the customer that was made for a user with this e-mail, if any."""
+        """Return the customer that was created for a user with this e-mail, if any."""
 
     async def customer(self, customer_id: CustomerId) -> FetchedCustomer:
-        """Return a customer, also one that was deleted."""
+        """Return a customer, including a deleted one."""
 
     async def subscription(self, gateway_id: str) -> FetchedSubscription:
         """Return a subscription as it is now."""
@@ -68,38 +67,38 @@ class PaymentGateway(Protocol):
     async def subscriptions_of(
         self, customer_id: CustomerId
     ) -> Sequence[SubscriptionReport]:
-        """Return all subscriptions of a customer, ended ones too."""
+        """Return all subscriptions of a customer, including ended ones."""
 
     async def card_of(self, customer_id: CustomerId) -> Card | None:
-        """Return the card that pays by default; None if none does."""
+        """Return the customer's default card; None if there is none."""
 
     async def card(self, customer_id: CustomerId, card_id: str) -> Card | None:
         """Return one of a customer's cards; None if it is not theirs, or no card."""
 
     async def open_invoices(self, subscription: str) -> Sequence[str]:
-        """Return the invoices of a subscription that are owed, the oldest first.
+        """Return the unpaid invoices of a subscription, oldest first.
 
-        Not its drafts: nothing is owed before they are final.
+        Without drafts: nothing is owed before an invoice is final.
         """
 
     async def invoice_payment(self, invoice_id: str) -> InvoicePayment:
-        """Return how far the payment of an invoice is."""
+        """Return the state of the payment of an invoice."""
 
     async def set_up(self, set_up_id: str) -> SetUp:
-        """Return how far a card set-up is."""
+        """Return the state of a card set-up."""
 
     async def newest_set_up(
         self, customer_id: CustomerId, *, since: datetime
     ) -> str | None:
-        """Return a customer's newest card set-up that was begun since; None: none."""
+        """Return a customer's newest card set-up begun since a time, or None."""
 
     async def payment(self, payment_id: PaymentId) -> FetchedPayment:
-        """Return what the gateway says of a payment now, and of its invoice."""
+        """Return the gateway's current report of a payment and of its invoice."""
 
     async def jobs_of(self, changed: ObjectChanged) -> Sequence[JobKey]:
-        """Return what has to be synced because of a change of an object.
+        """Return the jobs that a change of an object makes necessary.
 
-        Nothing, if it is about nothing of ours.
+        None if the object does not concern this service.
         """
 
     async def events(self, query: EventQuery) -> ListedEvents:
@@ -118,7 +117,7 @@ class PaymentGateway(Protocol):
     async def preview(
         self, customer_id: CustomerId, change: UpdateSubscription
     ) -> Preview:
-        """Return what a change would cost, if made with its `proration_date`.
+        """Return what a change would cost if it is made with its `proration_date`.
 
         Raises:
             GatewayRefused: the change cannot be made.
@@ -134,18 +133,20 @@ class GatewayLists(Protocol):
         customer: CustomerId | None = None,
         after: str | None = None,
     ) -> ObjectPage:
-        """Return a page of a list of the gateway's, with one call.
+        """Return a page of one of the gateway's lists, with one call.
 
-        One more is made for an invoice that has more lines than a list shows.
+        An invoice with more lines than a list shows needs one more call.
 
-        Of one customer, if one is named: subscriptions, invoices and payments have one.
-        What was made while it is read may be missing, and nothing comes twice. What
-        cannot be read is `ListedUnreadable`; what is of the other mode is left out.
+        Only one customer's objects, if a customer is named; subscriptions, invoices and
+        payments allow that. An object created during the reading may be missing; none
+        is returned twice. An unreadable object is returned as `ListedUnreadable`; an
+        object of the other mode is left out.
 
         Raises:
-            GatewayNotAttempted: it was not asked.
-            GatewayUnavailable: its answer cannot be used.
-            GatewayObjectMissing: what the page begins after is gone.
+            GatewayNotAttempted: no request was sent.
+            GatewayUnavailable: the answer cannot be used.
+            GatewayObjectMissing: the object after which the page begins no longer
+                exists.
         """
 
 
@@ -153,7 +154,7 @@ class KeptObjects(Protocol):
     async def made_between(
         self, list_: ObjectList, created: CreatedBetween, *, limit: int
     ) -> Sequence[str]:
-        """Return the gateway's ids of what is kept that was made then, some of it.
+        """Return the gateway's ids of some stored objects that were created then.
 
         The list is one of `payments_core.sweep.KEPT`.
         """
@@ -161,10 +162,10 @@ class KeptObjects(Protocol):
     async def note_listed(
         self, sweep: datetime, customers: Sequence[CustomerId]
     ) -> None:
-        """Note that a sweep, named by its own moment, found these in a list."""
+        """Note that a sweep, named by its start time, found these in a list."""
 
     async def unlisted(self, sweep: datetime, *, limit: int) -> Sequence[CustomerId]:
-        """Return customers of users that a sweep has not noted, some of them."""
+        """Return some of the users' customers that a sweep has not noted."""
 
     async def forget_listed(self, sweep: datetime) -> None:
-        """Forget what a sweep noted, and what is a week older: it was given up."""
+        """Delete a sweep's notes, and notes a week older: their sweep was given up."""

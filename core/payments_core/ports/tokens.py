@@ -1,4 +1,4 @@
-"""Tokens of callers, their revocations, and access passes."""
+"""Callers' tokens, their revocation, and access passes."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,11 +12,11 @@ from payments_core.tokens import Token, TokenRevocation, UserTokenRevocation
 
 
 class PassSigner(Protocol):
-    """Signs access passes with keys that are published."""
+    """Signs access passes with keys whose public part is published."""
 
     @property
     def published(self) -> Sequence[PublishedKey]:
-        """Return all keys that a pass may be signed with; none: no pass is issued."""
+        """Return all keys that may sign a pass; without any, no pass is issued."""
 
     def sign(self, access_pass: AccessPass) -> str:
         """Return the pass as a JWT.
@@ -28,48 +28,48 @@ class PassSigner(Protocol):
 
 class TokenVerifier(Protocol):
     def verify(self, text: str) -> Token:
-        """Check a bearer token's signature and claims, without waiting for anything.
+        """Check a bearer token's signature and claims, without any I/O.
 
         Raises:
-            InvalidToken: anything is wrong with it.
-            KeysUnavailable: there are no keys of its issuer now.
+            InvalidToken: the token is not valid, for any reason.
+            KeysUnavailable: the keys of its issuer are not available.
         """
 
     async def refresh_keys(self, issuer: str) -> bool:
-        """Read an issuer's keys anew, if that may be done now; say whether it was.
+        """Read an issuer's keys again if that is allowed now; say whether it was.
 
-        Tokens choose neither what is read nor how often. It takes 5 s at most, and
-        fails without an error.
+        Tokens influence neither what is read nor how often. Reading takes at most 5 s,
+        and a failure raises nothing.
 
         Raises:
-            KeysUnavailable: too many wait for them already; whether there is a newer
-                key is not known.
+            KeysUnavailable: too many callers already wait for the keys; whether a newer
+                key exists is not known.
         """
 
 
 class TokenStore(Protocol):
-    """Revoked tokens. What revokes returns a position: see `RevocationLog`.
+    """Revoked tokens. Each revocation returns a position: see `RevocationLog`.
 
-    Of what was revoked before, it returns that of then, or a later one.
+    A repeated revocation returns its first position, or a later one.
     """
 
     async def is_revoked(self, token: Token) -> bool:
-        """Say whether the token, or all tokens that it is one of, were revoked.
+        """Say whether the token was revoked, alone or with all tokens of its kind.
 
-        True for every process as soon as the revocation returned.
+        True in every process as soon as the revocation has returned.
         """
 
     async def invalidate(self, revocation: TokenRevocation) -> int:
-        """Revoke one token; again, it only makes `expires_at` later, if it is."""
+        """Revoke one token; a repetition only extends `expires_at`."""
 
     async def revoke_issued_before(self, revocation: UserTokenRevocation) -> int:
-        """Revoke a user's tokens up to a moment; an earlier moment changes nothing."""
+        """Revoke a user's tokens issued up to a time; an earlier one has no effect."""
 
     async def revoke_all_issued_before(self, at: datetime) -> int:
-        """Revoke everybody's tokens issued up to a moment; as above."""
+        """Revoke everybody's tokens issued up to a time; as above."""
 
     async def revoked_until(self, user: UserId | None) -> datetime | None:
-        """Return the moment that holds for a user, or (None) for everybody."""
+        """Return the time up to which a user's tokens, or (None) all, are revoked."""
 
     async def page(
         self, *, after: tuple[str, str] | None = None, limit: int = 100
@@ -78,7 +78,7 @@ class TokenStore(Protocol):
 
 
 class RevocationLog(Protocol):
-    """Revocations in the order of their commits, and who heard of them.
+    """Revocations in the order of their commits, and which processes have heard them.
 
     Positions grow; each one is committed before the next is given.
     """
@@ -86,17 +86,17 @@ class RevocationLog(Protocol):
     async def poll(self, query: RevocationQuery) -> RevocationAnswer:
         """Commit what a process has heard, and return a page of what came since.
 
-        What is committed before the call is at `head` or before it. What the process
-        had not heard is known to who asks `is_heard` before the answer comes.
-        With a mark that was told by a table that is gone, nothing was heard.
+        Everything committed before the call is at or before `head`. `is_heard` knows
+        what the process has not heard before this call returns. If the mark belongs to
+        a table that no longer exists, the process has heard nothing.
 
         Raises:
-            StoreUnavailable: nothing may be relied on; also where nothing can be
-                committed, as on a replica.
+            StoreUnavailable: no earlier answer may be relied on; also raised where
+                nothing can be committed, as on a replica.
         """
 
     async def is_heard(self, position: int) -> bool:
-        """Say whether all processes that poll have heard of a position."""
+        """Say whether all processes that poll have heard a position."""
 
     async def leave(self, process_id: str) -> None:
-        """Forget a process that relies on nothing any more."""
+        """Forget a process that no longer relies on its answers."""

@@ -1,4 +1,4 @@
-"""Jobs and loops: what is due, who has it, and what waits."""
+"""Jobs and loops: which are due, which process has them, and what waits."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -18,40 +18,40 @@ class WorkQueue(Protocol):
     """Jobs and intents that are due. A claim is a lease: see `payments_core.lease`."""
 
     async def claim(self, *, now: datetime, limit: int) -> Sequence[Claimed]:
-        """Claim work that is due, of many accounts before much of one.
+        """Claim due work, of many accounts before much of one.
 
-        Of the open intents of a user one is claimed at a time: it may need the others.
-        What another process is claiming at this moment is left out.
+        Of a user's open intents only one is claimed at a time: it may need the others.
+        Work that another process is claiming now is skipped.
         """
 
     async def release(self, claimed: Job, after: Job) -> None:
-        """Give a job back as it is then, if the claim still holds.
+        """Save a job as `after` and release its claim, if the claim still holds.
 
-        One that was asked for meanwhile does not become a failing one: it is due at
-        once, with its quick attempts.
+        A job that was requested meanwhile does not become failing: it is due at once,
+        with its quick attempts.
         """
 
     async def request_overdue(self, *, now: Now, limit: int) -> int:
-        """Request syncs of subscriptions that are overdue.
+        """Request syncs of overdue subscriptions.
 
-        That is when `Subscription.next_sync_at` has passed and no job for them is open.
-        Return how many.
+        A subscription is overdue if `Subscription.next_sync_at` has passed and it has
+        no open job. Return how many were requested.
         """
 
     async def request_ended(self, *, now: Now, limit: int) -> int:
-        """Request jobs for users of whom some access ends by now.
+        """Request jobs for users some of whose access has ended by now.
 
-        In one moment, so that none is lost: what is requested is a job until it is
-        done, and known as an end no more. Return how many.
+        Atomically, so that none is lost: a requested end exists as a job until the job
+        is done, and is no longer listed as an end. Return how many were requested.
         """
 
     async def linkable(self, *, limit: int) -> Sequence[UserId]:
-        """Return users for whom something unlinked is there, although it is theirs."""
+        """Return users who own something that is still unlinked."""
 
 
 class JobDirectory(Protocol):
     async def find(self, key: JobKey) -> Job | None:
-        """Return a job as last committed, unlocked."""
+        """Return a job as last committed, without a lock."""
 
     async def page(
         self,
@@ -62,9 +62,9 @@ class JobDirectory(Protocol):
         after: JobPlace | None = None,
         limit: int = 100,
     ) -> JobPage:
-        """Return jobs that are open, the first due first; or of them those that fail.
+        """Return open jobs, first due first; or only the failing ones.
 
-        That is `Job.is_failing`. `since` is when they are due at the earliest.
+        Failing is `Job.is_failing`. `since` is the earliest due time.
         """
 
     async def count_failing(self, *, limit: int) -> int:
@@ -72,23 +72,23 @@ class JobDirectory(Protocol):
 
 
 class Checkpoints(Protocol):
-    """How far each loop is: one row each, by its name."""
+    """The progress of each loop: one row for each, by its name."""
 
     async def find(self, name: str) -> LoopCheckpoint | None:
-        """Return a loop's row as last committed; None if it never was claimed."""
+        """Return a loop's row as last committed; None if it was never claimed."""
 
     async def claim(
         self, name: str, *, now: datetime, lease: timedelta
     ) -> LoopCheckpoint | None:
-        """Claim a loop for so long, if it is due and nobody has it; else None.
+        """Claim a loop for the time of `lease`, if it is due and unclaimed; else None.
 
-        One that is new is due.
+        A new loop is due.
         """
 
     async def save(self, claimed: LoopCheckpoint) -> bool:
-        """Save how far a loop is, and its lease, if the claim still holds.
+        """Save a loop's progress and its lease, if the claim still holds.
 
-        Say whether it does: the fence is still the latest one.
+        Say whether it does: its fence is still the latest.
         """
 
 
@@ -96,7 +96,8 @@ class BacklogReader(Protocol):
     async def read(
         self, *, due_by: datetime, endpoints: Sequence[str], limit: int
     ) -> Backlog:
-        """Return what waits, of jobs what is due by then, and for which endpoints.
+        """Return the backlog: due jobs, open intents, and endpoints' deliveries.
 
-        Of each no more than `limit` are counted, and of all open intents together.
+        Jobs are those due by `due_by`. At most `limit` of each are counted; open
+        intents are counted together.
         """

@@ -1,4 +1,4 @@
-"""Everything that the environment may decide, read once: `service` has the list."""
+"""Everything that the environment configures, read once: `service` has the list."""
 
 from payments_service.settings.database import database_url
 from payments_service.settings.reader import SECRET_FILE_BYTES_MAX, SettingsError

@@ -1,10 +1,10 @@
-"""What is wrong with settings that are right each by itself."""
+"""Conflicts between settings that are each valid alone."""
 
 from collections.abc import Mapping
 
 
 def problems_between(values: Mapping[str, object]) -> dict[str, str]:
-    """Return what is wrong with settings that are right each by itself."""
+    """Return the conflicts between settings that are each valid alone."""
     problems = {}
     if _is_key_also_stripes(values):
         problems["PAYMENTS_JWT_KEYS"] = (
@@ -20,7 +20,7 @@ def problems_between(values: Mapping[str, object]) -> dict[str, str]:
         )
     if values["jwt_issuer"] == values["kubernetes_issuer"] is not None:
         problems["PAYMENTS_KUBERNETES_ISSUER"] = (
-            "also PAYMENTS_JWT_ISSUER: each has to have a name of its own"
+            "also PAYMENTS_JWT_ISSUER: each must have a name of its own"
         )
     return problems
 
@@ -33,7 +33,7 @@ def _is_key_also_stripes(values: Mapping[str, object]) -> bool:
         case {"jwt_keys": str(jwks), "stripe_webhook_secrets": tuple(secrets)}:
             stripes = {str(it).encode() for it in (*secrets, values["stripe_api_key"])}
             keys = KeySet.from_jwks(jwks).keys.values()
-            # Only those: keys of curves have no hash.
+            # Only keys of these kinds: keys of curves have no hash.
             shared = (it.verifying for it in keys if isinstance(it.verifying, bytes))
             return not stripes.isdisjoint(shared)
         case _:

@@ -8,15 +8,15 @@ from urllib.parse import urlsplit
 from payments_service.settings.reader import Reader, SettingsError
 from payments_service.settings.values import PORT_MAX
 
-# One of those that an address of a database may list, separated by commas.
+# One of the hosts that a database address may list, separated by commas.
 _HOST: Final = re.compile(r"(?:\[[^\[\]@]+\]|[^\[\]:@]*)(?::([0-9]{0,5}))?")
 
 
 def database_url(env: Mapping[str, str]) -> str | None:
-    """Read the one setting that a migration job has; None if it is not given.
+    """Read the only setting of a migration job; None if it is not given.
 
     Raises:
-        SettingsError: it cannot be read.
+        SettingsError: the setting cannot be read.
     """
     given = Reader(env)
     url = given.get("PAYMENTS_DATABASE_URL", database_address, "")
@@ -32,10 +32,10 @@ def database_address(text: str) -> str:
         netloc = urlsplit(text).netloc
     except ValueError:
         netloc = "]"
-    # The driver ends the password at the first "@", and so do we.
+    # The driver ends the password at the first "@", so this code does too.
     hosts = (netloc.partition("@")[2] if "@" in netloc else netloc).split(",")
     if not all(map(_is_host, hosts)) or ("" in hosts and len(hosts) > 1):
-        # What the parser says quotes the address, and with it the password.
+        # The parser's message quotes the address, which contains the password.
         raise ValueError("an address whose host or port cannot be read")
     return re.sub(r"^postgres://", "postgresql://", text)
 

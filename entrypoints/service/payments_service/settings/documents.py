@@ -1,4 +1,4 @@
-"""Settings that are a document: the catalogue, and the delivery endpoints."""
+"""Settings that are documents: the catalogue and the delivery endpoints."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +23,7 @@ def delivery_endpoints(
 ) -> "tuple[DeliveryEndpoint, ...]":
     from payments_adapters.webhooks_out import read_endpoints  # noqa: PLC0415  # see above
 
-    # What it names is beside it.
+    # Files that the document names are in the same folder.
     folder = Path(env.get("PAYMENTS_WEBHOOKS_OUT_FILE") or ".").parent
 
     def read_file(path: str) -> str:

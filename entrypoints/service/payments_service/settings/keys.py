@@ -1,4 +1,4 @@
-"""With which keys the tokens of callers are verified, and access passes signed."""
+"""The keys that verify callers' tokens and sign access passes."""
 
 from collections.abc import Callable
 from typing import Final

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def kubernetes(given: Reader, *, live: bool) -> dict[str, object]:
-    """Read what is said of a cluster whose services may call: all of it, or nothing."""
+    """Read the settings of a cluster whose services may call: all of them, or none."""
     values: dict[str, object] = {
         "kubernetes_issuer": given.get("PAYMENTS_KUBERNETES_ISSUER", plain_text, None),
         "kubernetes_audience": given.get(

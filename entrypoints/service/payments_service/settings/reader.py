@@ -1,4 +1,4 @@
-"""How a variable, or the file that it names, is read; what is wrong is noted."""
+"""Read a variable, or the file that it names, and note what is wrong."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -13,10 +13,11 @@ from payments_core.errors import InvalidValue
 SECRET_FILE_BYTES_MAX: Final = 64 * 1024
 
 _PREFIX: Final = "PAYMENTS_"
-# Read by others than `Settings`: by `payments dev`, by a program of its own, by tests.
+# These are read by others than `Settings`: by `payments dev`, by separate programs, by
+# tests.
 _READ_ELSEWHERE: Final = frozenset({"PAYMENTS_DEV_DIR", "PAYMENTS_POSTGRES_BIN"})
 _PREFIXES_ELSEWHERE: Final = ("PAYMENTS_SANDBOX_", "PAYMENTS_TEST_")
-# What Kubernetes tells each pod of each service of its namespace.
+# Kubernetes sets these in each pod, for each service of its namespace.
 _LINK_NAME: Final = re.compile(
     r"PAYMENTS\w*_(?:SERVICE_(?:HOST|PORT(?:_\w+)?)"
     r"|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
@@ -27,9 +28,9 @@ _T = TypeVar("_T")
 
 
 class SettingsError(Exception):
-    """The environment cannot be used; `problems` names each variable and why.
+    """The environment cannot be used; `problems` names each variable and the reason.
 
-    `hint` is a line for a reader who has set nothing yet.
+    `hint` is a line for a reader who has not set anything yet.
     """
 
     def __init__(self, problems: Mapping[str, str], hint: str | None = None) -> None:
@@ -40,9 +41,9 @@ class SettingsError(Exception):
 
 @attrs.frozen
 class Reader:
-    """An environment, which variables of it were read, and what was wrong with them.
+    """An environment, which of its variables were read, and what was wrong with them.
 
-    `serves`: it is that of a process that answers callers, who have to be verified.
+    `serves`: the process answers callers, who must be verified.
     """
 
     env: Mapping[str, str]
@@ -51,18 +52,18 @@ class Reader:
     _names: set[str] = attrs.field(init=False, factory=set)
 
     def refuse_others(self, is_option: Callable[[str], bool]) -> None:
-        """Note what is called as a setting is, and is none: a typo has no effect."""
+        """Note variables with our prefix that are no setting: a typo has no effect."""
         known = _READ_ELSEWHERE.union(*((it, f"{it}_FILE") for it in self._names))
         for name in sorted(it for it in self.env if it.startswith(_PREFIX)):
             if _LINK_NAME.fullmatch(name) or _LINK_VALUE.fullmatch(self.env[name]):
                 self.problems[name] = (
-                    "what Kubernetes tells of a service, not a setting: say "
+                    "set by Kubernetes for a service, not a setting: put "
                     "enableServiceLinks: false in the pod's spec"
                 )
             elif not (
                 name in known or name.startswith(_PREFIXES_ELSEWHERE) or is_option(name)
             ):
-                # Without what all of them have in common.
+                # Without the prefix that all of them share.
                 words = [it.removeprefix(_PREFIX) for it in known]
                 alike = get_close_matches(name.removeprefix(_PREFIX), words, 1)
                 meant = f"; {_PREFIX}{alike[0]} is one" if alike else ""
@@ -75,17 +76,17 @@ class Reader:
         return value
 
     def to_serve(self, name: str, read: Callable[[str], _T], without: _T) -> _T | None:
-        """Read what is required of a process that serves."""
+        """Read a variable that is required of a process that serves."""
         if self.serves:
             return self.required(name, read)
         return self.get(name, read, without)
 
     def one_of(self, name: str, other: str, values: Iterable[object]) -> None:
-        """Note that two variables are both given, or say nothing to one that serves."""
+        """Note that neither or both of two variables are given."""
         if {name, other} <= self.problems.keys():
             return
         if self.is_given(name) and self.is_given(other):
-            self.problems[other] = f"given besides {name}: one of them has to go"
+            self.problems[other] = f"given besides {name}: remove one of them"
         elif (
             self.serves and not self.problems.keys() & {name, other} and not any(values)
         ):
@@ -118,17 +119,17 @@ class Reader:
 
 
 def file_text(path: Path, what: str) -> str:
-    """Return what a small file says.
+    """Return the content of a small file.
 
     Raises:
-        ValueError: it cannot be read, or is too long.
+        ValueError: the file cannot be read, or is too long.
     """
     try:
         with path.open("rb") as file:
             content = file.read(SECRET_FILE_BYTES_MAX + 1)
         text = content.decode().strip()
     except (OSError, ValueError) as error:
-        # Without its name: a secret may have been put there by mistake.
+        # Without its name: it may be a secret that was put there by mistake.
         why = getattr(error, "strerror", None) or type(error).__name__
         raise ValueError(f"{what} cannot be read: {why}") from error
     if len(content) > SECRET_FILE_BYTES_MAX:

@@ -1,4 +1,4 @@
-"""How long what is kept is kept, and by which key those who were erased are known."""
+"""How long things are stored, and the key that identifies erased users."""
 
 import re
 from collections.abc import Callable
@@ -13,8 +13,9 @@ from payments_service.settings.reader import Reader
 from payments_service.settings.values import whole
 
 ERASURE_KEY_BYTES_MIN: Final = 32
-# The least and the most days for which something is kept that is not kept for good.
-# Stripe delivers and lists an event for 30 days; a key is repeated for a day.
+# The fewest and the most days for which things are stored that are not stored for ever.
+# Stripe delivers and lists an event for 30 days; an idempotency key is repeated for a
+# day.
 _KEPT_MIN: Final = Retention(
     bodies=timedelta(days=31),
     events=timedelta(days=31),
@@ -47,7 +48,7 @@ def _kept_days(least: int) -> Callable[[str], timedelta | None]:
 
 
 def erasure_key(text: str) -> bytes:
-    # Who can guess the key can guess e-mails from their hashes.
+    # Anyone who can guess the key can guess e-mails from their hashes.
     key = text.encode()
     if len(key) < ERASURE_KEY_BYTES_MIN:
         raise ValueError(f"less than {ERASURE_KEY_BYTES_MIN} bytes")

@@ -1,4 +1,4 @@
-"""Every setting of a process of the service; what each is if nothing is said of it."""
+"""Every setting of a process of the service, with its default."""
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -51,9 +51,9 @@ _TRACES: Final = ("on", "off")
 _LEVELS: Final = ("debug", "info", "warning", "error")
 # Half of the 1,024 files that a process may usually open.
 CONNECTIONS_MAX: Final = 512
-# uvicorn's own.
+# The default of uvicorn.
 KEEP_ALIVE_S: Final = 5
-# Of a user. A card is mistyped once or twice; a stolen one is one of hundreds.
+# For each user. A card is mistyped once or twice; a stolen card is one of hundreds.
 DECLINES_PER_HOUR: Final = 5
 EVENT_BACK_FILL_S: Final = 60
 ISSUER_OF_PASSES: Final = "payments-gateway"
@@ -70,10 +70,10 @@ REQUIRED: Final = (
     "PAYMENTS_JWT_AUDIENCE",
     "PAYMENTS_JWT_KEYS",
 )
-# What may be in place of one of them.
+# Values that may replace one of them.
 _INSTEAD: Final = {"PAYMENTS_JWT_KEYS": "PAYMENTS_JWT_KEYS_URL"}
 
-# What is read again while a process runs, and how: see `Settings.reread`.
+# Variables that are read again while a process runs, and how: see `Settings.reread`.
 _REREAD: Final[Mapping[str, tuple[str, Callable[[str], object]]]] = {
     "PAYMENTS_JWT_KEYS": ("jwt_keys", jwt_keys),
     "PAYMENTS_KUBERNETES_KEYS": ("kubernetes_keys", cluster_keys),
@@ -139,12 +139,12 @@ class Settings:
 
     @property
     def reads_event_list(self) -> bool:
-        """Whether a worker back-fills events: without a key it has nothing to ask."""
+        """Say whether a worker back-fills events: without a key it cannot fetch any."""
         return self.event_back_fill_s > 0 and self.stripe_api_key is not None
 
     @property
     def sweeps(self) -> bool:
-        """Whether a worker compares all with Stripe at night: that needs a key."""
+        """Say whether a worker compares all with Stripe at night: that needs a key."""
         return self.sweep != "off" and self.stripe_api_key is not None
 
     @classmethod
@@ -155,15 +155,15 @@ class Settings:
         *,
         serves: bool = True,
     ) -> Self:
-        """Read every variable, or say what is wrong with all that are wrong.
+        """Read every variable, or report all that are wrong.
 
-        `is_option` says whether a variable is an option of a command. Of a process
-        that does not serve, a worker, what tells callers and webhooks from forged ones
-        may be missing: it is "", () or None.
+        `is_option` says whether a variable is an option of a command. In a process that
+        does not serve, a worker, the settings that verify callers and webhooks may be
+        missing: they are "", () or None.
 
         Raises:
-            SettingsError: variables are missing, cannot be read, hold a secret that
-                protects nothing, or are none of ours although called so.
+            SettingsError: variables are missing, unreadable, hold a secret that
+                protects nothing, or have our prefix without being a setting.
         """
         given = Reader(env, serves=serves)
         name = given.required("PAYMENTS_ENV", one_of(ENVIRONMENTS))
@@ -258,15 +258,15 @@ class Settings:
 
     @property
     def rereadable(self) -> tuple[str, ...]:
-        """The variables whose files may change while a process runs."""
+        """Return the variables whose files may change while a process runs."""
         files = {name: f"{field}_file" for name, (field, _) in _REREAD.items()}
         return tuple(name for name, file in files.items() if getattr(self, file))
 
     def file_text(self, name: str) -> str:
-        """Return what the file of a variable says now.
+        """Return the current content of a variable's file.
 
         Raises:
-            SettingsError: it cannot be read.
+            SettingsError: the file cannot be read.
         """
         field, _ = _REREAD[name]
         path = getattr(self, f"{field}_file")
@@ -276,10 +276,10 @@ class Settings:
             raise SettingsError({name: str(error)}) from error
 
     def reread(self, name: str, text: str) -> Self:
-        """Return the settings with what the file of a variable says now.
+        """Return the settings with the current content of a variable's file.
 
         Raises:
-            SettingsError: with that no process would start.
+            SettingsError: a process would not start with this content.
         """
         field, read = _REREAD[name]
         given = Reader({name: text})
@@ -294,7 +294,7 @@ class Settings:
 
 
 def is_any_required_given(env: Mapping[str, str]) -> bool:
-    """Say whether the environment names any of what every service has to be told."""
+    """Say whether the environment sets any variable that every service needs."""
     names = (*REQUIRED, *_INSTEAD.values())
     return any(env.get(f"{name}{twin}") for name in names for twin in ("", "_FILE"))
 
@@ -302,7 +302,7 @@ def is_any_required_given(env: Mapping[str, str]) -> bool:
 def _limits(
     given: Reader, usual: _Limits, unit: str, read: Callable[[str], int]
 ) -> _Limits:
-    """Read limits of several things, each in a variable that begins with its name."""
+    """Read limits of several things, each from a variable with its name as prefix."""
     return type(usual)(
         **{
             name: given.get(f"PAYMENTS_{name.upper()}_{unit}", read, default)

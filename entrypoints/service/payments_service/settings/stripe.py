@@ -1,4 +1,4 @@
-"""Which Stripe is talked to, and with which key and secrets."""
+"""Which Stripe is called, and with which key and secrets."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from payments_service.settings.values import ENVIRONMENTS, PORT_MAX, one_of
 
 STRIPE_API_BASE: Final = "https://api.stripe.com"
 _API_KEY: Final = re.compile(r"(?:sk|rk)_(test|live)_[A-Za-z0-9_]+")
-# Said in full rather than parsed: parsers disagree about `@`, `\\`, `#` and tabs.
+# Spelled out rather than parsed: parsers disagree about `@`, `\\`, `#` and tabs.
 _LOOPBACK_BASE: Final = re.compile(
     r"https?://(?:127\.0\.0\.1|localhost|\[::1\])(?::([0-9]{1,5}))?"
 )
@@ -19,7 +19,7 @@ _LOOPBACK_BASE: Final = re.compile(
 
 @attrs.frozen(kw_only=True)
 class StripeAccess:
-    """What is needed to talk to Stripe about endpoints, which have no secret yet."""
+    """The settings for managing Stripe endpoints, which have no secret yet."""
 
     livemode: bool
     api_base: str
@@ -32,7 +32,7 @@ class StripeAccess:
 
 
 def stripe_access(env: Mapping[str, str]) -> StripeAccess:
-    """Read what talking to Stripe needs, and nothing else.
+    """Read only the settings that calls of Stripe need.
 
     Raises:
         SettingsError: the mode or the key is missing, or something cannot be read.
@@ -55,7 +55,8 @@ def api_base(*, live: bool) -> Callable[[str], str]:
         text = text.rstrip("/")
         if text == STRIPE_API_BASE:
             return text
-        # A secret key goes wherever this points: nowhere but to Stripe, or here.
+        # A secret key is sent wherever this points, so it may point only to Stripe or
+        # to this machine.
         if live:
             raise ValueError(f"production talks to {STRIPE_API_BASE} only")
         match = _LOOPBACK_BASE.fullmatch(text)

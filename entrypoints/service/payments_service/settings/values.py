@@ -1,4 +1,4 @@
-"""Kinds of values that many settings have: words, whole numbers, spans of time."""
+"""Types of values that many settings share: words, whole numbers, durations."""
 
 import re
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def one_of(words: tuple[str, ...]) -> Callable[[str], str]:
 
 def whole(least: int, most: int) -> Callable[[str], int]:
     def read(text: str) -> int:
-        # Nine digits reach further than any setting here.
+        # Nine digits exceed the limit of every setting here.
         is_number = re.fullmatch(r"[0-9]{1,9}", text) is not None
         if not (is_number and least <= int(text) <= most):
             raise ValueError(f"not a whole number in {least}..{most}")
