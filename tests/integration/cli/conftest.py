@@ -1,4 +1,4 @@
-"""A development service for the commands of a module, and places without one."""
+"""A development service for the commands of a module, and environments without one."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What no command takes: no text, a cursor of somebody else, a number out of range."""
+"""What every command refuses: non-text, a foreign cursor, a number out of range."""
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,17 +13,17 @@ from support import databases
 from support.command_line import Answer, answer_of
 from support.service import World
 
-# The first is a byte of a command line, as Python has it.
+# The first is one byte of a command line, as Python represents it.
 NO_TEXT: Final = {"not UTF-8": "\udcff", "NUL": "x\0y"}
 FILES: Final = (click.Path, click.File)
 HUGE: Final = str(2**63)
-# More digits than Python reads.
+# More digits than Python parses.
 ENDLESS: Final = "9" * 5_000
 
 
 @pytest.fixture(scope="module")
 def env(postgres: str, template: str) -> Iterator[Mapping[str, str]]:
-    """A deployment whose database has nothing in it; Stripe does not answer."""
+    """A deployment with an empty database; Stripe does not answer."""
     with databases.copy_of(postgres, template) as url:
         yield {
             **World(url).env(0, 0),
@@ -46,12 +46,12 @@ def commands(
 
 
 def said(path: tuple[str, ...], command: click.Command, param: click.Parameter) -> str:
-    """Return by what a message names a parameter."""
+    """Return the name by which a message refers to a parameter."""
     return param.get_error_hint(click.Context(command, info_name=" ".join(path)))
 
 
 def words(command: click.Command, param: click.Parameter, value: str) -> list[str]:
-    """Return what is written behind a command, to give one parameter a value."""
+    """Return the arguments that give one parameter of a command a value."""
     if isinstance(param, click.Option):
         return [f"{param.opts[0]}={value}"]
     before = []
@@ -64,7 +64,7 @@ def words(command: click.Command, param: click.Parameter, value: str) -> list[st
 
 
 def refused(answer: Answer) -> bool:
-    """Say whether a command ended with a sentence of ours, and as no bug."""
+    """Say whether a command ended with one of our messages, and not with a bug."""
     return answer.code not in {0, 1} and not any(
         it in answer.err for it in ("Traceback", "a bug", "asyncpg", "sqlalchemy")
     )
@@ -73,8 +73,8 @@ def refused(answer: Answer) -> bool:
 @pytest.mark.parametrize("kind", ["not UTF-8", "NUL"])
 def test_no_command_takes_what_is_no_text(kind: str) -> None:
     """
-    Each argument and each option of each command, before anything is asked: it is named
-    (exit code 2). A file may be called anything.
+    Each argument and each option of each command is checked before any request is sent:
+    the message names it (exit code 2). A file name may contain anything.
     """
     value, taken, count = NO_TEXT[kind], [], 0
     for path, command in commands(root):
@@ -92,7 +92,7 @@ def test_no_command_takes_what_is_no_text(kind: str) -> None:
 
 def test_no_command_takes_a_number_that_is_out_of_range() -> None:
     """
-    One with more digits than Python reads is none; NaN is in no range.
+    A number with more digits than Python parses is none; NaN is in no range.
     """
     for path, command in commands(root):
         for param in command.params:
@@ -112,7 +112,7 @@ def cursor(json: str) -> str:
 
 
 _AT: Final = "2026-11-27T00:00:00Z"
-# By the command: what in its cursor Postgres would not take, or nobody wrote.
+# By command: a cursor that Postgres would refuse, or that this service never issued.
 CURSORS: Final[Mapping[str, Sequence[str]]] = {
     "audit": [
         f'["{_AT}", {HUGE}]',
@@ -141,7 +141,7 @@ def test_a_list_takes_a_cursor_of_its_own_only(
     env: Mapping[str, str], group: str
 ) -> None:
     """
-    Whatever a moment, a number or a name in it is (exit code 2).
+    Whatever time, number or name the cursor contains (exit code 2).
     """
     for json in (*CURSORS[group], "null", "[]", "{"):
         answer = answer_of(main, group, "list", f"--cursor={cursor(json)}", env=env)
@@ -177,7 +177,7 @@ def test_what_is_larger_than_anything_is_found_nowhere(
     env: Mapping[str, str], command: tuple[str, ...], code: int
 ) -> None:
     """
-    No number, moment or name is too large for a command to answer.
+    No number, time or name is too large for a command to answer.
     """
     answer = answer_of(main, *command, env=env)
 

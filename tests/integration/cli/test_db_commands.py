@@ -1,4 +1,4 @@
-"""`payments db …`: upgrades, and databases that do not answer; who looks at them."""
+"""`payments db …`: upgrades, databases that do not answer, and checks of a database."""
 
 import os
 import socket
@@ -16,7 +16,8 @@ def test_an_empty_database_is_upgraded_once(
     inside: Inside, empty_database: str, nowhere: dict[str, str]
 ) -> None:
     """
-    Before: exit code 6 and what to run. Four at once, and one later, all succeed.
+    Before the upgrade: exit code 6 and the command to run. Four upgrades at once, and a
+    later one, all succeed.
     """
     env = {**nowhere, "PAYMENTS_DATABASE_URL": empty_database}
     before = inside("db", "current", env=env)
@@ -50,7 +51,7 @@ def test_a_database_that_does_not_answer_is_exit_code_5(
     inside: Inside, nowhere: dict[str, str], words: list[str]
 ) -> None:
     """
-    Try again later.
+    The exit code asks for another try later.
     """
     env = {**nowhere, "PAYMENTS_DATABASE_URL": NOBODY}
 
@@ -67,7 +68,8 @@ def test_a_database_at_a_revision_that_no_release_has_is_refused(
     inside: Inside, database_url: str, nowhere: dict[str, str], words: list[str]
 ) -> None:
     """
-    Nothing is done to it, and no process starts on it: exit code 6, and who says more.
+    The database is not changed, and no process starts on it: exit code 6, and a message
+    that says which release knows more.
     """
     update = "update alembic_version set version_num = 'garbage'"
     databases.run(databases.execute(database_url, update))
@@ -82,12 +84,12 @@ def test_a_database_at_a_revision_that_no_release_has_is_refused(
 
 def test_waiting_ends_in_time_where_packets_vanish(nowhere: dict[str, str]) -> None:
     """
-    A server that takes the connection and says nothing does not hold us.
+    A server that accepts the connection and never answers does not block the command.
     """
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/nothing"
         env = {**nowhere, "PAYMENTS_DATABASE_URL": url}
-        # Asking it without a limit would take asyncpg's whole minute.
+        # Without a limit the query would take asyncpg's whole minute.
         answer = payments("db", "wait", "--timeout", "1", env=env)
 
     assert (answer.code, answer.out) == (5, "")
@@ -107,7 +109,7 @@ def test_a_migration_job_names_its_missing_variable(
     inside: Inside, nowhere: dict[str, str], env: dict[str, str]
 ) -> None:
     """
-    Exit code 4.
+    The exit code is 4.
     """
     answer = inside("db", "current", env={**nowhere, **env})
 
@@ -118,14 +120,14 @@ def test_a_migration_job_names_its_missing_variable(
 
 def test_a_development_service_lends_its_database(dev: Dev) -> None:
     """
-    What the environment does not say, the folder does.
+    Variables that the environment does not set come from the folder.
     """
     assert dev.run("db", "current").out == f"{schema.head()}\n"
 
 
 def test_a_development_service_is_seen_by_the_doctor(dev: Dev) -> None:
     """
-    By its own settings, its sandbox's time and the endpoint there.
+    With the service's own settings, its sandbox's time and the endpoint there.
     """
     answer = dev.run("doctor", "--json")
 
@@ -138,7 +140,7 @@ def test_the_doctor_says_how_to_do_without_settings(
     inside: Inside, nowhere: dict[str, str]
 ) -> None:
     """
-    To who has set nothing, and runs no development service.
+    The reader has set nothing, and no development service runs.
     """
     answer = inside("doctor", env=nowhere)
     assert answer.code == 7

@@ -1,6 +1,6 @@
 """`payments explain` and `payments access`, as text and as JSON.
 
-The verdict, its cause and a timeline; and what a user has access to.
+The verdict, its cause and a timeline; and a user's access.
 """
 
 from support.commands import Dev
@@ -9,7 +9,7 @@ from support.commands import Dev
 def test_why_a_user_has_paid_is_explained(dev: Dev) -> None:
     """
     As text: the verdict, the first cause, what happened and what to do; as JSON the
-    same, and at a past moment what was recorded.
+    same; for a past time, what was recorded then.
     """
     assert dev.asks(dev.token("explained"), "explained") == 200
     assert dev.send("explained_1", receipt_email="explained@x.org").code == 0
@@ -29,7 +29,7 @@ def test_why_a_user_has_paid_is_explained(dev: Dev) -> None:
 
 def test_what_cannot_be_explained_is_said(dev: Dev) -> None:
     """
-    No such user, nothing recorded by then: both are not found. A day to come is
+    An unknown user, or nothing recorded by then: both are not found. A future time is
     refused.
     """
     assert dev.asks(dev.token("new"), "new") == 200
@@ -46,7 +46,8 @@ def test_what_cannot_be_explained_is_said(dev: Dev) -> None:
 
 def test_what_a_user_has_access_to_is_said(dev: Dev) -> None:
     """
-    By product and by feature, or of one; without a catalogue they are the same.
+    All products and features, or only one of them; without a catalogue both are the
+    same.
     """
     assert dev.asks(dev.token("having"), "having") == 200
     assert dev.send("having_1", receipt_email="having@x.org").code == 0
@@ -69,7 +70,7 @@ def test_what_a_user_has_access_to_is_said(dev: Dev) -> None:
 
 def test_who_is_not_there_has_no_access(dev: Dev) -> None:
     """
-    A name that no feature can have is a usage error.
+    A name that cannot be a feature's is a usage error.
     """
     assert dev.asks(dev.token("without"), "without") == 200
     assert dev.run("access", "nobody").code == 3

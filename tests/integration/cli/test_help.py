@@ -12,7 +12,7 @@ from payments_sandbox.cli import sandbox
 from payments_service.cli.root import payments as root
 from support.commands import payments
 
-# As click takes them, and any other that a terminal would.
+# The options as click knows them, and any other that a terminal would accept.
 ESCAPES: Final = re.compile(r"\\[bf]|[^\n -~…]")
 COLUMNS: Final = 80
 WHOLE: Final = 10_000
@@ -41,7 +41,7 @@ def below_of(command: click.Command) -> Iterator[tuple[str, click.Command]]:
 
 def test_every_command_explains_itself(nowhere: dict[str, str]) -> None:
     """
-    `--help` and `-h` need no settings and exit with 0; each option says something.
+    `--help` and `-h` need no settings and exit with 0; each option has a description.
     """
     found = list(commands(root))
     assert ("webhook", "send") in found
@@ -62,7 +62,7 @@ def test_every_command_explains_itself(nowhere: dict[str, str]) -> None:
 @pytest.mark.parametrize("program", [root, sandbox])
 def test_every_option_and_argument_says_what_it_is(program: click.Group) -> None:
     """
-    Also one that is hidden: who reads the code asks too.
+    A hidden option too: readers of the code need its help as well.
     """
     silent = [
         (*path, param.name)
@@ -77,7 +77,7 @@ def test_every_option_and_argument_says_what_it_is(program: click.Group) -> None
 @pytest.mark.parametrize("program", [root, sandbox])
 def test_a_list_of_commands_says_the_whole_of_each(program: click.Group) -> None:
     """
-    On a terminal of 80 columns no sentence ends in dots.
+    No sentence is cut off with dots on a terminal of 80 columns.
     """
     for path, group in walked(program):
         answer = CliRunner().invoke(program, [*path, "--help"], terminal_width=COLUMNS)

@@ -1,4 +1,4 @@
-"""`payments jobs …` and `payments webhook replay`: what fails is seen and retried."""
+"""`payments jobs …` and `payments webhook replay`: failures are listed and retried."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ import pytest
 from support import databases
 from support.commands import Dev
 
-# Far from due: the worker of the service leaves them alone.
+# Far from due: the worker of the service does not claim them.
 _FAILING: Final = """
 insert into jobs (kind, subject, reason, due_at, asked, attempts, lease_no, dead)
 select 'subscription', 'sub_failing_' || n, 'it failed',
@@ -24,7 +24,8 @@ def failing(dev: Dev) -> Dev:
 
 def test_failing_jobs_are_listed_a_page_at_a_time(failing: Dev) -> None:
     """
-    The first due first; a cursor of somebody else's making is a usage error.
+    The first due job comes first; a cursor that the list did not issue is a usage
+    error.
     """
     names, cursor = list[str](), list[str]()
     while True:
@@ -45,7 +46,7 @@ def test_failing_jobs_are_listed_a_page_at_a_time(failing: Dev) -> None:
 
 def test_jobs_are_due_in_real_time(failing: Dev) -> None:
     """
-    Their moments are shown and filtered by one clock, and the help says by which.
+    Times are shown and filtered by the same clock, and the help names it.
     """
     due_at = "2999-01-01T00:00:02Z"
     since = failing.run("jobs", "list", "--since", due_at, "--json").json["items"]
@@ -56,7 +57,8 @@ def test_jobs_are_due_in_real_time(failing: Dev) -> None:
 
 def test_a_failing_job_is_shown_and_retried(failing: Dev) -> None:
     """
-    A dry run changes nothing. What Stripe does not know is done then: it is settled.
+    A dry run changes nothing. A job about an object that Stripe does not know is done:
+    nothing is left to do.
     """
     id_ = "subscription:sub_failing_2"
     before = failing.run("jobs", "show", id_, "--json").json
@@ -74,7 +76,7 @@ def test_a_failing_job_is_shown_and_retried(failing: Dev) -> None:
 @pytest.mark.parametrize("command", ["show", "retry"])
 def test_a_job_that_is_not_there_is_not_found(dev: Dev, command: str) -> None:
     """
-    Exit code 3; what is no id is a usage error that lists the kinds.
+    Exit code 3; a text that is no id is a usage error that lists the kinds.
     """
     assert dev.run("jobs", command, "subscription:sub_nothing").code == 3
     typo = dev.run("jobs", command, "sub_nothing")
@@ -84,7 +86,7 @@ def test_a_job_that_is_not_there_is_not_found(dev: Dev, command: str) -> None:
 
 def test_an_event_that_was_kept_apart_is_replayed(dev: Dev) -> None:
     """
-    It is still what it was; one that was applied, or never kept, is refused.
+    Its state is unchanged; an event that was applied, or never stored, is refused.
     """
     assert dev.send("apart", "--set", "context=acct_other").code == 0
     dry = dev.run("webhook", "replay", "evt_apart", "--dry-run")
@@ -112,7 +114,8 @@ def test_an_event_that_was_kept_apart_is_replayed(dev: Dev) -> None:
 
 def test_all_that_is_kept_apart_is_replayed_and_in_the_audit_log(dev: Dev) -> None:
     """
-    Of a type and since a moment. Each act is a row, with who, why and what.
+    All events of a type since a time. Each act is a row with operator, reason and
+    action.
     """
     for number in range(3):
         assert dev.send(f"many_{number}", "--set", "context=acct_other").code == 0
@@ -154,7 +157,7 @@ def test_all_that_is_kept_apart_is_replayed_and_in_the_audit_log(dev: Dev) -> No
 
 def test_the_audit_log_is_listed_a_page_at_a_time(failing: Dev) -> None:
     """
-    The latest first; by its act, too.
+    Latest first; filtered by action, too.
     """
     for _ in range(3):
         id_ = "subscription:sub_failing_3"
@@ -180,7 +183,7 @@ def test_the_audit_log_is_listed_a_page_at_a_time(failing: Dev) -> None:
 
 def test_failing_jobs_are_retried_all_at_once(failing: Dev) -> None:
     """
-    Of one kind; what it is not, is left alone.
+    Only jobs of one kind; others are left alone.
     """
     words = ("jobs", "retry", "--failing", "--kind", "payment", "--json")
     assert failing.run(*words).json["jobs"] == []
@@ -226,7 +229,7 @@ def test_what_cannot_be_meant_is_a_usage_error(
     dev: Dev, words: str, sentence: str
 ) -> None:
     """
-    Exit code 2; nothing is asked for, and nothing is on stdout.
+    Exit code 2; nothing is requested, and stdout is empty.
     """
     refused = dev.run(*words.split())
 
@@ -236,7 +239,7 @@ def test_what_cannot_be_meant_is_a_usage_error(
 
 def test_what_is_of_no_such_type_or_day_is_not_there(dev: Dev) -> None:
     """
-    An unknown type is no error: a later release may have kept it.
+    An unknown type is no error: a later release may have stored it.
     """
     unknown = ("--type", "never.heard", "--json")
     note = "--type never.heard: not a type that this release knows\n"

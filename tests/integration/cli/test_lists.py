@@ -1,4 +1,4 @@
-"""Lists say what their columns are, also where there is nothing to list."""
+"""Lists print their column headers, even if they are empty."""
 
 import json
 import re
@@ -25,7 +25,7 @@ def test_an_empty_list_has_headers_and_says_that_it_is_empty(
     dev: Dev, words: tuple[str, ...], columns: str, nothing: str
 ) -> None:
     """
-    The headers on stdout, the sentence on stderr; exit code 0.
+    Headers on stdout, the sentence on stderr; exit code 0.
     """
     assert dev.asks(dev.token("nobody"), "nobody") == 200
     answer = dev.run(*words)
@@ -38,7 +38,7 @@ def test_an_empty_list_has_headers_and_says_that_it_is_empty(
 
 def test_what_a_list_leaves_empty_is_explained(dev: Dev) -> None:
     """
-    A user who is not known, a reason that is none, by the names of the columns.
+    An unknown user or a missing reason: a remark names the column.
     """
     assert dev.send("empty_1").code == 0
     assert (
@@ -97,7 +97,7 @@ def test_users_are_listed_by_what_they_have(
     dev: Dev, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    As text and as JSON, page by page; several filters hold together.
+    As text and as JSON, page by page; several filters are combined.
     """
     for user in ("listed_1", "listed_2", "listed_3"):
         assert dev.asks(dev.token(user), user) == 200
@@ -123,8 +123,8 @@ def test_users_are_listed_by_what_they_have(
         ("listed_2", [])
     ]
     assert both.json == {"items": [], "next_cursor": None}
-    # Nobody of those that one page may read is wanted: the list goes on by itself, and
-    # says where it stopped.
+    # No user that one page may read matches: the list continues by itself, and says
+    # where it stopped.
     monkeypatch.setattr("payments_adapters.postgres.user_list.READ_MAX", 1)
     monkeypatch.setattr("payments_adapters.postgres.user_list.CHUNK", 1)
     assert dev.run(*words, "--status", "paid", "--json").json == paid

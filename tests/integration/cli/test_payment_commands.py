@@ -1,4 +1,4 @@
-"""`payments payment …` and `payments account bind`: what is decided by hand."""
+"""`payments payment …` and `payments account bind`: decisions made by hand."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from support.plain_http import TLS
 
 
 def made(dev: Dev, kind: str, **params: str) -> Any:
-    """Make an object at the sandbox."""
+    """Create an object at the sandbox."""
     facts = dev.facts
     answer = httpx.post(
         f"{facts['sandbox_url']}/v1/{kind}",
@@ -26,7 +26,7 @@ def a_customer(dev: Dev) -> str:
 
 
 def a_customer_of(dev: Dev, user: str) -> str:
-    """Return a customer that is bound to a user, with a card that pays."""
+    """Return a customer that is bound to a user, with a default card."""
     assert dev.asks(dev.token(user), user) == 200
     customer = a_customer(dev)
     card = made(dev, "payment_methods/pm_card_visa/attach", customer=customer)["id"]
@@ -39,7 +39,7 @@ def a_customer_of(dev: Dev, user: str) -> str:
 
 def test_a_payment_is_linked_and_unlinked(dev: Dev) -> None:
     """
-    A dry run changes nothing and says what would be done; who is the operator.
+    A dry run changes nothing, and says what would be done and who the operator is.
     """
     assert dev.asks(dev.token("linked"), "linked") == 200
     charge = "ch_by_hand"
@@ -66,7 +66,7 @@ def test_a_payment_is_linked_and_unlinked(dev: Dev) -> None:
 
 def test_what_is_not_there_is_not_found(dev: Dev) -> None:
     """
-    Exit code 3; a reason that is none is a usage error.
+    Exit code 3; an invalid reason is a usage error.
     """
     nothing = dev.run("payment", "show", "ch_nothing_at_all")
     reason = dev.run("payment", "unlink", "ch_1", "--reason", " ")
@@ -78,7 +78,8 @@ def test_what_is_not_there_is_not_found(dev: Dev) -> None:
 
 def test_a_customer_is_bound(dev: Dev) -> None:
     """
-    One that Stripe has, with a reason in another one's place; a dry run says which.
+    Stripe must have the customer; replacing another one needs a reason. A dry run says
+    which is replaced.
     """
     assert dev.asks(dev.token("bound"), "bound") == 200
     first, second = a_customer(dev), a_customer(dev)
@@ -98,7 +99,7 @@ def test_a_customer_is_bound(dev: Dev) -> None:
 
 def test_a_charge_of_two_users_is_linked_and_another_closed(dev: Dev) -> None:
     """
-    What is open of an event ends either way; each is said first by a dry run.
+    Open events about it are closed either way; a dry run names each first.
     """
     customer = a_customer_of(dev, "first")
     assert dev.asks(dev.token("second"), "second") == 200
@@ -160,7 +161,7 @@ def test_a_charge_of_two_users_is_linked_and_another_closed(dev: Dev) -> None:
 
 def test_a_subscription_is_linked_and_unlinked(dev: Dev) -> None:
     """
-    Of two users, so that it was never kept: it is asked of Stripe.
+    A payment of two users, so it was never stored: it is fetched from Stripe.
     """
     customer = a_customer_of(dev, "payer")
     assert dev.asks(dev.token("named"), "named") == 200
@@ -211,7 +212,7 @@ def test_a_subscription_is_linked_and_unlinked(dev: Dev) -> None:
 
 def test_a_payment_that_stripe_has_not_is_settled(dev: Dev) -> None:
     """
-    An invented webhook made it, and it is linked to nobody: a reconciliation differs
+    An invented webhook created it, and it has no owner: a reconciliation reports it
     until a person decides that it stays so.
     """
     assert dev.send("invented_one").code == 0
@@ -231,7 +232,7 @@ def test_a_payment_that_stripe_has_not_is_settled(dev: Dev) -> None:
 @pytest.mark.parametrize("dry_run", [True, False], ids=["dry-run", "run"])
 def test_what_stripe_does_not_have_is_not_linked(dev: Dev, *, dry_run: bool) -> None:
     """
-    The dry run says so, too; the user is looked for first.
+    The dry run reports it too; the user is looked up first.
     """
     dry = ("--dry-run",) if dry_run else ()
     customer, name = a_customer_of(dev, "has_customer"), f"not_there_{dry_run}"

@@ -1,4 +1,4 @@
-"""What a service that runs writes: lines of JSON and no secrets; and how it ends."""
+"""The output of a running service: JSON lines without secrets; and how it ends."""
 
 import json
 import signal
@@ -50,7 +50,7 @@ def exercise(service: ServiceProcess) -> list[int]:
 
 
 def speak_nonsense(port: int) -> None:
-    """Send what is not HTTP, and read until the service hangs up."""
+    """Send what is not HTTP, and read until the service closes the connection."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as line:
         line.sendall(f"{CANARY} \0\r\n{CANARY}: \x1b[31m\r\n\r\n".encode())
         line.shutdown(socket.SHUT_WR)
@@ -62,9 +62,9 @@ def test_t61_t79_a_traced_service_sends_no_secrets_and_waits_for_no_collector(
     database_url: str, tmp_path: Path
 ) -> None:
     """
-    Applied, refused, failed by a bug: nothing of a body, a header, a path or a setting
-    is in a span. Once the collector takes connections and says nothing, requests are
-    answered as before, the process ends when it is asked to, and the log is not full.
+    Applied, refused, failed by a bug: no span has any part of a body, a header, a path
+    or a setting. If the collector accepts connections and never answers, requests are
+    answered as before, the process ends on SIGTERM, and the log is not flooded.
     """
     with receiving() as collector:
         world = TracedWorld(database_url=database_url, collector_url=collector.url)
@@ -80,7 +80,7 @@ def test_t61_t79_a_traced_service_sends_no_secrets_and_waits_for_no_collector(
             answered = exercise(service)
             collector.wait_for_one()
             service.process.send_signal(signal.SIGTERM)
-            # Less than the SDK waits for a collector, which is 10 s, and 30 at the end.
+            # Less than the SDK waits for a collector: 10 s, and 30 s at the end.
             ended = service.process.wait(8)
     hidden = [CANARY, json.loads(world.jwks)["keys"][0]["k"], database_url, "eyJ"]
     lines = written.lines()
@@ -100,8 +100,8 @@ def test_t61_t62_a_service_writes_lines_of_json_and_no_secrets(
     database_url: str, tmp_path: Path
 ) -> None:
     """
-    Applied, refused, failed by a bug, without a database: nothing of a body, a header,
-    a path or a setting is written, and each line is one JSON object.
+    Applied, refused, failed by a bug, without a database: no part of a body, a header,
+    a path or a setting is logged, and each line is one JSON object.
     """
     world = World(database_url)
     name = database_url.rsplit("/", 1)[1]
@@ -113,7 +113,7 @@ def test_t61_t62_a_service_writes_lines_of_json_and_no_secrets(
         break_ = "alter table payment_accounts rename email_key to gone"
         databases.run(databases.execute(database_url, break_))
         broken = exercise(service)
-        # The service polls: it would be back before the database is renamed.
+        # The service polls: it would reconnect before the database is renamed.
         closed = f"alter database {name} allow_connections false"
         away = f"alter database {name} rename to away_{name}"
         databases.run(databases.execute(other, closed, end(name), away))
@@ -152,7 +152,8 @@ def test_t09_a_wrong_secret_is_told_at_warning_with_what_to_do(
     database_url: str, tmp_path: Path
 ) -> None:
     """
-    As is an event of the other mode: the level that production logs shows both, once.
+    So is an event of the other mode: the level that production logs shows both, once
+    each.
     """
     world, other = World(database_url), World(database_url)
     live = event(SUCCEEDED, "live") | {"livemode": True}

@@ -1,4 +1,4 @@
-"""`payments serve` as a process: what stops its start, and how that is said."""
+"""`payments serve` as a process: what prevents its start, and the message."""
 
 import json
 import re
@@ -42,7 +42,7 @@ HINT = "`payments dev` needs none of them"
 
 
 def named(answer: Answer) -> tuple[str, ...]:
-    """Return the variables that a refusal names, one a line."""
+    """Return the variables that a refusal names, one on each line."""
     assert (answer.code, answer.out) == (4, "")
     assert CANARY not in answer.err
     lines = [line for line in answer.err.splitlines() if HINT not in line]
@@ -54,7 +54,7 @@ def named(answer: Answer) -> tuple[str, ...]:
     ("words", "required"),
     [
         (["serve"], REQUIRED),
-        # It answers no caller and takes no webhook.
+        # A process that answers no caller and takes no webhook.
         (["worker"], REQUIRED[:2]),
         (["config", "show"], REQUIRED),
     ],
@@ -66,7 +66,7 @@ def test_whoever_has_set_nothing_is_told_of_dev(
     required: tuple[str, ...],
 ) -> None:
     """
-    In one line, after what is missing; whoever says which environment it is, is not.
+    In one line, after the missing settings; not if `PAYMENTS_ENV` is set.
     """
     bare = inside(*words, env=nowhere)
     named_one = inside(*words, env={**nowhere, "PAYMENTS_ENV": "production"})
@@ -93,8 +93,8 @@ def test_who_asks_while_nothing_runs_is_told_how_to_start_it(
     inside: Inside, nowhere: dict[str, str], words: list[str]
 ) -> None:
     """
-    In one line, exit code 5, whatever is asked; who has begun to set up a service of
-    their own is told what is missing.
+    In one line, exit code 5, for every command; a reader who has begun to configure a
+    service is told which settings are missing.
     """
     bare = inside(*words, env=nowhere)
 
@@ -109,8 +109,8 @@ def test_who_has_set_a_part_is_told_what_is_missing(
     inside: Inside, nowhere: dict[str, str], words: list[str]
 ) -> None:
     """
-    Exit code 4, and the rest of what is required: of what verifies callers, nothing,
-    unless a token is to be verified.
+    Exit code 4 and the other required settings: those that verify callers are not
+    needed, unless a token must be verified.
     """
     given = {**nowhere, "PAYMENTS_JWT_ISSUER": "users"}
 
@@ -124,7 +124,7 @@ def test_t61_every_variable_that_is_missing_or_wrong_is_named(
     inside: Inside, nowhere: dict[str, str], words: list[str]
 ) -> None:
     """
-    All at once, exit code 4, and no secret in it.
+    All at once, exit code 4, and the message has no secret.
     """
     assert named(inside(*words, env=nowhere)) == REQUIRED
     wrong = {**nowhere, **secretive(**WRONG)}
@@ -145,7 +145,7 @@ def test_t61_a_secret_that_cannot_be_used_is_named(
     inside: Inside, nowhere: dict[str, str], variable: str, value: str
 ) -> None:
     """
-    Its own adapter refuses it, before the service starts.
+    The setting's own adapter refuses it, before the service starts.
     """
     env = {**nowhere, **secretive(**{variable: value})}
 
@@ -157,7 +157,7 @@ def test_an_unknown_setting_stops_the_start(
     inside: Inside, nowhere: dict[str, str], words: list[str]
 ) -> None:
     """
-    Exit code 4; beside it what is wrong, and no option of a command.
+    Exit code 4, along with the other errors; an option of a command is not refused.
     """
     others = {
         "PAYMENTS_LOG_LEVELS": CANARY,
@@ -180,7 +180,8 @@ def test_an_unknown_setting_stops_the_start(
 
 def test_what_serves_keeps_no_tool_of_migrations_in_memory() -> None:
     """
-    It asks the database where it is, and knows its own revision without one.
+    The command asks the database for its revision, and knows its own without a
+    database.
     """
     program = (
         "import sys, payments_service.processes.serve, payments_service.cli.db;"
@@ -196,7 +197,7 @@ def test_a_taken_port_stops_the_start(
     database_url: str, nowhere: dict[str, str], variable: str
 ) -> None:
     """
-    Exit code 4 and the variable's name.
+    Exit code 4 and the name of the variable.
     """
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = {variable: str(taken.getsockname()[1])}
@@ -209,7 +210,8 @@ def test_the_other_modes_database_stops_the_start(
     inside: Inside, database_url: str, nowhere: dict[str, str]
 ) -> None:
     """
-    The first service stamps the database; real and test money never meet in it.
+    The first service stamps the database; test data and real payments are never mixed
+    in one database.
     """
     stamp = "insert into deployment (singleton, livemode) values (true, true)"
     databases.run(databases.execute(database_url, stamp))
@@ -225,7 +227,8 @@ def test_a_database_that_is_not_ready_stops_the_start(
     empty_database: str, nowhere: dict[str, str]
 ) -> None:
     """
-    Behind: exit code 6 and what to run. No answer: exit code 5. No secret in either.
+    Schema behind: exit code 6 and the command to run. No answer: exit code 5. Neither
+    message has a secret.
     """
     behind = payments(
         "serve", env={**nowhere, **secretive(PAYMENTS_DATABASE_URL=empty_database)}
@@ -242,7 +245,7 @@ def test_t61_the_configuration_is_shown_without_secrets(
     inside: Inside, nowhere: dict[str, str]
 ) -> None:
     """
-    Names and values as the environment has them: what is shown can be set.
+    Names and values are those of the environment: what is shown can be set.
     """
     given = {
         "PAYMENTS_JWT_MAX_AGE_S": "90",
@@ -272,7 +275,8 @@ def test_of_a_catalogue_the_version_is_shown(
     inside: Inside, nowhere: dict[str, str]
 ) -> None:
     """
-    As the routes tell it, so that it is known which one is read; a wrong one is named.
+    The same as the routes say, so that it is clear which catalogue was read; an invalid
+    one is named.
     """
     env = {**nowhere, **secretive()}
     sold = {**env, "PAYMENTS_CATALOGUE": "[products.prod_a]"}

@@ -1,4 +1,4 @@
-"""`payments stripe …`: an account's endpoint is made, mended, and its secret rolled."""
+"""`payments stripe …`: create and repair an account's endpoint, and roll its secret."""
 
 import os
 import stat
@@ -25,7 +25,7 @@ RARE: Final = ["charge.dispute.funds_reinstated"]
 
 @attrs.frozen
 class Place:
-    """An account of Stripe's, and the commands that talk to it."""
+    """A Stripe account, and the commands that manage it."""
 
     sandbox: Sandbox
     wire: Wire
@@ -54,7 +54,7 @@ class Place:
 
     def _stripe(self, *words: str, **env: str) -> Answer:
         answer = self.run("stripe", *words, env={**self.env, **env})
-        # Whatever happened, no secret was shown.
+        # No command has shown a secret, whatever happened.
         for it in self.folder.iterdir():
             assert it.read_text().strip() not in answer.out + answer.err
         assert self.env["PAYMENTS_STRIPE_API_KEY"] not in answer.out + answer.err
@@ -62,7 +62,7 @@ class Place:
 
     @property
     def endpoints(self) -> list[Any]:
-        """Return all there are, by when they were made; of either kind."""
+        """Return all endpoints of both kinds, in the order of creation."""
         return [it for kind in KINDS for it in self.sandbox.objects(kind)]
 
     def secrets_of(self, endpoint: Any) -> list[str]:
@@ -104,8 +104,8 @@ def test_an_endpoint_is_made_with_its_secret_in_a_file(
     place: Place, *, thin: bool
 ) -> None:
     """
-    For exactly the types that are read, in the pinned version, enabled. Only its owner
-    may read the file. A second run changes nothing, and says so.
+    For exactly the types that the service reads, in the pinned version, enabled. Only
+    its owner can read the file. A second run changes nothing, and says so.
     """
     words = ("--thin",) if thin else ()
     answer = place.setup(*words)
@@ -134,7 +134,7 @@ def test_an_endpoint_is_made_with_its_secret_in_a_file(
 def test_without_its_file_a_second_run_says_where_the_secret_is_not(
     place: Place,
 ) -> None:
-    """Stripe tells it at the creation only."""
+    """Stripe returns the secret only at the creation."""
     place.setup()
     place.file.unlink()
 
@@ -152,7 +152,7 @@ def test_without_its_file_a_second_run_says_where_the_secret_is_not(
 def test_of_an_endpoint_made_by_hand_nothing_is_said_that_is_not_known(
     place: Place,
 ) -> None:
-    """Its secret may be in the file, or not."""
+    """Its secret may or may not be in the file."""
     made = place.hand_made(api_version=API_VERSION)
     place.file.write_text(made["secret"])
     answer = place.setup("--json")
@@ -162,7 +162,7 @@ def test_of_an_endpoint_made_by_hand_nothing_is_said_that_is_not_known(
 
 
 def test_what_is_no_file_is_not_waited_for(place: Place) -> None:
-    """Nobody writes into this pipe."""
+    """Nothing writes into this pipe."""
     place.setup()
     place.file.unlink()
     pipe = place.folder.parent / f"{place.folder.name}-pipe"
@@ -188,7 +188,7 @@ def test_what_differs_is_mended(
     place: Place, was: dict[str, Any], *, ours: bool
 ) -> None:
     """
-    Of an endpoint that was made by hand, too; the dry run says it first.
+    An endpoint that was created by hand, too; the dry run reports it first.
     """
     if ours:
         place.setup()
@@ -218,7 +218,7 @@ def test_what_differs_is_mended(
 
 
 def test_another_version_is_told(place: Place) -> None:
-    """It cannot be changed: what makes another one is named."""
+    """It cannot be changed: the message names the command that creates another."""
     place.hand_made(api_version="2025-03-31.basil")
     place.file.write_text("whsec_of_what_was_made_by_hand")
     answer = place.setup()
@@ -228,14 +228,16 @@ def test_another_version_is_told(place: Place) -> None:
 
 
 def test_the_version_of_the_account_is_told_as_such(place: Place) -> None:
-    """Nobody pinned one."""
+    """It was created without a pinned version."""
     made = place.hand_made()
     place.file.write_text("whsec_of_what_was_made_by_hand")
     assert f"{made['id']} sends version of the account" in place.setup().err
 
 
 def test_what_only_waits_is_not_enabled_by_a_setup(place: Place) -> None:
-    """The processes may not have its secret yet; what enables it is named."""
+    """
+    The processes may not have its secret yet; the command that enables it is named.
+    """
     place.setup()
     place.roll()
     old, waiting = place.endpoints
@@ -250,7 +252,7 @@ def test_what_only_waits_is_not_enabled_by_a_setup(place: Place) -> None:
 
 
 def test_a_dry_run_makes_nothing(place: Place) -> None:
-    """Neither an endpoint nor a file."""
+    """Neither an endpoint nor a file is created."""
     answer = place.setup("--dry-run")
     assert (answer.code, place.endpoints) == (0, [])
     assert list(place.folder.iterdir()) == []
@@ -262,7 +264,7 @@ def test_a_file_that_is_there_is_not_written_over(
     place: Place, monkeypatch: pytest.MonkeyPatch, *, ahead: bool
 ) -> None:
     """
-    No endpoint is left whose secret nobody has, whenever the file came.
+    No endpoint is left without a known secret, whenever the file appeared.
     """
     if ahead:
         place.file.write_text("whsec_of_another_one")
@@ -285,7 +287,7 @@ def test_a_file_that_is_there_is_not_written_over(
 
 
 def test_a_folder_that_cannot_be_written_is_found_first(place: Place) -> None:
-    """Nothing is made at Stripe."""
+    """Nothing is created at Stripe."""
     words = ("stripe", "setup", "--url", BASE, "--secret-file")
     for name, reason in (
         ("no/secret", "No such file or directory"),
@@ -300,8 +302,8 @@ def test_a_folder_that_cannot_be_read_is_found_first(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    It is opened to be written to the disk with the file's name in it; where that fails
-    after all, neither the file nor its endpoint stays.
+    The folder is opened because the name of the file must be synced to disk; if that
+    sync still fails, neither the file nor its endpoint remains.
     """
     opened, synced = os.open, os.fsync
 
@@ -336,9 +338,9 @@ def test_a_run_that_breaks_off_is_gone_on_with(
     place: Place, fault: Fault, call: int, *, rolls: bool
 ) -> None:
     """
-    Whichever of its calls fails, done or not done: the next run leaves one endpoint
-    more than there was, whose secret is in the file; and until then nothing was sent by
-    one whose secret is not.
+    Whichever of its calls fails, executed or not: the next run leaves one more endpoint
+    than before, with its secret in the file; and until then no endpoint without a
+    stored secret has sent anything.
     """
     if rolls:
         place.setup()
@@ -352,7 +354,7 @@ def test_a_run_that_breaks_off_is_gone_on_with(
     ]
     assert all(it["status"] == "disabled" or types_of(it) == set(RARE) for it in lost)
     if call < 2 and lost:
-        # Nobody knows yet whether that run has broken off.
+        # It is not yet known whether that run was interrupted.
         early = run()
         assert early.code == 6
         assert "another run is in progress" in early.err
@@ -382,7 +384,7 @@ def test_a_run_that_breaks_off_is_gone_on_with(
 
 
 def test_a_key_without_the_right_is_told_which(place: Place) -> None:
-    """And one that is none."""
+    """So is an invalid key."""
     weak = place.sandbox.restricted_key("customer_write", "webhook_read")
     lacks = place.setup(PAYMENTS_STRIPE_API_KEY=weak)
     none = place.setup(PAYMENTS_STRIPE_API_KEY="sk_test_nobodys")
@@ -393,7 +395,7 @@ def test_a_key_without_the_right_is_told_which(place: Place) -> None:
 
 
 def test_a_key_with_no_more_than_that_right_is_enough(place: Place) -> None:
-    """It makes, and it rolls."""
+    """Both the creation and the roll."""
     key = place.sandbox.restricted_key("webhook_write")
     assert place.setup(PAYMENTS_STRIPE_API_KEY=key).code == 0
     assert place.roll(PAYMENTS_STRIPE_API_KEY=key).code == 0
@@ -401,7 +403,7 @@ def test_a_key_with_no_more_than_that_right_is_enough(place: Place) -> None:
 
 @pytest.mark.parametrize("thin", [False, True], ids=["snapshots", "thin"])
 def test_too_many_endpoints_are_told(place: Place, *, thin: bool) -> None:
-    """Stripe has sixteen, whatever they are for."""
+    """Stripe allows sixteen, whatever they are for."""
     for number in range(16):
         place.hand_made(url=f"https://example.com/{number}")
     answer = place.setup(*(["--thin"] if thin else []))
@@ -410,7 +412,7 @@ def test_too_many_endpoints_are_told(place: Place, *, thin: bool) -> None:
 
 
 def test_events_are_not_sent_there_in_both_ways(place: Place) -> None:
-    """They would come twice, under ids of which nobody knows that they are one."""
+    """Events would arrive twice, under ids that do not show that they are the same."""
     place.setup()
     answer = place.setup("--thin")
     assert answer.code == 6
@@ -419,7 +421,7 @@ def test_events_are_not_sent_there_in_both_ways(place: Place) -> None:
 
 
 def test_an_endpoint_is_found_among_many(place: Place) -> None:
-    """Event destinations are listed in pages, the newest first."""
+    """Event destinations are listed in pages, newest first."""
     place.setup("--thin")
     for number in range(12):
         body = {
@@ -455,7 +457,7 @@ def test_an_address_that_stripe_would_not_take_is_refused(
     place: Place, url: str, mode: str, code: int
 ) -> None:
     """
-    Before anything is asked. What it may end in is taken off it.
+    Before any request is sent. A trailing slash or webhook path is removed.
     """
     live = {
         "PAYMENTS_ENV": "production",
@@ -471,7 +473,7 @@ def test_an_address_that_stripe_would_not_take_is_refused(
 
 
 def test_what_is_missing_is_named(place: Place) -> None:
-    """The mode and the key; the service's other settings are not needed."""
+    """The mode and the key; the other settings of the service are not needed."""
     empty = {"PAYMENTS_ENV": "", "PAYMENTS_STRIPE_API_KEY": ""}
     answer = place.setup(**empty)
     assert answer.code == 4
@@ -480,7 +482,7 @@ def test_what_is_missing_is_named(place: Place) -> None:
 
 
 def test_an_account_that_does_not_answer_is_exit_code_5(place: Place) -> None:
-    """And the file is not there."""
+    """And the file does not exist."""
     nobody = "http://127.0.0.1:1"
     answer = place.setup(PAYMENTS_STRIPE_API_BASE=nobody)
     assert (answer.code, list(place.folder.iterdir())) == (5, [])
@@ -491,7 +493,7 @@ def test_an_account_that_does_not_answer_is_exit_code_5(place: Place) -> None:
 
 def test_what_cannot_be_rolled_is_said(place: Place) -> None:
     """
-    Without an endpoint, out of turn, or twice; each says what comes instead.
+    Without an endpoint, out of order, or twice; each message names the right next step.
     """
     first = place.roll()
     assert (first.code, "payments stripe setup" in first.err) == (6, True)
@@ -514,7 +516,7 @@ def test_what_cannot_be_rolled_is_said(place: Place) -> None:
 
 
 def test_a_roll_that_is_under_way_is_not_begun_or_enabled_again(place: Place) -> None:
-    """Both send: what comes next is named, and nothing is changed."""
+    """Both endpoints send: the next step is named, and nothing is changed."""
     place.setup()
     place.roll()
     assert place.roll("--enable", "--force", to=None).code == 0
@@ -536,8 +538,8 @@ def test_a_roll_that_is_under_way_is_not_begun_or_enabled_again(place: Place) ->
 
 def test_a_setup_begins_no_overlap_anew_that_is_under_way(place: Place) -> None:
     """
-    Whichever of the two it mends: the old one stays the old one, and the new one sends
-    since it was enabled.
+    Whichever of the two is repaired: the old one keeps its role, and the new one has
+    sent since it was enabled.
     """
     place.setup()
     place.roll()
@@ -557,7 +559,8 @@ def test_a_setup_begins_no_overlap_anew_that_is_under_way(place: Place) -> None:
 
 def test_a_secret_that_was_lost_before_it_was_used_is_made_anew(place: Place) -> None:
     """
-    Its endpoint sent nothing yet. Another run may be at it for two minutes.
+    Its endpoint has sent nothing yet. For two minutes another run may still be working
+    on it.
     """
     place.setup()
     place.roll()
@@ -581,7 +584,7 @@ def test_a_secret_that_was_lost_before_it_was_used_is_made_anew(place: Place) ->
 
 def test_a_second_roll_deletes_no_endpoint_whose_secret_is_set(place: Place) -> None:
     """
-    Its processes have it already: it is to be enabled.
+    Its processes have it already: the endpoint must be enabled.
     """
     place.setup()
     place.roll()
@@ -599,7 +602,7 @@ def test_a_second_roll_deletes_no_endpoint_whose_secret_is_set(place: Place) -> 
 
 def test_it_is_not_enabled_where_the_new_secret_is_not_set(place: Place) -> None:
     """
-    Its deliveries would be refused; who knows better may say so.
+    Its deliveries would be refused; an operator may override this.
     """
     place.setup()
     place.roll()
@@ -647,8 +650,8 @@ def test_the_old_one_is_disabled_after_the_overlap(place: Place, *, thin: bool) 
 
 def test_mending_the_old_one_makes_it_no_newer(place: Place) -> None:
     """
-    One that was made by hand is noted as in use while another one replaces it: it is
-    still the one that is replaced.
+    An endpoint that was created by hand is noted as in use while another replaces it:
+    it is still the one that is replaced.
     """
     by_hand = place.hand_made()
     place.roll()
@@ -713,7 +716,7 @@ def test_a_second_one_that_was_disabled_is_enabled_anew(place: Place) -> None:
 
 
 def test_a_moment_that_is_to_come_was_noted_by_nobody(place: Place) -> None:
-    """Somebody wrote it by hand: it counts as not noted."""
+    """Somebody wrote it by hand: the endpoint counts as without a role."""
     place.setup()
     place.roll()
     place.roll("--enable", "--force", to=None)
@@ -724,7 +727,7 @@ def test_a_moment_that_is_to_come_was_noted_by_nobody(place: Place) -> None:
 
 
 def test_an_odd_endpoint_of_another_stops_nothing(place: Place) -> None:
-    """What is as long as Stripe allows in our key is no mark of ours."""
+    """A value of our key that has Stripe's maximum length is not one of our notes."""
     odd = {"payments_gateway": "x" * 500, "payments_gateway_secret": "y" * 500}
     place.hand_made(url="https://example.com/hooks", metadata=odd)
     answer = place.setup()
@@ -734,8 +737,8 @@ def test_an_odd_endpoint_of_another_stops_nothing(place: Place) -> None:
 
 def test_an_endpoint_of_another_address_is_named(place: Place) -> None:
     """
-    Where the service moved; without what may be secret in it. How a host is written
-    makes no other address.
+    After the service moved; the parts that may be secret are not shown. Another
+    spelling of a host is not another address.
     """
     place.setup()
     same = place.setup("--json", url="https://PAY.Example.com:443")

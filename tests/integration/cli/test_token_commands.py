@@ -12,7 +12,7 @@ from support.service import World
 
 def test_an_issued_token_works_until_it_is_invalidated(dev: Dev) -> None:
     """
-    By its text, at once; a dry run changes nothing; the list has it.
+    By its text, at once; a dry run changes nothing; the list shows it.
     """
     token, other = dev.token("text"), dev.token("text")
     before = dev.digest()
@@ -39,7 +39,7 @@ def test_an_issued_token_works_until_it_is_invalidated(dev: Dev) -> None:
 
 def test_what_is_no_valid_token_is_said_not_to_be_invalidated(dev: Dev) -> None:
     """
-    A paste that was cut off must not be taken for a token that is dead now.
+    A truncated paste must not be mistaken for a token that is now revoked.
     """
     token = dev.token("pasted")
     cut_short = dev.run("token", "invalidate", token[:-4])
@@ -51,7 +51,7 @@ def test_what_is_no_valid_token_is_said_not_to_be_invalidated(dev: Dev) -> None:
 
 def test_a_token_may_have_scopes(dev: Dev) -> None:
     """
-    Those of readers, each by its name; an app needs no administrator's.
+    The scopes of readers, each by name; an app needs no administrator's scope.
     """
     words = ("token", "issue", "--user", "app", "--json")
     scopes = ("--scope", "payments:feed", "--scope", "payments:read")
@@ -67,7 +67,7 @@ def test_a_token_may_have_scopes(dev: Dev) -> None:
 
 def test_all_of_a_users_tokens_are_invalidated(dev: Dev) -> None:
     """
-    By id or by e-mail; nobody's e-mail is exit code 3.
+    By id or by e-mail; an e-mail without a user is exit code 3.
     """
     token = dev.token("all")
     assert dev.asks(token, "all") == 200
@@ -87,7 +87,7 @@ def test_all_of_a_users_tokens_are_invalidated(dev: Dev) -> None:
 
 def test_a_token_is_invalidated_by_its_name(dev: Dev) -> None:
     """
-    Issuer, jti and expiry are enough where nobody has the text.
+    Issuer, jti and expiry are enough if the text of the token is not available.
     """
     expires = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     name = ["--issuer", "payments-dev", "--jti", "by-name", "--expires-at", expires]
@@ -107,8 +107,8 @@ def test_a_token_is_invalidated_by_its_name(dev: Dev) -> None:
 
 def test_f55_everybodys_tokens_are_invalidated_up_to_a_moment(dev: Dev) -> None:
     """
-    As after a restored backup: those issued until then, after a confirmation. Of a
-    user, too; what was issued later lives.
+    As after a restored backup: tokens issued until then, after a confirmation. Those of
+    one user, too; tokens issued later stay valid.
     """
     words = ("token", "invalidate", "--all", "--issued-before")
     token = dev.token("everybody")
@@ -134,15 +134,15 @@ def test_f55_everybodys_tokens_are_invalidated_up_to_a_moment(dev: Dev) -> None:
     assert f"the user everybody: all issued until {second}" in listed.err
     assert "see --user" in dev.run("token", "list", "--json").err
     assert "the user other: none" in dev.run("token", "list", "--user", "other").err
-    # An earlier moment changes nothing, and what holds is answered.
+    # An earlier time changes nothing, and the time that holds is returned.
     again = dev.run(*words, "2020-01-01T00:00:00Z", "--yes", "--json").json
     assert again == {"invalidated_until": second}
 
 
 def test_a_mistyped_name_is_said(dev: Dev) -> None:
     """
-    An issuer that is not ours is refused. A user without an account may have tokens all
-    the same.
+    An unknown issuer is refused. A user without an account may have tokens all the
+    same.
     """
     name = ["--jti", "mistyped", "--expires-at", "2030-01-01T00:00:00Z"]
     refused = dev.run("token", "invalidate", "--issuer", "payment-dev", *name)
@@ -165,8 +165,8 @@ def test_f55_a_workers_settings_are_enough(
     inside: Inside, nowhere: dict[str, str], database_url: str
 ) -> None:
     """
-    After a restore no process serves yet: it is done in a pod of the worker, which has
-    nothing that verifies callers.
+    After a restore no process serves yet: the command runs in a pod of the worker,
+    which has no settings that verify callers.
     """
     env = {
         name: text
@@ -206,7 +206,7 @@ def test_it_has_to_be_clear_which_token_dies(
     inside: Inside, nowhere: dict[str, str], words: list[str]
 ) -> None:
     """
-    None, two, or half a name: exit code 2.
+    No name, two names, or half a name: exit code 2.
     """
     env = {**nowhere, **secretive()}
 

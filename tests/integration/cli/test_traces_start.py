@@ -1,4 +1,4 @@
-"""What stops a start that is to be traced; what looks before it says the same."""
+"""What prevents the start of a traced service; the earlier check reports the same."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ WRONG: Final = {
 
 @pytest.fixture
 def traced(nowhere: dict[str, str]) -> dict[str, str]:
-    """Return the environment of a service that is to be traced; no database answers."""
+    """Return the environment of a traced service whose database does not answer."""
     own = World("postgresql://nobody@127.0.0.1:1/no").env(0, 0)
     return {**nowhere, **own, "PAYMENTS_TRACES": "on"}
 
@@ -33,7 +33,7 @@ def test_what_a_start_refuses_is_refused_before_it(
     words: list[str],
 ) -> None:
     """
-    With its name and its reason; and nothing, where traces are off.
+    With its name and its reason; nothing if traces are off.
     """
     for name in [it for it in os.environ if it.startswith("OTEL_")]:
         monkeypatch.delenv(name)

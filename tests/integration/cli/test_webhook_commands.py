@@ -1,4 +1,4 @@
-"""`payments webhook …`: what they print, and their exit codes."""
+"""`payments webhook …`: output and exit codes."""
 
 import json
 import re
@@ -19,10 +19,10 @@ _DELETED: Final = "delete from event_bodies where id = 'evt_in_words'"
 
 def test_the_briefs_two_events_are_sent_listed_and_shown(dev: Dev) -> None:
     """
-    Each to the route of its type; nobody's charges are listed as unlinked, and shown
-    with the very body that came. Both are of one charge, which cannot have succeeded
-    and failed: the second one waits until the gateway was asked, which does not know
-    the charge.
+    Each event is sent to the route of its type; charges without an owner are listed as
+    unlinked, and shown with the exact body that came. Both events are about one charge,
+    which cannot have both succeeded and failed: the second waits until the charge is
+    fetched from Stripe, which does not know it.
     """
     files = [SAMPLES / "charge_succeeded.json", SAMPLES / "charge_failed.json"]
     events = [json.loads(file.read_bytes()) for file in files]
@@ -54,7 +54,7 @@ def test_the_briefs_two_events_are_sent_listed_and_shown(dev: Dev) -> None:
 
 def test_events_are_listed_by_state_and_link(dev: Dev, inside: Inside) -> None:
     """
-    `--unlinked` leaves out what has an owner; `--state` what is in another one.
+    `--unlinked` leaves out events with an owner; `--state` those in other states.
     """
     assert dev.asks(dev.token("linked"), "linked") == 200
     assert dev.send("linked", receipt_email="linked@x.org").code == 0
@@ -85,7 +85,7 @@ def test_events_are_listed_by_state_and_link(dev: Dev, inside: Inside) -> None:
 
 def test_an_unknown_event_is_not_found(dev: Dev) -> None:
     """
-    Exit code 3, and nothing on stdout.
+    Exit code 3, and stdout is empty.
     """
     answer = dev.run("webhook", "show", "evt_unknown")
 
@@ -97,7 +97,7 @@ def test_values_are_set_as_json_or_else_as_text(
     dev: Dev, inside: Inside, tmp_path: Path
 ) -> None:
     """
-    `--dry-run` prints what would be sent, sends nothing and needs nobody.
+    `--dry-run` prints what would be sent, sends nothing and needs no service.
     """
     values = {
         "id=evt_unsent": ("id", "evt_unsent"),
@@ -167,7 +167,7 @@ def test_sending_needs_somebody_who_takes_it(
     inside: Inside, nowhere: dict[str, str]
 ) -> None:
     """
-    No development service, or nobody at the address: exit code 5.
+    No development service, or no server at the address: exit code 5.
     """
     file = SAMPLES / "charge_failed.json"
     address = f"http://127.0.0.1:{free_port()}"
@@ -185,7 +185,7 @@ def test_sending_needs_somebody_who_takes_it(
 
 def test_a_refused_event_is_exit_code_6(dev: Dev) -> None:
     """
-    Wrongly signed: the answer is shown, nothing is kept.
+    A wrong signature: the answer is shown, nothing is stored.
     """
     before = dev.digest()
 
@@ -198,7 +198,7 @@ def test_a_refused_event_is_exit_code_6(dev: Dev) -> None:
 
 def test_an_event_that_cannot_be_read_is_kept_and_shown(dev: Dev) -> None:
     """
-    With the field and the reason, for a person to mend.
+    With the field and the reason, for a person to repair.
     """
     sent = dev.send("none", "--set", "data=5", "--json")
 
@@ -210,7 +210,7 @@ def test_an_event_that_cannot_be_read_is_kept_and_shown(dev: Dev) -> None:
 
 def test_an_event_is_shown_in_words(dev: Dev) -> None:
     """
-    As JSON with `--json` only; of a body that was deleted both say so.
+    As JSON only with `--json`; both say so if the body was deleted.
     """
     assert dev.send("in_words").code == 0
     show = ("webhook", "show", "evt_in_words")
@@ -227,7 +227,7 @@ def test_an_event_is_shown_in_words(dev: Dev) -> None:
 
 def test_events_are_listed_a_page_at_a_time(dev: Dev, inside: Inside) -> None:
     """
-    Where a page ended is said on stderr; from there on the next one goes on.
+    The end of a page is printed on stderr; the next page starts there.
     """
     for number in ("page_1", "page_2", "page_3"):
         dev.send(number)
@@ -249,7 +249,8 @@ def test_events_are_listed_a_page_at_a_time(dev: Dev, inside: Inside) -> None:
 
 def test_every_flag_has_a_twin_in_the_environment(dev: Dev, inside: Inside) -> None:
     """
-    PAYMENTS_<COMMAND>_<FLAG> acts as the flag, with its rules; a flag wins.
+    PAYMENTS_<COMMAND>_<FLAG> works as the flag, by the same rules; a flag has
+    precedence.
     """
     for number in ("twin_1", "twin_2"):
         dev.run("token", "invalidate", dev.token(number))
@@ -271,7 +272,7 @@ def test_every_flag_has_a_twin_in_the_environment(dev: Dev, inside: Inside) -> N
 
 def test_a_version_in_the_environment_is_not_ours(nowhere: dict[str, str]) -> None:
     """
-    No option takes it, `--version` neither: it is named, as all that is no setting.
+    No option reads it, not even `--version`: it is named, as every unknown setting is.
     """
     env = {**nowhere, **secretive(PAYMENTS_VERSION="1.2.3")}
     answer = payments("config", "show", env=env)

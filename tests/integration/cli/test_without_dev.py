@@ -1,4 +1,4 @@
-"""What `payments` says where `payments-service` was installed without its extra."""
+"""Messages of `payments` where `payments-service` was installed without its extra."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 
 from support.commands import START_S_MAX
 
-# Runs `payments`, as if one package were not there.
+# Runs `payments` as if one package did not exist.
 WITHOUT = """
 import sys
 
@@ -30,7 +30,8 @@ def test_what_is_not_installed_says_how_to_install_it(
     nowhere: dict[str, str], missing: str, words: list[str]
 ) -> None:
     """
-    Production installs no extra, and its image has no `dev`: one sentence, no more.
+    Production installs no extra, and its image has no `dev`: the message is one
+    sentence.
     """
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT, missing, *words],

@@ -1,4 +1,4 @@
-"""Each overlay as it is and with all components; each component by itself."""
+"""Each overlay alone and with all components; each component alone."""
 
 import pytest
 

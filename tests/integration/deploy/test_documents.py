@@ -1,4 +1,4 @@
-"""Each document is one that the cluster takes, and none has a secret in it."""
+"""A cluster accepts each document, and no document has a secret in it."""
 
 import re
 from typing import Any, Final, Literal
@@ -20,7 +20,7 @@ LOOKS_LIKE_A_KEY: Final = re.compile(
 
 
 class Strict(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
-    """A part of a custom resource: the fields that we use of it, and no others."""
+    """A part of a custom resource: only the fields that we use."""
 
 
 class Metadata(Strict):
@@ -169,12 +169,12 @@ def check(document: Yaml, version: str) -> None:
 @pytest.mark.parametrize("version", KUBERNETES)
 def test_every_document_is_what_the_cluster_takes(version: str) -> None:
     """
-    Each fits the schema of its kind, unknown fields refused.
+    Each document fits the schema of its kind; unknown fields are refused.
     """
     seen = set[str]()
     for overlay, component in VARIANTS:
         rendered = manifests(overlay, *([component] if component else []))
-        # What a component brings is in the variant that has them all, as it is here.
+        # The documents of a component are in the variant that has them all.
         for document in rendered.documents:
             text = str(document)
             if text not in seen:
@@ -185,7 +185,7 @@ def test_every_document_is_what_the_cluster_takes(version: str) -> None:
 @pytest.mark.parametrize("kind", ["Deployment", "NetworkPolicy", *CUSTOM])
 def test_a_misspelt_field_would_be_found(kind: str) -> None:
     """
-    The check above sees what `kubectl apply` would only warn of.
+    The check above refuses what `kubectl apply` would only warn about.
     """
     document = manifests("production", ALL).all(kind)[0]
     misspelt = document | {"spec": document["spec"] | {"replicaz": 3}}
@@ -197,7 +197,7 @@ def test_a_misspelt_field_would_be_found(kind: str) -> None:
 
 def test_a_poolers_pods_are_what_kubernetes_takes() -> None:
     """
-    Its template is a pod's, but for the containers that the operator adds.
+    Its template is a pod's, except for the containers that the operator adds.
     """
     [pooler] = manifests("production", ALL).all("Pooler")
     template = pooler["spec"]["template"]
@@ -238,7 +238,7 @@ def test_the_repository_holds_no_secret() -> None:
 
 def test_two_documents_never_have_one_name(rendered: Manifests) -> None:
     """
-    The last one of two would be what is there.
+    Of two documents with one name, the last would replace the first.
     """
     names = [(it["kind"], it["metadata"]["name"]) for it in rendered.documents]
 

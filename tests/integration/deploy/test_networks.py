@@ -1,4 +1,4 @@
-"""Who may talk with whom: network policies, read as Kubernetes reads them."""
+"""Which pods may connect to which: network policies, read as Kubernetes reads them."""
 
 from ipaddress import IPv6Network, ip_network
 from typing import Final
@@ -7,7 +7,7 @@ import pytest
 
 from support.manifests import ALL, APP, PART, Manifests, Peer, Policies, Yaml, manifests
 
-# Of a private network, a cluster, a cloud's metadata, this host.
+# Addresses of a private network, a cluster, a cloud's metadata, this host.
 NOT_OUTSIDE: Final = (
     *("10.0.0.7", "172.20.1.1", "192.168.1.1", "100.64.0.1", "127.0.0.1"),
     *("169.254.169.254", "0.0.0.0", "224.0.0.1", "255.255.255.255"),  # noqa: S104  # an address
@@ -36,7 +36,7 @@ def test_t67_what_is_not_allowed_is_denied(
     rendered: Manifests, pods: dict[str, Yaml], policies: Policies
 ) -> None:
     """
-    For every pod of the namespace, whatever it is called, both ways.
+    For every pod of the namespace, whatever its name, in both directions.
     """
     [deny] = [
         it["spec"]
@@ -58,7 +58,8 @@ def test_t67_no_pod_reaches_more_outside_than_https(
     rendered: Manifests, pods: dict[str, Yaml], policies: Policies
 ) -> None:
     """
-    Stripe has no fixed addresses, so any is allowed: but none that is not outside.
+    Stripe has no fixed addresses, so every public address is allowed, and no private
+    one.
     """
     for part, pod in pods.items():
         for address in OUTSIDE:
@@ -82,8 +83,8 @@ def _private() -> set[str]:
 
 def test_t67_no_rule_is_for_every_address(rendered: Manifests) -> None:
     """
-    A rule for addresses names its ports; the widest one is for 443 alone, and without
-    each private range.
+    A rule for addresses names its ports; the widest is for 443 only, and excludes each
+    private range.
     """
     for policy in rendered.all("NetworkPolicy"):
         for way, end in (("egress", "to"), ("ingress", "from")):
@@ -101,7 +102,7 @@ def _check_block(block: Yaml, ports: set[int]) -> None:
         return
     assert ports == {443}
     if isinstance(network, IPv6Network):
-        # What is routed in the world.
+        # What is routed publicly.
         assert network.subnet_of(IPv6Network("2000::/3"))
     else:
         private = {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"}
@@ -112,7 +113,7 @@ def test_every_pod_reaches_the_database_and_names(
     rendered: Manifests, pods: dict[str, Yaml], policies: Policies
 ) -> None:
     """
-    The migration, too; a cluster of CloudNativePG by its poolers alone.
+    The migration, too; a cluster of CloudNativePG only through its poolers.
     """
     pooler = Peer(
         policies.namespace,
@@ -134,7 +135,7 @@ def test_only_the_way_in_reaches_the_service(
     rendered: Manifests, pods: dict[str, Yaml], policies: Policies
 ) -> None:
     """
-    And monitoring the ops port of both workloads; nothing reaches a migration.
+    Monitoring reaches the ops port of both workloads; nothing reaches a migration.
     """
     shop = Peer("shop", CALLS)
     let_in = {
@@ -162,7 +163,8 @@ def test_only_the_way_in_reaches_the_service(
 
 def test_a_cluster_of_cloudnativepg_talks_with_itself_and_its_operator() -> None:
     """
-    Poolers are let in by the service, instances by poolers; outside is nothing.
+    The service connects to poolers, and poolers to instances; nothing outside the
+    cluster is reachable.
     """
     rendered = manifests("production", ALL)
     policies = Policies.of(rendered)

@@ -1,4 +1,4 @@
-"""What an overlay says: its Stripe, image and catalogue; where its secrets are from."""
+"""What an overlay sets: its Stripe, image and catalogue; the source of its secrets."""
 
 import re
 import shutil
@@ -18,7 +18,7 @@ from support.manifests import DEPLOY, OVERLAYS, Manifests, manifests
 from .test_pods import MODES, MOUNTS, USES, secrets_in
 
 STRIPE: Final = "https://api.stripe.com"
-# What a deployment may do without: a pod does not start where a file is missing.
+# Optional files: a pod does not start if a mounted file is missing.
 OPTIONAL: Final = frozenset(("PAYMENTS_WEBHOOKS_OUT", "PAYMENTS_KUBERNETES_KEYS"))
 DIGEST: Final = "0123456789abcdef" * 4
 
@@ -37,7 +37,7 @@ def settings_of(rendered: Manifests, folder: Path, *, mode: str) -> Settings:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_each_overlay_names_its_stripe(overlay: str, tmp_path: Path) -> None:
     """
-    Development and production are Stripe's address and a mode: nothing is implied.
+    Development and production set Stripe's address and a mode: nothing is implied.
     """
     settings = settings_of(manifests(overlay), tmp_path, mode=MODES[overlay])
 
@@ -51,7 +51,7 @@ def test_each_overlay_names_its_stripe(overlay: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_a_key_of_the_other_mode_is_refused(overlay: str, tmp_path: Path) -> None:
     """
-    Production takes no test key, development no live one: the start fails.
+    Production refuses a test key, development a live key: the process does not start.
     """
     (other,) = set(MODES.values()) - {MODES[overlay]}
 
@@ -63,7 +63,7 @@ def test_a_key_of_the_other_mode_is_refused(overlay: str, tmp_path: Path) -> Non
 
 def test_secrets_come_as_files() -> None:
     """
-    What does not print is no value of a variable: each is a file of the Secret.
+    No secret setting is the value of a variable: each is a file of the Secret.
     """
     hidden = {it.name.upper() for it in attrs.fields(Settings) if not it.repr}
     rendered = manifests("production")
@@ -79,7 +79,7 @@ def test_secrets_come_as_files() -> None:
 
 def test_t73_a_store_outside_has_what_is_mounted() -> None:
     """
-    external-secrets makes the Secret, with each file; a key that is rolled follows.
+    external-secrets creates the Secret with each file; a rolled key is copied.
     """
     [found] = manifests("production", "external-secrets").all("ExternalSecret")
     spec = found["spec"]
@@ -93,7 +93,7 @@ def test_t73_a_store_outside_has_what_is_mounted() -> None:
 
 def test_a_store_outside_needs_no_keys_that_are_at_an_address() -> None:
     """
-    What the store does not have would fail the ExternalSecret, and with it each pod.
+    A key that the store lacks would fail the ExternalSecret, and every pod with it.
     """
     rendered = manifests("production", "external-secrets", "jwt-keys-url")
 
@@ -112,7 +112,7 @@ def test_a_store_outside_needs_no_keys_that_are_at_an_address() -> None:
 
 def test_the_store_is_taken_before_the_keys_address() -> None:
     """
-    The other way round the ExternalSecret would keep the keys: it is not rendered.
+    In the opposite order the ExternalSecret would keep the keys: it is not rendered.
     """
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl, which renders the overlays, is not here")
@@ -125,7 +125,7 @@ def test_the_store_is_taken_before_the_keys_address() -> None:
 
 def test_what_is_delivered_with_comes_from_the_store_too() -> None:
     """
-    The example makes the Secret that `webhooks-out` mounts, from the same store.
+    The example creates the Secret that `webhooks-out` mounts, from the same store.
     """
     text = (DEPLOY / "examples/webhooks-out-external-secret.yaml").read_text()
     made = yaml.safe_load(text)["spec"]
@@ -147,7 +147,7 @@ def test_what_is_delivered_with_comes_from_the_store_too() -> None:
 
 def test_developments_tag_is_this_release() -> None:
     """
-    A pod of an older image would run, and not do what this one does.
+    A pod of an older image would run, and would lack what this release does.
     """
     text = (DEPLOY / "overlays/development/kustomization.yaml").read_text()
     [image] = yaml.safe_load(text)["images"]
@@ -157,7 +157,7 @@ def test_developments_tag_is_this_release() -> None:
 
 def test_stripe_is_limited_by_no_address_and_others_are() -> None:
     """
-    Both ways in have deadlines and a limit of the body, and lead to the Service.
+    Both ingresses have deadlines and a limit of the body, and lead to the Service.
     """
     rendered = manifests("production", "ingress")
     [service] = rendered.all("Service")
@@ -186,7 +186,7 @@ def test_stripe_is_limited_by_no_address_and_others_are() -> None:
     [longer] = stripe["spec"]["rules"][0]["http"]["paths"]
     [shorter] = callers["spec"]["rules"][0]["http"]["paths"]
     assert longer["path"].startswith(f"{shorter['path']}/")
-    # Else a connection that the controller keeps is cut now and then.
+    # Otherwise a connection that the controller keeps open is cut now and then.
     [main] = rendered.pods()["http"]["spec"]["containers"]
     assert int(rendered.variables(main)["PAYMENTS_KEEP_ALIVE_S"]) > 60
 
@@ -236,7 +236,7 @@ def test_a_release_sets_the_image_by_its_digest(copied: Path) -> None:
 )
 def test_a_release_refuses_a_tag(copied: Path, image: str) -> None:
     """
-    It may be moved, and nothing is written.
+    A tag may be moved; nothing is written.
     """
     file = copied / "overlays" / "production" / "kustomization.yaml"
     before = file.read_text()
@@ -250,7 +250,7 @@ def test_a_release_refuses_a_tag(copied: Path, image: str) -> None:
 
 def test_an_overlay_that_is_not_there_is_named(copied: Path) -> None:
     """
-    Nor is one that has a tag changed to half of a digest.
+    An image with a tag is not changed to half of a digest either.
     """
     image = f"payments-gateway@sha256:{DIGEST}"
 
@@ -262,7 +262,7 @@ def test_an_overlay_that_is_not_there_is_named(copied: Path) -> None:
 
 def test_a_catalogue_is_a_key_of_the_config_map(copied: Path) -> None:
     """
-    As the README has it: the pods read it as a variable, without another volume.
+    As in the README: the pods read it as a variable, without another volume.
     """
     kubectl = shutil.which("kubectl")
     if kubectl is None:

@@ -1,4 +1,4 @@
-"""Whatever an overlay takes: its pods are confined, and get what they use."""
+"""For every overlay: its pods are confined, and get the files that they use."""
 
 import base64
 import re
@@ -30,9 +30,9 @@ from support.stripe_bodies import a_secret
 MOUNTS: Final = "/etc/payments"
 TOKEN: Final = "/var/run/secrets/cluster"  # a path
 MODES: Final = {"development": "test", "production": "live"}
-# The pool and what the interpreter has to clear away.
+# The pool and the time for cleaning up at the interpreter's exit.
 CLOSING_S: Final = 5
-# What each command reads: see `payments_service.settings`, `processes`.
+# The settings that each command reads: see `payments_service.settings`, `processes`.
 USES: Final = {
     "serve": {
         "access-pass-keys",
@@ -42,7 +42,7 @@ USES: Final = {
         "stripe-api-key",
         "stripe-webhook-secrets",
     },
-    # No caller's token and no webhook is verified by it.
+    # It verifies no caller's token and no webhook.
     "worker": {"database-url", "erasure-key", "stripe-api-key"},
     "db": {"database-url"},
 }
@@ -125,7 +125,7 @@ def test_t77_every_pod_is_restricted(rendered: Manifests, rule: str) -> None:
 @pytest.mark.parametrize("rule", CONTAINER_RULES)
 def test_t77_every_container_is_confined(rendered: Manifests, rule: str) -> None:
     """
-    Those that run first included.
+    Init containers included.
     """
     every = list(rendered.containers())
 
@@ -155,7 +155,7 @@ def test_t77_only_a_component_gives_a_token_and_only_to_the_service(
     rendered: Manifests,
 ) -> None:
     """
-    To read the cluster's keys; the account that it is of has no rights.
+    To read the cluster's keys; the token's account has no rights.
     """
     with_tokens = {
         part
@@ -173,7 +173,7 @@ def test_t77_only_a_component_gives_a_token_and_only_to_the_service(
 
 
 def used(rendered: Manifests, part: str) -> set[str]:
-    """Return the files of secrets that the pods of a component have a use for."""
+    """Return the secret files that the pods of a component use."""
     found = set(USES[PARTS[part]])
     if part == "http" and "jwt-keys-url" in rendered.components:
         found.remove("jwt-keys")
@@ -186,7 +186,8 @@ def test_t77_each_pod_has_the_secrets_that_it_uses_and_no_others(
     rendered: Manifests,
 ) -> None:
     """
-    A file is there if a variable names it, and none that its command does not read.
+    A file is mounted if a variable names it, and only if the container's command reads
+    it.
     """
     for part, pod in rendered.pods().items():
         named = {
@@ -205,7 +206,8 @@ def test_t77_each_pod_has_the_secrets_that_it_uses_and_no_others(
                 assert all(it["key"] == it["path"] for it in secret["items"])
                 there |= {it["path"] for it in secret["items"]}
             else:
-                # What the file names is beside it, and all of it is for the worker.
+                # Files that the document names are beside it, and all are for the
+                # worker.
                 assert secret["secretName"] == "payments-gateway-webhooks-out"  # a name
                 there.add("webhooks-out.toml")
         assert named == there == used(rendered, part)
@@ -213,7 +215,7 @@ def test_t77_each_pod_has_the_secrets_that_it_uses_and_no_others(
 
 def test_each_file_is_where_its_variable_says(rendered: Manifests) -> None:
     """
-    In a volume that the same container mounts, and cannot write to.
+    In a volume that the same container mounts read-only.
     """
     for pod in rendered.pods().values():
         volumes = {it["name"] for it in pod["spec"]["volumes"]}
@@ -232,7 +234,7 @@ def test_each_file_is_where_its_variable_says(rendered: Manifests) -> None:
 
 def test_what_a_component_reads_is_mounted_in_the_service() -> None:
     """
-    The paths that the shared settings name are those of the process that serves.
+    The paths in the shared settings are those of the serving process.
     """
     rendered = manifests("production", ALL)
     [service] = rendered.pods()["http"]["spec"]["containers"]
@@ -242,7 +244,7 @@ def test_what_a_component_reads_is_mounted_in_the_service() -> None:
 
 
 def secrets_in(folder: Path, *, mode: str) -> None:
-    """Write each file of the Secrets, made on the spot."""
+    """Write each file of the Secrets, generated for the test."""
     secret = a_secret("delivery").removeprefix("whsec_").encode()
     files = {
         "secrets/database-url": "postgresql://payments@postgres/payments",
@@ -265,9 +267,9 @@ def test_every_process_starts_with_what_its_pod_has(
     rendered: Manifests, part: str, tmp_path: Path
 ) -> None:
     """
-    Its settings are read, unknown ones refused, and all of it is wired.
+    Its settings are read, unknown ones refused, and the container is wired.
 
-    The container that checks them before has the same.
+    The container that checks them before has the same settings.
     """
     secrets_in(tmp_path, mode=MODES[rendered.overlay])
     pod = rendered.pods()[part]
@@ -293,7 +295,7 @@ def test_nothing_that_the_service_has_is_needless(
     production: Manifests, file: str, tmp_path: Path
 ) -> None:
     """
-    Without a file it does not start, or does less.
+    Without a file it does not start, or runs with fewer functions.
     """
     secrets_in(tmp_path, mode="live")
     [main] = production.pods()["http"]["spec"]["containers"]
@@ -313,7 +315,7 @@ def test_a_migration_and_who_waits_for_it_know_the_database_alone(
     rendered: Manifests,
 ) -> None:
     """
-    And nothing that changes within a release: a Job cannot be changed.
+    And nothing that changes within a release: a Job is immutable.
     """
     pods = rendered.pods()
     waiting = [
@@ -331,7 +333,7 @@ def test_a_migration_and_who_waits_for_it_know_the_database_alone(
 
 def test_every_command_exists() -> None:
     """
-    With each option that a container gives it; a worker is looked at as a worker.
+    With each option that a container passes; a worker is checked as a worker.
     """
     rendered = manifests("production", ALL)
     commands = [it["args"] for it in rendered.containers()]
@@ -353,7 +355,7 @@ def test_every_command_exists() -> None:
 
 def test_t62_the_log_is_what_the_cluster_reads(rendered: Manifests) -> None:
     """
-    On stderr, where each line is one JSON object: there is no file to write another to.
+    On stderr, where each line is one JSON object: no log is written to a file.
     """
     for pod in rendered.pods().values():
         assert "emptyDir" not in str(pod["spec"]["volumes"])
@@ -368,7 +370,7 @@ def test_f08_nobody_is_killed_who_still_works(rendered: Manifests, part: str) ->
     """
     A pod's grace is longer than draining, ending requests and closing may take.
 
-    No `preStop` is needed: the service itself drains first, and says so.
+    No `preStop` is needed: the service drains first itself, and reports that it drains.
     """
     pod = rendered.pods()[part]["spec"]
     [main] = pod["containers"]
@@ -384,7 +386,8 @@ def test_f08_nobody_is_killed_who_still_works(rendered: Manifests, part: str) ->
 @pytest.mark.parametrize("part", ["http", "worker"])
 def test_probes_ask_the_ops_port(rendered: Manifests, part: str) -> None:
     """
-    Only readiness asks for the database, and only what the others ask for restarts it.
+    Only readiness depends on the database; only failures of the other probes restart
+    it.
     """
     [main] = rendered.pods()[part]["spec"]["containers"]
     ports = {it["name"]: it["containerPort"] for it in main["ports"]}
@@ -406,7 +409,8 @@ def test_probes_ask_the_ops_port(rendered: Manifests, part: str) -> None:
 @pytest.mark.parametrize("part", ["http", "worker"])
 def test_a_pod_has_time_to_start(rendered: Manifests, part: str) -> None:
     """
-    A slow node takes ten times what ours does; killed meanwhile, it would begin anew.
+    A slow node takes ten times as long as ours; if the container were killed meanwhile,
+    it would start again from the beginning.
     """
     [main] = rendered.pods()[part]["spec"]["containers"]
     probe = main["startupProbe"]
@@ -416,7 +420,7 @@ def test_a_pod_has_time_to_start(rendered: Manifests, part: str) -> None:
 
 def test_a_draining_pod_is_seen_before_its_socket_closes(rendered: Manifests) -> None:
     """
-    Readiness falls first, and is asked twice within the drain.
+    Readiness fails first, and is probed twice within the drain.
     """
     [main] = rendered.pods()["http"]["spec"]["containers"]
     probe, variables = main["readinessProbe"], rendered.variables(main)
@@ -427,7 +431,8 @@ def test_a_draining_pod_is_seen_before_its_socket_closes(rendered: Manifests) ->
 
 def test_every_image_of_production_is_named_by_its_digest() -> None:
     """
-    A tag may be moved: nobody would know what runs. The migration is the image's own.
+    A tag may be moved, and then it is not known what runs. The migration uses the same
+    image.
     """
     for overlay, component in VARIANTS:
         if overlay != "production":
@@ -446,7 +451,7 @@ def test_every_image_of_production_is_named_by_its_digest() -> None:
 
 def test_the_migration_of_development_is_named_by_its_tag() -> None:
     """
-    Images of one's own machine have no digest.
+    Images of a local machine have no digest.
     """
     rendered = manifests("development")
     [image] = {it["image"] for it in rendered.containers()}
@@ -457,7 +462,7 @@ def test_the_migration_of_development_is_named_by_its_tag() -> None:
 
 def test_a_changed_setting_rolls_the_pods(rendered: Manifests) -> None:
     """
-    The name of a ConfigMap is by what is in it; no Job refers to one.
+    The name of a ConfigMap depends on its content; no Job refers to one.
     """
     config = [
         it["metadata"]["name"]

@@ -1,4 +1,4 @@
-"""What `deploy/README.md` says to type: as far as no cluster is needed, it is done."""
+"""The commands in `deploy/README.md`: those that need no cluster are run."""
 
 import re
 import shlex
@@ -23,7 +23,7 @@ README: Final = (DEPLOY / "README.md").read_text()
 
 
 def commands() -> list[list[str]]:
-    """Return the words of each command of the page, those of a pipe one by one."""
+    """Return the words of each command of the page, those of a pipe separately."""
     lines = re.findall(r"(?m)^    (\S(?:\\\n|.)*?)(?<!\\)$", README)
     joined = [re.sub(r"\\\n\s*", " ", line) for line in lines]
     found = [
@@ -52,14 +52,14 @@ def of_cluster() -> list[list[str]]:
 
 
 def asked(words: Sequence[str]) -> "subprocess.CompletedProcess[str]":
-    """Have kubectl read its own words, and do nothing: an unknown option is refused."""
+    """Have kubectl parse its own words without effect: an unknown option is refused."""
     own = list(words[: words.index("--")] if "--" in words else words)
     return kubectl(*own, "--help")
 
 
 def test_every_command_for_the_cluster_is_one_that_kubectl_has() -> None:
     """
-    With its options: the page is of no other release of it.
+    With its options: the page matches this release of kubectl.
     """
     distinct = sorted({tuple(it) for it in of_cluster()})
     with ThreadPoolExecutor(2) as pool:
@@ -68,14 +68,14 @@ def test_every_command_for_the_cluster_is_one_that_kubectl_has() -> None:
     assert len(distinct) > 20
     for words, answer in zip(distinct, answers, strict=True):
         assert answer.returncode == 0, (words, answer.stderr)
-        # Where it does not know a word it shows all that there is.
+        # For an unknown word it lists all commands.
         assert "kubectl controls the Kubernetes cluster" not in answer.stdout, words
     assert asked(["rollout", "status", "deployment/x", "--tail=1"]).returncode == 1
 
 
 def test_every_command_of_ours_exists() -> None:
     """
-    On its own, and within a pod, with each of its options.
+    Alone, and within a pod, with each of its options.
     """
     ours = [
         words[words.index("payments") + 1 :]
@@ -92,7 +92,7 @@ def test_every_command_of_ours_exists() -> None:
 
 def test_what_commands_name_is_there() -> None:
     """
-    Deployments and labels of pods, by the names that they have.
+    Deployments and labels of pods, by their actual names.
     """
     rendered = manifests("production", ALL)
     deployments = {it["metadata"]["name"] for it in rendered.all("Deployment")}
@@ -115,7 +115,7 @@ def test_what_commands_name_is_there() -> None:
 
 def test_the_secrets_are_made_of_the_files_that_pods_read(tmp_path: Path) -> None:
     """
-    The page's own commands, without a cluster: what they make has each file's content.
+    The page's own commands, without a cluster: the result has each file's content.
     """
     made = dict[str, set[frozenset[str]]]()
     for words in of_cluster():
@@ -132,7 +132,7 @@ def test_the_secrets_are_made_of_the_files_that_pods_read(tmp_path: Path) -> Non
             frozenset(secret["data"])
         )
 
-    # To make it, and to change it: the same.
+    # For creation and for change: the same.
     assert made["payments-gateway"] == {frozenset(USES["serve"])}
     [delivering] = made["payments-gateway-webhooks-out"]
     assert "webhooks-out.toml" in delivering
@@ -152,7 +152,7 @@ def test_the_secrets_are_made_of_the_files_that_pods_read(tmp_path: Path) -> Non
 
 def test_each_component_is_on_the_page() -> None:
     """
-    With what the cluster needs for it.
+    With everything that the cluster needs for it.
     """
     table = README.partition("| component |")[2].partition("\n\n")[0]
     listed = set(re.findall(r"(?m)^\| `([a-z-]+)` \|", table))
@@ -162,7 +162,7 @@ def test_each_component_is_on_the_page() -> None:
 
 def test_what_the_page_counts_is_what_there_is() -> None:
     """
-    Connections, pods and seconds: as the manifests have them.
+    Connections, pods and seconds: as in the manifests.
     """
     rendered = manifests("production", ALL)
     serving, working = (
@@ -192,7 +192,8 @@ def test_what_the_page_counts_is_what_there_is() -> None:
 
 def test_the_secret_of_a_database_in_the_cluster_is_made_in_time() -> None:
     """
-    After the database that its role's password comes from; the migration waits so long.
+    After the database, which creates the role's password; the migration waits that
+    long.
     """
     section = README.partition("### Database\n")[2]
     rendered = manifests("production", "cloudnative-pg")
@@ -212,7 +213,7 @@ def test_the_secret_of_a_database_in_the_cluster_is_made_in_time() -> None:
 
 def test_t73_each_secret_can_be_rotated() -> None:
     """
-    The page says how, for each file that a pod has.
+    The page says how, for each file of a pod.
     """
     section = README.partition("## Rotate")[2].partition("\n## ")[0]
     rows = re.findall(r"(?m)^\| `([a-z-]+)` \| (.+) \|$", section)
@@ -226,7 +227,7 @@ def test_t73_each_secret_can_be_rotated() -> None:
 
 def test_each_threat_names_a_test_that_is_there() -> None:
     """
-    And a file that is.
+    And an existing file.
     """
     section = README.partition("## What answers which threat")[2].partition("\n## ")[0]
     tests = "".join(it.read_text() for it in Path(__file__).parent.glob("test_*.py"))

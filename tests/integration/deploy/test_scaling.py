@@ -1,4 +1,4 @@
-"""Whatever selects pods selects some that exist; and how many of them there may be."""
+"""Every pod selector matches existing pods; and how many pods may run."""
 
 from typing import Final
 
@@ -9,9 +9,9 @@ from payments_adapters.postgres.store import RARE_CONNECTIONS_MAX
 from support.manifests import ALL, PART, Manifests, Yaml, manifests, selects
 from support.metrics_document import WORKER, families
 
-# The one that polls for revocations.
+# The connection that polls for revocations.
 POLLING: Final = 1
-# Postgres, as it is installed: max_connections, less what it keeps for superusers.
+# Postgres with default settings: max_connections minus those reserved for superusers.
 CONNECTIONS_MAX: Final = 100 - 3
 # Of the rows below, those for a migration and for pods that wait for it.
 BESIDE: Final = 6
@@ -24,11 +24,11 @@ METRICS: Final = {
 
 def test_whatever_selects_pods_selects_some(rendered: Manifests) -> None:
     """
-    Services, budgets, policies, monitors: a label that was renamed is not lost here.
+    Services, budgets, policies, monitors: a renamed label is found here.
     """
     labels = [it["metadata"]["labels"] for it in rendered.pods().values()]
     if "cloudnative-pg" in rendered.components:
-        # What the operator gives its pods.
+        # Labels that the operator adds to its pods.
         cluster = {"cnpg.io/cluster": "payments-gateway-db"}
         pooler = {"cnpg.io/poolerName": "payments-gateway-db-pooler"}
         labels += [cluster, cluster | pooler]
@@ -54,7 +54,7 @@ def _selector(document: Yaml) -> Yaml | None:
 
 def test_each_workload_selects_its_own_pods(rendered: Manifests) -> None:
     """
-    And none of another one; requests reach what serves, and never a migration.
+    And no others; requests reach serving pods, and never a migration.
     """
     pods = {part: it["metadata"]["labels"] for part, it in rendered.pods().items()}
 
@@ -81,7 +81,7 @@ def test_each_workload_has_a_budget_and_an_autoscaler(
     rendered: Manifests, part: str
 ) -> None:
     """
-    A node can always be drained; where there is one pod of each, neither is there.
+    A node can always be drained; where each has one pod, neither budget exists.
     """
     pod = rendered.pods()[part]["metadata"]["labels"]
     [deployment] = [
@@ -106,7 +106,7 @@ def test_each_workload_has_a_budget_and_an_autoscaler(
         return
     [budget], [scaler] = budgets, scalers
     assert 0 < budget["minAvailable"] < scaler["minReplicas"] < scaler["maxReplicas"]
-    # Each `apply` would take back what the autoscaler said.
+    # Each `apply` would reset what the autoscaler set.
     assert "replicas" not in deployment["spec"]
     aged = part == "worker" and "queue-age" in rendered.components
     assert _metrics(scaler) == {"cpu"} | (METRICS if aged else set())
@@ -114,7 +114,7 @@ def test_each_workload_has_a_budget_and_an_autoscaler(
 
 def test_workers_are_added_before_anybody_is_called() -> None:
     """
-    An alert tells of events and jobs that are late for 15 minutes.
+    An alert fires for events and jobs that are 15 minutes late.
     """
     scalers = manifests("production", "queue-age").all("HorizontalPodAutoscaler")
     targets = {
@@ -130,7 +130,7 @@ def test_workers_are_added_before_anybody_is_called() -> None:
 
 def test_an_autoscaler_asks_for_what_a_worker_shows() -> None:
     """
-    A metric that was renamed scales nothing, and only the autoscaler's status says so.
+    A renamed metric scales nothing, and only the autoscaler's status shows it.
     """
     shown = {it.name for it in families() if WORKER in it.shown_by}
 
@@ -149,7 +149,7 @@ def _metrics(scaler: Yaml) -> set[str]:
 
 def test_an_upgrade_takes_no_serving_pod_away_first(rendered: Manifests) -> None:
     """
-    A new one serves before an old one goes. Of workers one may be missing.
+    A new pod serves before an old one ends. One worker may be missing.
     """
     strategies = {
         it["metadata"]["labels"][PART]: it["spec"]["strategy"]["rollingUpdate"]
@@ -164,7 +164,8 @@ def test_an_upgrade_takes_no_serving_pod_away_first(rendered: Manifests) -> None
 
 def test_payments_stay_where_a_node_is_full(rendered: Manifests) -> None:
     """
-    Pods of production have a priority, which is defined; those of development none.
+    Pods of production have a priority, which is defined; those of development have
+    none.
     """
     defined = {it["metadata"]["name"] for it in rendered.all("PriorityClass")}
     named = {it["spec"].get("priorityClassName") for it in rendered.pods().values()}
@@ -175,7 +176,7 @@ def test_payments_stay_where_a_node_is_full(rendered: Manifests) -> None:
 
 @attrs.frozen
 class Connections:
-    """How many connections all pods may have at once, in an upgrade at their most."""
+    """How many connections all pods may have at once, at most, during an upgrade."""
 
     of_one: int
     of_pods: int
@@ -200,14 +201,14 @@ class Connections:
 
 def test_all_connections_fit_into_a_postgres_as_it_is_installed() -> None:
     """
-    At the most that the autoscalers may make, while a release is rolled out.
+    With as many pods as the autoscalers may create, while a release is rolled out.
     """
     assert Connections.of(manifests("production")).most <= CONNECTIONS_MAX
 
 
 def test_all_connections_fit_into_one_pooler_and_the_poolers_into_the_cluster() -> None:
     """
-    In transaction mode, which is what the service is tried with.
+    In transaction mode, which the service is tested with.
     """
     rendered = manifests("production", ALL)
     [cluster], [pooler] = rendered.all("Cluster"), rendered.all("Pooler")
@@ -219,5 +220,5 @@ def test_all_connections_fit_into_one_pooler_and_the_poolers_into_the_cluster() 
     assert Connections.of(rendered).most <= given["max_client_conn"]
     sessions = given["default_pool_size"] + given["reserve_pool_size"]
     most = int(cluster["spec"]["postgresql"]["parameters"]["max_connections"])
-    # The operator and people have some, too.
+    # The operator and people need some, too.
     assert pooler["spec"]["instances"] * sessions + 20 <= most
