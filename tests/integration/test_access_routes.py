@@ -55,7 +55,8 @@ def pay(service: ServiceProcess, user: str) -> None:
 
 def test_access_is_told_by_product_and_feature(service: ServiceProcess) -> None:
     """
-    Also what the user has not; what gives it, until when, by which catalogue.
+    Features that the user lacks, too; the grant, its end, and the version of the
+    catalogue.
     """
     pay(service, "ada")
     token, status = service.world.token("ada"), service.status("ada")
@@ -85,8 +86,8 @@ def test_access_is_told_by_product_and_feature(service: ServiceProcess) -> None:
 
 def test_one_feature_is_asked_for(service: ServiceProcess) -> None:
     """
-    One that the catalogue does not name is not found, and a text that is no name of a
-    feature is refused.
+    A feature that the catalogue does not name is not found; a text that cannot be a
+    feature's name is refused.
     """
     pay(service, "bob")
     token = service.world.token("bob")
@@ -109,7 +110,8 @@ def test_one_feature_is_asked_for(service: ServiceProcess) -> None:
 
 def test_the_catalogue_is_told_to_any_caller(service: ServiceProcess) -> None:
     """
-    What is sold, what it gives, and how long access outlives what was paid.
+    The products, the features that they give, and how long access outlives what was
+    paid.
     """
     token = service.world.token("anybody")
     found = service.call("GET", "/catalogue", token).raise_for_status().json()
@@ -147,7 +149,7 @@ def test_what_a_caller_has_already_is_not_sent_again(
     service: ServiceProcess, path: str
 ) -> None:
     """
-    As of a payment status: 304 to who names the very same answer.
+    As for a payment status: 304 if the caller sends the tag of this very answer.
     """
     service.register("cyd", "cyd@example.com")
     url, token = service.url + path, service.world.token("cyd")
@@ -167,8 +169,8 @@ def test_what_a_caller_has_already_is_not_sent_again(
 
 def test_a_tag_is_of_one_route_one_user_and_one_state(service: ServiceProcess) -> None:
     """
-    The one tag of an answer is enough to be told so; that of another one, in whatever
-    respect, is not. Who may not ask is refused, with any tag.
+    The answer's only tag is enough for a 304; the tag of an answer that differs in any
+    respect is not. A caller without the right is refused, with any tag.
     """
     for user in ("dan", "fay"):
         service.register(user, f"{user}@example.com")
@@ -212,7 +214,7 @@ def test_a_tag_is_of_one_route_one_user_and_one_state(service: ServiceProcess) -
 )
 def test_a_tag_that_was_made_up_is_no_error(service: ServiceProcess, tag: str) -> None:
     """
-    Whatever moment or version it names.
+    Whatever time or version it names.
     """
     service.register("gus", "gus@example.com")
     url, token = f"{service.url}/users/gus/payment-status", service.world.token("gus")
@@ -223,7 +225,7 @@ def test_a_tag_that_was_made_up_is_no_error(service: ServiceProcess, tag: str) -
 
 def test_a_body_is_refused_whatever_a_caller_has(service: ServiceProcess) -> None:
     """
-    None is taken: that the answer would be the same does not matter.
+    No tag is accepted: it does not matter that the answer would be the same.
     """
     service.register("hal", "hal@example.com")
     url, token = f"{service.url}/users/hal/payment-status", service.world.token("hal")

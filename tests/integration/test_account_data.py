@@ -1,4 +1,4 @@
-"""What is kept of a user is exported, erased, and never comes back; old things go."""
+"""A user's data is exported, erased, and never comes back; old data is purged."""
 
 import io
 import json
@@ -43,7 +43,7 @@ def erase(stack: ServiceWithSandbox, user: str, *words: str, **env: str) -> Any:
 
 @pytest.fixture
 def left(stack: ServiceWithSandbox, ada: Payer) -> Payer:
-    """Lend somebody who has paid, and has nothing any more."""
+    """Lend a user who has paid, and no longer has anything."""
     ada.subscribed(GOOD)
     ada.give_card(OTHER)
     stack.settle()
@@ -57,7 +57,7 @@ def left(stack: ServiceWithSandbox, ada: Payer) -> Payer:
 
 
 def known_by(payer: Payer) -> list[str]:
-    """Return all by which somebody can be known."""
+    """Return everything that can identify a user."""
     [customer] = payer.customers
     return [payer.id, f"{payer.id}@example.com", customer["id"], payer.card, "Ada L."]
 
@@ -74,7 +74,7 @@ def test_p38_nothing_names_who_was_erased_and_the_money_stays(
     stack: ServiceWithSandbox, left: Payer
 ) -> None:
     """
-    In no column of no table, and by no route. Asked for again, it is done.
+    In no column of any table, and by no route. A repetition finds it done.
     """
     url, names = stack.world.database_url, known_by(left)
     [(subscription,)] = left.stored("id from subscriptions", by="id")
@@ -105,7 +105,7 @@ def test_t44_tokens_that_were_revoked_stay_so(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    Those of a user who is erased, too: they may be an administrator's.
+    Those of an erased user, too: they may be an administrator's.
     """
     ada.admin.call("PUT", f"/users/{ada.id}", {"email": f"{ada.id}@example.com"})
     ada.call("POST", f"/users/{ada.id}/tokens/invalidate", {})
@@ -118,7 +118,7 @@ def test_t44_tokens_that_were_revoked_stay_so(
 
 
 def lived_on(stack: ServiceWithSandbox, customer: str, charge: str) -> None:
-    """Let all happen at the gateway that may happen to a customer."""
+    """Let everything happen at the gateway that may happen to a customer."""
     wire = stack.wire
     wire.post(f"customers/{customer}", name="Ada L.", description="of before")
     card = wire.post(f"payment_methods/{OTHER}/attach", customer=customer)["id"]
@@ -145,7 +145,7 @@ def test_nothing_comes_back_of_who_was_erased(
 ) -> None:
     """
     By no late webhook, no back-fill, no sweep, no registration, no binding: and a
-    reconciliation finds nothing. The e-mail alone may come back, as somebody new.
+    reconciliation finds nothing. Only the e-mail may come back, as a new user's.
     """
     url, names = stack.world.database_url, known_by(left)
     [customer] = [it["id"] for it in left.customers]
@@ -154,7 +154,7 @@ def test_nothing_comes_back_of_who_was_erased(
     assert erase(stack, left.id).code == 0
     pseudonym_rows = money(every_row(url), *pseudonyms(url))
 
-    # Late webhooks; and what is lost, and back-filled.
+    # Late webhooks; and lost ones, which are back-filled.
     lived_on(stack, customer, charge)
     stack.settle()
     assert saying(url, names) == set()
@@ -200,8 +200,8 @@ def test_who_has_something_open_is_not_erased(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    Nothing is done, and each thing is named. A dry run says so, and so does a reason
-    that names them, a wrong key, or none.
+    Nothing is done, and each obstacle is named. A dry run says so, and so do a reason
+    that names the user, a wrong key, and a missing key.
     """
     ada.subscribed(GOOD)
     stack.settle()
@@ -233,8 +233,8 @@ def test_the_first_erasure_waits_until_every_process_has_the_key(
     stack: ServiceWithSandbox, postgres: str, template: str, tmp_path: Path
 ) -> None:
     """
-    What lacks it would record nothing any more. Nothing is done, and the order is said;
-    from the second one on nobody asks.
+    A process without the key could no longer record anything. Nothing is done, and the
+    order is explained; from the second erasure on no confirmation is needed.
     """
     file, users = tmp_path / "two.csv", [stack.user().id, stack.user().id]
     rows = [
@@ -268,7 +268,7 @@ def test_the_first_erasure_waits_until_every_process_has_the_key(
 
 
 def begun(stack: ServiceWithSandbox, user: str) -> "subprocess.Popen[str]":
-    """Return a process that has erased all but the events, and waits."""
+    """Return a process that has erased all but the events, and is stopped."""
     url = stack.world.database_url
     words = ("account", "erase", user, "--reason", "asked for it", "--yes", "--first")
     process = subprocess.Popen(
@@ -290,8 +290,8 @@ def test_f09_an_erasure_that_was_killed_goes_on(
     stack: ServiceWithSandbox, left: Payer
 ) -> None:
     """
-    Killed when all but the events is done: nothing of the account is there, and asked
-    for again, by id or by e-mail, it is finished.
+    Killed after all but the events was erased: nothing of the account exists, and a
+    repetition, by id or by e-mail, finishes it.
     """
     url, names = stack.world.database_url, known_by(left)
     process = begun(stack, left.id)
@@ -311,7 +311,8 @@ def test_an_erasure_that_was_interrupted_says_so(
     stack: ServiceWithSandbox, left: Payer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    What is left to do, and how; it is not done. Nor is one that nobody confirmed.
+    The message says what is left to do, and how; nothing is done. Nor is an erasure
+    that was not confirmed.
     """
     env = stack.world.env(0, 0)
     words = ("account", "erase", left.id, "--reason", "asked for it", "--first")
@@ -338,7 +339,7 @@ def export(stack: ServiceWithSandbox, *words: str) -> Any:
 
 @pytest.fixture
 def payer(stack: ServiceWithSandbox, ada: Payer) -> Payer:
-    """Lend somebody of whom there is something in every table that has users."""
+    """Lend a user who is in every table that has users."""
     ada.subscribed(GOOD)
     ada.give_card(OTHER)
     stack.settle()
@@ -355,7 +356,7 @@ def payer(stack: ServiceWithSandbox, ada: Payer) -> Payer:
 
 
 def all_names(payer: Payer) -> list[str]:
-    """Return all by which somebody can be known."""
+    """Return everything that can identify a user."""
     [customer] = payer.customers
     return [
         f'"{payer.id}"',
@@ -369,7 +370,7 @@ def test_all_that_is_kept_of_a_user_is_exported(
     stack: ServiceWithSandbox, payer: Payer
 ) -> None:
     """
-    Whatever row of whatever table says a name of theirs, and each as it is kept.
+    Every row of every table that has an identifier of theirs, each as stored.
     """
     other = stack.user()
     other.subscribed(GOOD)
@@ -412,7 +413,7 @@ def test_what_another_pays_by_a_former_e_mail_stays_theirs(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    It is in no export of who had the e-mail before, and no erasure takes it.
+    It is not in the export of the e-mail's former owner, and no erasure removes it.
     """
     email, other = f"{ada.id}@example.com", stack.user()
     ada.admin.call("PUT", f"/users/{ada.id}", {"email": f"new-{email}"})
@@ -446,7 +447,7 @@ def every(url: str, table: str, user: str) -> Any:
 
 def test_of_nobody_there_is_nothing(stack: ServiceWithSandbox) -> None:
     """
-    Who is not registered is not found.
+    A user who is not registered is not found.
     """
     told = export(stack, "nobody-at-all")
     assert (told.code, told.out) == (3, "")
@@ -474,7 +475,8 @@ def jobs_left(url: str) -> int:
 
 def test_what_is_old_is_purged_and_said_before(stack: ServiceWithSandbox) -> None:
     """
-    Of each kind how much; what is kept for good is none. A second time nothing is left.
+    For each kind how much; nothing for what is stored for ever. A second run finds
+    nothing.
     """
     url = stack.world.database_url
     databases.run(databases.execute(url, _OLD))

@@ -1,4 +1,4 @@
-"""`payments account import`: customers who were there before the service was."""
+"""`payments account import`: customers who existed before the service did."""
 
 import io
 import json
@@ -27,7 +27,7 @@ def run(stack: ServiceWithSandbox, *words: str | Path, **env: str) -> Any:
 
 @pytest.fixture
 def newcomers(stack: ServiceWithSandbox) -> Mapping[str, Payer]:
-    """Lend users by their customers, whom the service has not heard of; one pays."""
+    """Lend users by their customers, whom the service does not know; one pays."""
     stack.sandbox.chaos(drop=1)
     found = dict[str, Payer]()
     for number in range(3):
@@ -57,9 +57,9 @@ def test_a_file_is_imported_and_its_users_are_right(
     stack: ServiceWithSandbox, newcomers: Mapping[str, Payer], tmp_path: Path
 ) -> None:
     """
-    Without a webhook. What is refused is written as it was with why, mended and
-    imported again; what was imported is known by then. A row that is there twice is
-    counted apart, and asked of nobody.
+    Without a webhook. A refused row is written unchanged with the reason, can be
+    corrected and imported again; what was imported is known by then. A duplicate row is
+    counted separately, and nothing is fetched for it.
     """
     file, refused = tmp_path / "customers.csv", tmp_path / "refused.csv"
     wrong = "x,x@example.com,cus_lost\r\n y,nobody,cus_1\r\n"
@@ -118,7 +118,7 @@ def test_json_lines_come_from_standard_input(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """
-    A stream has no name that could say its format.
+    A stream has no name that could show its format.
     """
     rows = [
         {"user_id": it.id, "email": f"old-{it.id}@example.com", "customer_id": id_}
@@ -142,7 +142,7 @@ def test_json_lines_come_from_standard_input(
         ("", (), {}, 2, "no header line"),
         ("user_id,email,customer_id\n", ("--reason", " "), {}, 2, "reason: "),
         ("user_id,email,customer_id\n", ("--refused", "FILE"), {}, 2, "--refused: "),
-        # It may be all that is left of a run before.
+        # It may be the only output of an earlier run.
         (
             "user_id,email,customer_id\n",
             ("--refused", "FULL"),
@@ -189,7 +189,7 @@ def test_a_gateway_that_is_down_stops_it_and_says_how_to_go_on(
     stack: ServiceWithSandbox, tmp_path: Path
 ) -> None:
     """
-    A key that is refused is as good as that, and nothing is waited for.
+    A refused key counts as such, and nothing is retried.
     """
     file = tmp_path / "a.csv"
     file.write_text("user_id,email,customer_id\nx,x@example.com,cus_1\ny,y,cus_2\n")
@@ -206,7 +206,7 @@ def test_a_run_goes_on_with_the_line_that_it_is_told(
     stack: ServiceWithSandbox, newcomers: Mapping[str, Payer], tmp_path: Path
 ) -> None:
     """
-    What was refused so far stays in the file of it, and lines before still count.
+    Rows that were refused so far are in the file, and earlier rows still count.
     """
     file, refused = tmp_path / "customers.csv", tmp_path / "refused.csv"
     [first, *_] = newcomers
@@ -231,7 +231,7 @@ def test_a_line_after_the_last_row_is_refused(
     stack: ServiceWithSandbox, tmp_path: Path
 ) -> None:
     """
-    It is mistyped, or of another file: nothing was imported, and it is not well.
+    The number is mistyped, or of another file: nothing was imported, which is an error.
     """
     file = tmp_path / "customers.csv"
     file.write_text("user_id,email,customer_id\nx,x@example.com,cus_lost\n")
@@ -268,7 +268,7 @@ def test_refused_rows_go_into_a_pipe_and_a_full_disk_is_named(
     stack: ServiceWithSandbox, tmp_path: Path
 ) -> None:
     """
-    As `--refused >(gzip > refused.gz)` has it.
+    As in `--refused >(gzip > refused.gz)`.
     """
     file = tmp_path / "customers.csv"
     file.write_text("user_id,email,customer_id\nx,nobody,cus_lost\n")

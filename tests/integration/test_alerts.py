@@ -28,8 +28,8 @@ def test_f43_f56_t40_t71_each_alert_fires_when_it_should_and_not_before(
     group: str, tmp_path: Path
 ) -> None:
     """
-    With the sentence that a person reads, in production alone, and no other one of
-    its group beside it.
+    With the message that a person reads, in production only, and without any other
+    alert of its group.
     """
     of_group = groups()[group]
     names = {rule["alert"] for rule in of_group}
@@ -41,8 +41,8 @@ def test_f43_f56_t40_t71_each_alert_fires_when_it_should_and_not_before(
 
 def test_no_alert_fires_where_nothing_is_wrong(tmp_path: Path) -> None:
     """
-    Not while nobody calls, after a first deployment, during a roll, with one of two
-    workers cut off, at each limit, or for what anybody may send.
+    Not without traffic, after a first deployment, during a rollout, with one of two
+    workers cut off, at each limit, or because of requests that anybody may send.
     """
     shown = [
         series
@@ -56,7 +56,7 @@ def test_no_alert_fires_where_nothing_is_wrong(tmp_path: Path) -> None:
 
 def test_where_webhooks_are_few_their_silence_wakes_nobody(tmp_path: Path) -> None:
     """
-    Two hours without one are usual there.
+    Two hours without a webhook are usual there.
     """
     shown = [
         series
@@ -71,7 +71,7 @@ def test_where_webhooks_are_few_their_silence_wakes_nobody(tmp_path: Path) -> No
 
 def test_no_alert_is_without_a_test() -> None:
     """
-    Each has a case in which it fires, and a case is of an alert that is there.
+    Each alert has a case in which it fires, and each case names an existing alert.
     """
     assert len(ALERTS) == len(set(ALERTS))
     assert {case.alert for case in CASES} == set(ALERTS)
@@ -82,7 +82,7 @@ def test_no_alert_is_without_a_test() -> None:
 @pytest.mark.parametrize("alert", ALERTS)
 def test_each_alert_says_who_is_woken_and_what_to_do(alert: str) -> None:
     """
-    A severity, a sentence, and a section of the runbook with all that it should have.
+    A severity, a message, and a complete section of the runbook.
     """
     rule = rule_of(alert)
     page = RUNBOOK.read_text()
@@ -111,7 +111,7 @@ def test_the_runbook_has_no_section_of_an_alert_that_is_gone() -> None:
 
 def test_an_alert_names_its_environment() -> None:
     """
-    Each is by namespace: one environment hides no other, and is told by its name.
+    Each alert is by namespace: no environment hides another, and the alert names it.
     """
     for rule in rules():
         assert "namespace" in named(rule["expr"]).grouped, rule["alert"]

@@ -1,4 +1,4 @@
-"""What the rules and the dashboard ask for is what the processes really show."""
+"""The metrics of the rules and of the dashboard are those that the processes export."""
 
 import re
 import shutil
@@ -60,7 +60,7 @@ def shown() -> Mapping[str, frozenset[str]]:
 
 
 def expressions() -> Iterator[tuple[str, str]]:
-    """Yield each expression of rules and dashboard, with what tells it."""
+    """Yield each expression of rules and dashboard, with the text that shows it."""
     for rule in rules():
         told = " ".join(_OF_LABELS.findall(rule["annotations"]["summary"]))
         yield rule["expr"], told
@@ -70,7 +70,7 @@ def expressions() -> Iterator[tuple[str, str]]:
 
 def test_each_metric_that_is_asked_for_is_one() -> None:
     """
-    By name, in the rules and in the dashboard; what a scenario shows is one, too.
+    By name, in the rules and in the dashboard; so is each metric of a scenario.
     """
     asked = {name for it, _ in expressions() for name in named(it).metrics}
     played = {re.split(r"\{", it.series)[0] for it in HEALTHY}
@@ -85,7 +85,7 @@ def test_each_metric_that_is_asked_for_is_one() -> None:
 
 def test_each_label_that_is_asked_for_is_one_of_its_metric() -> None:
     """
-    Where series are selected, grouped, named in a legend or in a sentence.
+    Where series are selected, grouped, named in a legend or in a message.
     """
     for expression, told in expressions():
         found = named(expression)
@@ -102,14 +102,14 @@ def test_each_label_that_is_asked_for_is_one_of_its_metric() -> None:
 
 def test_what_grows_is_a_counter_and_what_is_compared_is_none() -> None:
     """
-    A rate of a gauge, and the value of a counter, say nothing.
+    A rate of a gauge and the plain value of a counter are meaningless.
     """
     for expression, _ in expressions():
         bare = re.sub(r"\{[^}]*\}", "", expression)
         grows = set(re.findall(r"\b(?:rate|increase)\(\s*(\w+)", bare))
         assert all(it.endswith(("_total", "_bucket")) for it in grows), expression
         others = named(expression).metrics - grows
-        # A series that is new is found by its value alone.
+        # A new series is found by its value alone.
         new = {"payments_http_requests_total"} if "unless" in expression else set()
         assert not {it for it in others - new if it.endswith("_total")}, expression
 
@@ -138,7 +138,7 @@ def test_the_queries_of_the_dashboard_can_be_read(tmp_path: Path) -> None:
 
 @attrs.frozen
 class Scraped:
-    """What a service and a worker that just started show."""
+    """The metrics of a service and a worker that have just started."""
 
     by_component: Mapping[str, list[Metric]]
 
@@ -191,7 +191,7 @@ def test_a_service_and_a_worker_that_just_started_raise_no_alert(
     scraped: Scraped, tmp_path: Path
 ) -> None:
     """
-    What they really show, for an hour: nobody has paid yet, and nothing is wrong.
+    Their real metrics, for an hour: nobody has paid yet, and nothing is wrong.
     """
     tests = UnitTests(rules())
 
@@ -202,9 +202,9 @@ def test_a_service_and_a_worker_that_just_started_raise_no_alert(
 
 def test_what_rules_select_is_spelt_as_it_is_shown(scraped: Scraped) -> None:
     """
-    Values of labels, where the processes show them from the start on.
+    Label values, where the processes export them from the start.
     """
-    # What nobody has been answered yet, and has no series.
+    # Answers that have not been given yet, and have no series.
     unseen = {("payments_http_requests_total", "status")}
     matchers = {it for expr, _ in expressions() for it in named(expr).matchers}
     of_ours = {it for it in matchers if it.label not in OF_TARGETS | {"le"}}
@@ -229,7 +229,7 @@ def _finds(it: Matcher, values: set[str]) -> bool:
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> list[Yaml]:
-    """Production with the component, as the page says to take it."""
+    """Production with the component, as the page explains."""
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         pytest.skip("kubectl, which renders the overlays, is not here")
@@ -250,7 +250,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> list[Yaml]:
 
 def test_the_page_says_where_the_runbook_is(tmp_path: Path) -> None:
     """
-    Its line, pasted in a checkout, changes the address in each alert.
+    The page's command, run in a checkout, changes the address in each alert.
     """
     [line] = re.findall(
         r"(?m)^    (sed .+)$", (ROOT / "deploy" / "README.md").read_text()
@@ -274,7 +274,7 @@ def _one(documents: list[Yaml], kind: str, name: str) -> Yaml:
 
 def test_both_workloads_are_scraped_at_their_ops_port(rendered: list[Yaml]) -> None:
     """
-    Each by the label that rules tell them apart by; a migration has no such port.
+    Each target by the label that the rules distinguish; a migration has no such port.
     """
     monitor = _one(rendered, "PodMonitor", "payments-gateway")["spec"]
     [endpoint] = monitor["podMetricsEndpoints"]
@@ -301,7 +301,8 @@ def test_both_workloads_are_scraped_at_their_ops_port(rendered: list[Yaml]) -> N
 
 def test_no_label_of_ours_is_hidden_by_one_of_the_target(rendered: list[Yaml]) -> None:
     """
-    Prometheus would rename ours. The operator's `endpoint` is dropped for that.
+    Otherwise Prometheus would rename ours. The operator's `endpoint` is dropped for
+    that.
     """
     monitor = _one(rendered, "PodMonitor", "payments-gateway")["spec"]
     [endpoint] = monitor["podMetricsEndpoints"]
@@ -320,7 +321,8 @@ def test_the_rules_and_the_dashboard_are_where_they_are_found(
     rendered: list[Yaml],
 ) -> None:
     """
-    The rules as they were tested; the dashboard by the label of Grafana's sidecar.
+    The rules are those that were tested; the dashboard has the label of Grafana's
+    sidecar.
     """
     rule = _one(rendered, "PrometheusRule", "payments-gateway")
     board = _one(rendered, "ConfigMap", "payments-gateway-dashboard")

@@ -35,7 +35,7 @@ def test_two_services_and_a_worker_share_the_sessions(
     services: list[ServiceProcess],
 ) -> None:
     """
-    Many at once: users, webhooks, readings, lists and work, and nothing is a 500.
+    Many at once: users, webhooks, reads, lists and work, and no answer is a 500.
     """
     world = services[0].world
 
@@ -76,7 +76,7 @@ def test_a_worker_behind_a_pooler_works_until_it_is_told_to_end(
     database_url: str, tmp_path: Path
 ) -> None:
     """
-    It claims, links and prepares days over and over, and nothing of it fails.
+    It claims, links and prepares days again and again, and nothing fails.
     """
     log = tmp_path / "worker.log"
     databases.run(databases.execute(database_url, _JOBS))

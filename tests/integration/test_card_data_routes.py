@@ -1,4 +1,4 @@
-"""Where card data is looked for over HTTP: in what could be stored, or sent on."""
+"""Card data is detected over HTTP wherever it could be stored or sent on."""
 
 import base64
 import itertools
@@ -49,7 +49,7 @@ def code_of(answer: httpx.Response) -> tuple[int, str]:
 
 
 def kept(service: ServiceProcess, table: str) -> int:
-    """Return how many rows of a table have the number somewhere."""
+    """Return how many rows of a table contain the number."""
     sql = f"select 1 from {table} t where t::text like $1"  # noqa: S608  # ours
     url = service.world.database_url
     return len(databases.run(databases.fetch(url, sql, f"%{CARD}%")))
@@ -62,7 +62,7 @@ def test_t47_t58_a_token_dies_whatever_digits_it_is_called_by(
     service: ServiceProcess,
 ) -> None:
     """
-    Its id is the users service's: by its text, and by its name.
+    The users service chose the token's id: it is revoked by its text and by its name.
     """
     world = service.world
     admin = world.admin()
@@ -86,7 +86,7 @@ def test_t58_the_list_goes_on_behind_a_token_that_is_called_by_digits(
     service: ServiceProcess,
 ) -> None:
     """
-    A cursor holds the id of the last one, in base64.
+    A cursor contains the id of the last row, in base64.
     """
     admin = service.world.admin()
     for number in (CARD, "9999"):
@@ -131,7 +131,8 @@ def test_t58_a_user_may_be_called_by_digits(service: ServiceProcess) -> None:
 
 def test_t58_the_reason_beside_an_id_is_judged(service: ServiceProcess) -> None:
     """
-    It is stored, as is an id of the wrong kind refused.
+    The idempotency key would be stored, as would an id of the wrong kind, which is
+    refused.
     """
     admin = service.world.admin()
     link = "/payments/ch_unknown/link"
@@ -155,7 +156,7 @@ def test_t58_of_headers_only_an_idempotency_key_is_judged(
     service: ServiceProcess,
 ) -> None:
     """
-    No other one is kept or sent on; a request id of such digits is not taken over.
+    No other header is stored or sent on; a request id with such digits is replaced.
     """
     token = token_of(service.world, "headers", "headers")
     url = f"{service.url}/users/headers"
@@ -196,7 +197,7 @@ def test_t58_a_query_is_judged_but_for_its_cursor(
     service: ServiceProcess, query: str, *, is_refused: bool
 ) -> None:
     """
-    Queries come into the logs of what is in front.
+    Queries are written to the logs of proxies.
     """
     answer = service.call("GET", f"/tokens/invalidated?{query}", service.world.admin())
 
@@ -232,7 +233,7 @@ def test_t58_a_route_that_reads_no_body_refuses_one(
     service: ServiceProcess, method: str, path: str, *, is_chunked: bool
 ) -> None:
     """
-    Whatever is in it; nothing is done.
+    Whatever else is in the body; nothing is done.
     """
     content: Any = f'{{"number": "{CARD}"}}'.encode()
     token = token_of(service.world, "bodies", "bodies", (ADMIN_SCOPE,))
@@ -253,7 +254,7 @@ def test_t58_a_route_that_reads_no_body_refuses_one(
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
 def test_t58_the_ops_port_takes_no_body(service: ServiceProcess, path: str) -> None:
     """
-    As every route that reads none.
+    As on every route that reads no body.
     """
     answer = httpx.request(
         "GET", service.ops_url + path, content=CARD.encode(), verify=TLS
@@ -265,7 +266,7 @@ def test_t58_the_ops_port_takes_no_body(service: ServiceProcess, path: str) -> N
 @pytest.mark.parametrize("content", [b"", b"{}", b" {\n} "])
 def test_an_empty_body_is_none(service: ServiceProcess, content: bytes) -> None:
     """
-    Clients send one without being asked.
+    Clients send one without being told to.
     """
     user = f"empty{len(content)}"
     token = token_of(service.world, user, "empty")
@@ -286,7 +287,7 @@ def test_an_empty_body_is_none(service: ServiceProcess, content: bytes) -> None:
 
 def test_t58_every_route_of_callers_judges_its_body_or_refuses_one() -> None:
     """
-    A new one, too.
+    A new route, too.
     """
     settings = Settings.from_env(World("postgresql://nobody@127.0.0.1:1/no").env(0, 0))
     app = create_app(build_container(settings)).app

@@ -1,4 +1,4 @@
-"""A user's card over real HTTP, with a sandbox in Stripe's place."""
+"""A user's card over real HTTP, with a sandbox as Stripe."""
 
 from datetime import UTC, datetime
 
@@ -28,7 +28,7 @@ SET_UP = "card-setup"
 
 def test_a_card_set_up_tells_the_browsers_secret(ada: Payer) -> None:
     """
-    The secret is of a SetupIntent of the user's own customer, kept by no cache.
+    The secret is of a SetupIntent of the user's own customer; no cache stores it.
     """
     answer = ada.call("POST", SET_UP)
 
@@ -45,7 +45,7 @@ def test_the_secret_of_an_operation_that_is_read_later_is_kept_by_no_cache(
     ada: Payer,
 ) -> None:
     """
-    The answer of a 202 is read at its intent's address.
+    The operation of a 202 is read at its intent's address.
     """
     told = ada.call("POST", SET_UP).json()
     [intent] = databases.run(
@@ -69,7 +69,7 @@ def test_the_secret_of_an_operation_that_is_read_later_is_kept_by_no_cache(
 
 def test_set_ups_one_after_the_other_share_a_customer(ada: Payer) -> None:
     """
-    Each has a secret of its own; the customer is made once.
+    Each has its own secret; the customer is created once.
     """
     first, second = (ada.call("POST", SET_UP).json() for _ in range(2))
 
@@ -79,8 +79,8 @@ def test_set_ups_one_after_the_other_share_a_customer(ada: Payer) -> None:
 
 def test_a_card_set_up_in_the_browser_becomes_the_default(ada: Payer) -> None:
     """
-    The user enters a card in Stripe's own form: the webhook says so, the worker puts
-    the card in place, and payments are taken from it.
+    The user enters a card in Stripe's own form: the webhook reports it, the worker
+    makes it the default, and payments are taken from it.
     """
     ada.call("POST", SET_UP)
     [set_up] = ada.have("setup_intent")
@@ -95,7 +95,7 @@ def test_a_card_set_up_in_the_browser_becomes_the_default(ada: Payer) -> None:
 @pytest.mark.parametrize("content", [b'{"a": 1}', b"[]", b"x", b"null"])
 def test_a_card_set_up_takes_no_body(ada: Payer, content: bytes) -> None:
     """
-    400, and nothing was asked of the gateway.
+    400, and no request is sent to the gateway.
     """
     answer = ada.call("POST", SET_UP, content=content)
 
@@ -111,12 +111,12 @@ def test_an_empty_object_is_no_body(ada: Payer, content: bytes) -> None:
     assert ada.call("POST", SET_UP, content=content).status_code == 201
 
 
-# Putting a card in place
+# Setting a card
 
 
 def test_a_card_is_put_in_place_and_shown(ada: Payer) -> None:
     """
-    Brand, last four digits and expiry: in the answer, and in the status at once.
+    Brand, last four digits and expiry: in the answer, and at once in the status.
     """
     answer = ada.give_card(GOOD)
 
@@ -135,7 +135,7 @@ def test_a_card_is_put_in_place_and_shown(ada: Payer) -> None:
 
 def test_a_new_card_takes_the_old_ones_place(ada: Payer) -> None:
     """
-    The last one that was put is the one that pays.
+    The last card that was set is the default.
     """
     ada.give_card(GOOD)
     old = ada.card
@@ -150,7 +150,7 @@ def test_a_new_card_takes_the_old_ones_place(ada: Payer) -> None:
 
 def test_the_card_that_is_in_place_may_be_put_again(ada: Payer) -> None:
     """
-    By the id that it has at the gateway; nothing is otherwise after it.
+    By its id at the gateway; the state afterwards is the same.
     """
     first = ada.give_card(GOOD).json()
     before = ada.card
@@ -163,7 +163,7 @@ def test_the_card_that_is_in_place_may_be_put_again(ada: Payer) -> None:
 
 def test_a_new_card_pays_what_was_begun_with_another(ada: Payer) -> None:
     """
-    Also a subscription that came with a card of its own.
+    Also a subscription that was created with its own card.
     """
     ada.subscribe(payment_method=GOOD)
 
@@ -175,7 +175,7 @@ def test_a_new_card_pays_what_was_begun_with_another(ada: Payer) -> None:
 
 def test_a_declined_card_leaves_the_old_one(ada: Payer) -> None:
     """
-    402 with the bank's word, in the status still the old card.
+    402 with the bank's decline code; the status still shows the old card.
     """
     ada.give_card(GOOD)
     old, shown = ada.card, ada.status["card"]
@@ -199,7 +199,7 @@ def test_a_decline_says_the_banks_word(
     ada: Payer, card: str, decline_code: str
 ) -> None:
     """
-    Where the bank gave none, the code of the error stands in.
+    If the bank gave no code, the error's code is returned.
     """
     answer = ada.give_card(card)
 
@@ -209,7 +209,7 @@ def test_a_decline_says_the_banks_word(
 
 def test_after_a_decline_a_good_card_works_at_once(ada: Payer) -> None:
     """
-    A refusal leaves nothing behind that would be in the way.
+    A refusal leaves no state that would block the next request.
     """
     ada.give_card(REFUSED)
 
@@ -218,7 +218,7 @@ def test_after_a_decline_a_good_card_works_at_once(ada: Payer) -> None:
 
 def test_a_new_card_pays_what_is_past_due(ada: Payer) -> None:
     """
-    The renewal failed; the new card pays it before it takes the old one's place.
+    The renewal failed; the new card pays it before it becomes the default.
     """
     began = ada.subscribed(GOOD)
     ada.stack.sandbox.set_card(ada.card, declines="insufficient_funds")
@@ -239,9 +239,9 @@ def test_a_new_card_pays_all_that_is_past_due_the_oldest_first(
     stack: ServiceWithSandbox, ada: Payer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    Two renewals failed; the draft of the third is not due, and stays one.
+    Two renewals failed; the draft of the third is not due, and stays a draft.
     """
-    # As an account may be set: a subscription stays when all retries have failed.
+    # An account's setting: a subscription stays when all retries have failed.
     monkeypatch.setattr(stack.sandbox.engine.world, "after_retries", "past_due")
     ada.subscribed(GOOD)
     ada.stack.sandbox.set_card(ada.card, declines="insufficient_funds")
@@ -273,7 +273,7 @@ def test_a_new_card_pays_all_that_is_past_due_the_oldest_first(
 
 def test_a_new_card_that_cannot_pay_what_is_due_is_no_new_card(ada: Payer) -> None:
     """
-    402; the old card stays the default, and what is owed stays owed.
+    402; the old card stays the default, and the debt stays open.
     """
     ada.subscribed(GOOD)
     old = ada.card
@@ -294,7 +294,7 @@ def test_a_bank_that_asks_about_what_is_due_is_answered_in_the_browser(
     ada: Payer,
 ) -> None:
     """
-    The new card is in place, the answer has the secret; once confirmed, it is paid.
+    The new card is set, the answer has the secret; once confirmed, the invoice is paid.
     """
     ada.subscribed(GOOD)
     ada.stack.sandbox.set_card(ada.card, declines="insufficient_funds")
@@ -318,7 +318,7 @@ def test_a_bank_that_asks_about_what_is_due_is_answered_in_the_browser(
 
 def test_a_payment_method_that_is_none_is_unprocessable(ada: Payer) -> None:
     """
-    The field that names it is pointed at.
+    The error names the field of the card.
     """
     answer = ada.give_card("pm_nobody_knows_this")
 
@@ -328,7 +328,8 @@ def test_a_payment_method_that_is_none_is_unprocessable(ada: Payer) -> None:
 
 def test_another_users_card_is_refused(stack: ServiceWithSandbox, ada: Payer) -> None:
     """
-    What is attached to one customer cannot be taken for another; it stays theirs.
+    A payment method that is attached to one customer cannot be attached to another; it
+    stays theirs.
     """
     bob = stack.user()
     bob.give_card(GOOD)
@@ -348,7 +349,7 @@ def test_another_users_card_is_refused(stack: ServiceWithSandbox, ada: Payer) ->
 )
 def test_what_is_no_id_is_refused_before_anything(ada: Payer, card: str) -> None:
     """
-    400 with the field; the gateway is not asked.
+    400 with the field; no request is sent to the gateway.
     """
     answer = ada.give_card(card)
 
@@ -361,7 +362,7 @@ def test_t58_a_cards_number_is_refused_and_not_kept(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    Nobody may send one here: it is neither passed on nor written down.
+    A card number must not be sent to this service: it is neither forwarded nor logged.
     """
     number = "4242424242424242"
 
@@ -395,7 +396,7 @@ def test_t58_a_cards_number_is_refused_and_not_kept(
 )
 def test_a_body_that_is_not_of_the_shape_is_refused(ada: Payer, content: bytes) -> None:
     """
-    Unknown fields, other types, no JSON: 400, and the gateway is not asked.
+    Unknown fields, wrong types, no JSON: 400, and no request is sent to the gateway.
     """
     answer = ada.call("PUT", "card", content=content)
 
@@ -404,13 +405,13 @@ def test_a_body_that_is_not_of_the_shape_is_refused(ada: Payer, content: bytes) 
     assert ada.customers == []
 
 
-# Who may
+# Authorization
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", SET_UP), ("PUT", "card")])
 def test_without_a_token_nobody_is_anybody(ada: Payer, method: str, path: str) -> None:
     """
-    401, with the way to be let in.
+    401, with a challenge that says how to authenticate.
     """
     url = f"{ada.stack.service.url}/users/{ada.id}/{path}"
 
@@ -425,7 +426,7 @@ def test_t41_another_users_card_does_not_exist(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    404 by id and by e-mail; nothing happens to the other's card.
+    404 by id and by e-mail; the other user's card is unchanged.
     """
     bob = stack.user()
     bob.give_card(GOOD)

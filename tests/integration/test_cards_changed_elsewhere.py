@@ -1,7 +1,7 @@
-"""A card that is changed elsewhere is followed: the whole way, over HTTP.
+"""A card that is changed elsewhere is followed: end to end, over HTTP.
 
-Elsewhere is the portal, the dashboard, another program, or the bank: this service hears
-of it by webhooks alone.
+Elsewhere is the portal, the dashboard, another program, or the bank: this service
+learns of the change by webhooks alone.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def attached(payer: Payer, name: str = OTHER) -> str:
 
 
 def made_default(payer: Payer, card: str) -> None:
-    """Let a card pay by default."""
+    """Make a card the default."""
     [customer] = payer.customers
     settings = {"default_payment_method": card}
     payer.stack.wire.post(f"customers/{customer['id']}", invoice_settings=settings)
@@ -37,15 +37,16 @@ def subscription_of(payer: Payer) -> str:
 
 
 def pinned(payer: Payer, card: str) -> None:
-    """Let a card pay the subscription of a payer."""
+    """Set a card on the subscription of a payer."""
     payer.stack.wire.post(subscription_of(payer), default_payment_method=card)
 
 
 @contextmanager
 def asked(stack: ServiceWithSandbox) -> Iterator[list[str]]:
-    """Lend a list of what the service asks of customers and cards meanwhile.
+    """Lend a list of the service's requests about customers and cards meanwhile.
 
-    One subscription at a time is what others in this world are about.
+    Requests for a single subscription are left out: other users of this sandbox cause
+    them.
     """
     before, calls = stack.sandbox.engine.watch, list[str]()
 
@@ -62,13 +63,13 @@ def asked(stack: ServiceWithSandbox) -> Iterator[list[str]]:
 
 
 def brand(payer: Payer) -> str | None:
-    """Return the brand of the card that is shown."""
+    """Return the brand of the card that the status shows."""
     card = payer.status["card"]
     return str(card["brand"]) if card else None
 
 
 def adopted(stack: ServiceWithSandbox, **order: Any) -> Payer:
-    """Return a user whose customer and subscription were made elsewhere."""
+    """Return a user whose customer and subscription were created elsewhere."""
     payer = stack.user()
     customer = stack.wire.post("customers", metadata={"user_id": payer.id})["id"]
     card = attached(payer, GOOD)
@@ -108,7 +109,7 @@ def test_a_first_card_that_was_given_elsewhere_is_shown(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    Nothing was shown before.
+    No card was shown before.
     """
     ada.call("POST", "card-setup").raise_for_status()
 
@@ -123,7 +124,7 @@ def test_a_detached_card_is_shown_no_more(
     stack: ServiceWithSandbox, ada: Payer, *, has_other: bool
 ) -> None:
     """
-    A card that is attached, and is no default, pays nothing.
+    A card that is attached but is not the default pays nothing.
     """
     ada.give_card(GOOD)
     if has_other:
@@ -156,7 +157,7 @@ def test_a_card_that_the_bank_replaced_is_shown(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    The network told Stripe: the same card has another expiry.
+    The card network reported to Stripe that the same card has another expiry.
     """
     ada.give_card(GOOD)
     stack.settle()
@@ -174,7 +175,7 @@ def test_the_card_of_a_subscription_is_shown_where_there_is_no_other(
     ada: Payer,
 ) -> None:
     """
-    It came with the order, and no card pays by default.
+    It came with the order, and no default card exists.
     """
     ada.subscribed_without_card(payment_method=GOOD)
 
@@ -192,7 +193,7 @@ def test_the_subscriptions_card_of_an_adopted_customer_is_shown(
 
 def test_another_card_of_a_subscription_is_shown(stack: ServiceWithSandbox) -> None:
     """
-    Changed, detached, and given again, in the dashboard.
+    Changed, detached, and set again, in the dashboard.
     """
     payer = adopted(stack)
 
@@ -211,7 +212,7 @@ def test_another_card_of_a_subscription_is_shown(stack: ServiceWithSandbox) -> N
 
 
 def charged(payer: Payer) -> str:
-    """Let a month go by; return the brand of the card that paid for the next one."""
+    """Let a month pass; return the brand of the card that paid the next one."""
     payer.stack.pass_by("32 days")
     newest = max(payer.charges, key=lambda it: it["created"])
     return str(newest["payment_method_details"]["card"]["brand"])
@@ -221,7 +222,8 @@ def test_the_card_of_a_subscription_goes_before_the_default(
     stack: ServiceWithSandbox,
 ) -> None:
     """
-    It is the one that is charged; the default, once the subscription has none.
+    The subscription's card is charged; the default is charged once the subscription has
+    none.
     """
     payer = adopted(stack)
     made_default(payer, attached(payer))
@@ -241,7 +243,7 @@ def test_the_card_of_a_subscription_goes_with_it(
     stack: ServiceWithSandbox, *, has_default: bool
 ) -> None:
     """
-    What has ended is paid by no card any more.
+    A subscription that has ended is no longer paid by any card.
     """
     payer = adopted(stack)
     if has_default:
@@ -258,7 +260,7 @@ def test_our_own_changes_of_a_card_are_not_asked_about(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    Their events say what we know, or are about to: they cost no call.
+    Their events report what the service knows, or is about to know: they cost no call.
     """
     ada.subscribed(GOOD)
     [customer] = ada.customers
@@ -280,7 +282,7 @@ def test_the_card_of_an_order_is_not_asked_about(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    It pays the subscription that was made with it, and was shown with the answer.
+    It pays the subscription that was created with it, and was shown with the answer.
     """
     with asked(stack) as calls:
         ada.subscribed_without_card(payment_method=GOOD)
@@ -294,7 +296,7 @@ def test_a_change_elsewhere_is_asked_about_once(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    However many events tell of it.
+    However many events report it.
     """
     ada.give_card(GOOD)
     stack.settle()
@@ -335,7 +337,7 @@ def test_the_cards_of_a_deleted_customer_are_shown_no_more(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    They were detached with it.
+    The cards were detached with it.
     """
     ada.give_card(GOOD)
     stack.settle()
@@ -351,7 +353,7 @@ def test_the_triggers_of_the_sandbox_change_the_card_that_is_shown(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    By hand, as from the portal, the dashboard and the bank.
+    By hand, as in the portal, the dashboard and the bank.
     """
     ada.give_card(GOOD)
     years = list[int]()

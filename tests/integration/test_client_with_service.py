@@ -1,4 +1,4 @@
-"""The client beside the service: what it reads, what it keeps, and what it believes."""
+"""The client with the service: what it reads, what it stores, and what it trusts."""
 
 import asyncio
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def client_of_app(stack: ServiceWithSandbox) -> PaymentsClient:
 
 
 async def subscriber(stack: ServiceWithSandbox) -> Payer:
-    """Return somebody new who has subscribed; what helps has loops of its own."""
+    """Return a new user with a subscription; the helper has event loops of its own."""
     payer = await asyncio.to_thread(stack.user)
     await asyncio.to_thread(payer.subscribed)
     await numbered(stack)
@@ -42,7 +42,7 @@ async def subscriber(stack: ServiceWithSandbox) -> Payer:
 
 
 async def numbered(stack: ServiceWithSandbox) -> None:
-    """Give changes their positions, as the worker does all the time."""
+    """Give changes their positions, as the worker does continuously."""
     give = "select give_positions_v1(1000)"
     await databases.execute(stack.world.database_url, give)
 
@@ -93,7 +93,7 @@ async def test_a_copy_hears_of_who_pays_and_of_who_gives_back(
     stack: ServiceWithSandbox,
 ) -> None:
     """
-    It agrees with the service on everybody, and hears of a change by itself.
+    It agrees with the service on every user, and receives changes by itself.
     """
     before = await subscriber(stack)
     payer = await asyncio.to_thread(stack.user)
@@ -124,7 +124,7 @@ async def test_a_copy_hears_of_who_pays_and_of_who_gives_back(
 
 async def test_a_pass_of_the_service_is_believed(stack: ServiceWithSandbox) -> None:
     """
-    By the keys that it publishes, and no other's.
+    By the keys that it publishes, and by no others.
     """
     payer = await subscriber(stack)
     made = await asyncio.to_thread(payer.call, "POST", "access-pass")
@@ -139,11 +139,11 @@ async def test_a_pass_of_the_service_is_believed(stack: ServiceWithSandbox) -> N
     assert found.user_id == payer.id
     assert found.allows(stack.product)
     assert told.until is not None
-    # In whole seconds, and not after it.
+    # In whole seconds, and not later than it.
     assert 0 <= told.until.timestamp() - found.features[stack.product] <= 1
     assert await by_address.verify(token) == found
     with pytest.raises(PassRefused):
-        # A bearer token is none.
+        # A bearer token is not a pass.
         await by_address.verify(payer.token)
 
 
@@ -151,7 +151,7 @@ async def test_a_wrong_address_or_scope_is_told(
     stack: ServiceWithSandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     """
-    It denies nobody in silence, and is not waited for.
+    Access is never denied without an error in the log, and the start does not wait.
     """
     host = stack.service.url.removesuffix(BASE_PATH)
     assert host != stack.service.url

@@ -1,4 +1,4 @@
-"""What one connection, or many, may cost a service: a real process, plain sockets."""
+"""What one or many connections can cost a service: a real process, plain sockets."""
 
 import json
 import re
@@ -36,7 +36,7 @@ class SmallWorld(World):
 
 @pytest.fixture(scope="module")
 def small(postgres: str, template: str) -> Iterator[ServiceProcess]:
-    """A service that takes few connections."""
+    """A service that accepts few connections."""
     with (
         databases.copy_of(postgres, template) as dsn,
         running(SmallWorld(dsn)) as [service],
@@ -49,7 +49,7 @@ def connected(service: ServiceProcess, port: str = "port") -> socket.socket:
 
 
 def memory_kb(service: ServiceProcess) -> int:
-    """Return the most memory that a process had so far."""
+    """Return the peak memory of a process."""
     status = Path(f"/proc/{service.process.pid}/status").read_text()
     match = re.search(r"VmHWM:\s+(\d+) kB", status)
     assert match is not None
@@ -57,7 +57,7 @@ def memory_kb(service: ServiceProcess) -> int:
 
 
 def answer_on(connection: socket.socket) -> bytes:
-    """Read until the other side closes, or is gone."""
+    """Read until the other side closes or resets the connection."""
     read = b""
     with suppress(ConnectionError):
         while piece := connection.recv(PIECE_BYTES):
@@ -94,7 +94,7 @@ def test_t65_forty_megabytes_of_header_cost_no_memory(
     service: ServiceProcess, port: str, begin: bytes, more: bytes
 ) -> None:
     """
-    431 or a closed connection, on both ports; the service goes on as if nothing was.
+    431 or a closed connection, on both ports; the service continues as before.
     """
     assert_serves(service)
     before = memory_kb(service)
@@ -111,7 +111,7 @@ def test_t65_forty_megabytes_of_header_cost_no_memory(
 
     statuses = set(re.findall(rb"HTTP/1.1 (\d+) ", answer))
     assert sent < FLOOD_BYTES
-    # Where a request was whole already, it has its answer.
+    # A complete request before it has its answer.
     assert statuses <= {b"431", b"404"}
     assert memory_kb(service) - before < MEMORY_KB_MAX
     assert_serves(service)
@@ -133,7 +133,7 @@ def test_t56_t65_what_the_parser_refuses_is_a_problem(
     service: ServiceProcess, port: str, sent: bytes, status: int, code: str
 ) -> None:
     """
-    As every other error, and the connection is closed.
+    As for every other error, and the connection is closed.
     """
     with closing(connected(service, port)) as connection:
         connection.sendall(sent)
@@ -147,7 +147,7 @@ def test_t56_t65_what_the_parser_refuses_is_a_problem(
 @only_in_prove
 def test_t65_who_never_ends_a_header_is_cut_off(service: ServiceProcess) -> None:
     """
-    408 for half a header, and the end for who says nothing, on both ports.
+    408 for half a header, a closed connection for a silent client, on both ports.
     """
     with ExitStack() as stack:
         half = list[socket.socket]()
@@ -169,7 +169,8 @@ def test_t65_f53_a_connection_beyond_the_limit_is_refused(
     small: ServiceProcess,
 ) -> None:
     """
-    503 at once; once another one is gone, there is room. The ops port has its own.
+    503 at once; when another connection is closed, there is room. The ops port has its
+    own limit.
     """
     with ExitStack() as stack:
         open_ = [

@@ -1,4 +1,4 @@
-"""The customer of a user: checked when it is bound, let go when it was deleted."""
+"""A user's customer: checked when it is bound, released when it was deleted."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from support.service_with_sandbox import (
 
 
 def a_customer(stack: ServiceWithSandbox, **fields: Any) -> str:
-    """Return a customer that somebody made beside us."""
+    """Return a customer that was created outside of this service."""
     return str(stack.wire.post("customers", **fields)["id"])
 
 
@@ -37,7 +37,7 @@ def test_t68_only_a_customer_that_the_gateway_has_is_bound(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    A slip of the pen, or one that is gone, would lock the user out.
+    A mistyped or deleted customer would block the user.
     """
     gone = a_customer(stack)
     stack.wire.delete(f"customers/{gone}")
@@ -61,8 +61,8 @@ def test_a_user_goes_on_after_the_customer_was_deleted(
     stack: ServiceWithSandbox, ada: Payer, *, heard: bool
 ) -> None:
     """
-    The card goes with it, and what was paid for stays. If nobody told us, the next
-    operation is refused, and the one after it is not.
+    The card is removed with it, and what was paid for stays. If no event reported the
+    deletion, the next operation is refused, and the one after it is not.
     """
     ada.subscribed()
     [customer] = ada.customers
@@ -89,7 +89,7 @@ def test_a_refund_of_a_deleted_customers_charge_is_its_users(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    What is reported late still finds them.
+    Late reports are still linked to them.
     """
     ada.subscribed()
     [charge], [customer] = ada.charges, ada.customers
@@ -105,7 +105,7 @@ def test_a_customer_takes_the_place_of_one_that_has_nothing(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    For a reason, which is kept; the other one can be bound to somebody else then.
+    With a reason, which is stored; the old customer can then be bound to another user.
     """
     slip, right = a_customer(stack), a_customer(stack)
     assert bind(ada, slip).status_code == 200
@@ -141,7 +141,7 @@ def test_a_customer_that_has_a_subscription_keeps_its_place(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    Once that is over, another one takes it.
+    Once that is over, another customer takes its place.
     """
     id_ = ada.subscribed()["id"]
     other = a_customer(stack)
@@ -156,8 +156,7 @@ def test_what_the_other_customer_has_is_asked_before_it_loses_its_place(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    A subscription that we have not heard of is in the way; a deletion that we have not
-    heard of is not.
+    An unknown subscription blocks it; an unknown deletion does not.
     """
     first, second = a_customer(stack), a_customer(stack)
     assert bind(ada, first).status_code == 200
@@ -184,8 +183,8 @@ def test_no_customer_loses_its_place_while_an_operation_may_use_it(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    What came of the order is not known: begun again with another customer, it would be
-    sold twice.
+    The outcome of the order is unknown: if it began again with another customer, it
+    would be sold twice.
     """
     ada.give_card().raise_for_status()
     other = a_customer(stack)

@@ -1,4 +1,4 @@
-"""Changes to another service, from the worker; and by hand."""
+"""Changes are sent to another service by the worker, and by hand."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ _DUE: Final = "update deliveries set due_at = now()"
 _LATE: Final = """
 update deliveries set first_tried_at = now() - interval '4 days' where position = 5
 """
-# Of the 10,000 that may be open one is not.
+# The one that is not open of the 10,000 that may be.
 _ALMOST_FULL: Final = """
 insert into deliveries (endpoint, position, user_id, due_at, attempts, lease_no, dead)
 select 'crm', 1000 + it, 'u', now(), 0, 0, false from generate_series(1, 9999) as it
@@ -60,7 +60,7 @@ def deployed(database_url: str, tmp_path: Path, inside: Inside) -> Iterator[Depl
 def nothing(
     postgres: str, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployed]:
-    """A deployment where nothing was logged, for all that is refused."""
+    """A deployment with an empty log, for everything that is refused."""
     with databases.copy_of(postgres, template) as url, receiving() as receiver:
         folder = tmp_path_factory.mktemp("endpoints")
         world = DeliveringWorld(url, url=receiver.url, folder=folder)
@@ -71,8 +71,8 @@ def test_p32_f51_a_worker_delivers_what_was_logged_and_what_fails_is_replayed(
     deployed: Deployed,
 ) -> None:
     """
-    Signed, each user's in their order, and forgotten then; what is refused is listed,
-    dead after three days, and delivered when it is replayed.
+    Signed, each user's in order, and deleted after delivery; refused deliveries are
+    listed, dead after three days, and delivered when they are replayed.
     """
     deployed.sql(changes(2, 4))
     deployed.world.once()
@@ -119,7 +119,7 @@ def test_p32_f51_a_worker_delivers_what_was_logged_and_what_fails_is_replayed(
 
 def test_a_delivery_is_shown_and_replayed_by_its_id(deployed: Deployed) -> None:
     """
-    In words, and without changing anything in a dry run.
+    As text, and without changing anything in a dry run.
     """
     deployed.receiver.status = 410
     deployed.sql(changes(1, 1))
@@ -148,7 +148,7 @@ def test_a_delivery_is_shown_and_replayed_by_its_id(deployed: Deployed) -> None:
 
 def test_the_changes_of_a_time_are_replayed(deployed: Deployed) -> None:
     """
-    Delivered or not: from the first moment on and before the last.
+    Delivered or not: from the first time on and before the last.
     """
     deployed.sql(changes(1, 3))
     now = datetime.now(UTC)
@@ -233,7 +233,7 @@ def test_what_cannot_be_done_is_said(
     nothing: Deployed, words: list[str], code: int, text: str
 ) -> None:
     """
-    With an exit code as of the other commands.
+    With the exit codes of the other commands.
     """
     answer = nothing.run(*words)
     assert answer.code == code
@@ -242,7 +242,7 @@ def test_what_cannot_be_done_is_said(
 
 def test_a_file_that_cannot_be_used_ends_the_start(deployed: Deployed) -> None:
     """
-    With exit code 4, and every fault by its place.
+    With exit code 4, and each fault by its place.
     """
     env = deployed.world.env(0, 0)
     Path(env["PAYMENTS_WEBHOOKS_OUT_FILE"]).write_text("[endpoints.crm]\nurll = 1")

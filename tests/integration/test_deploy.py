@@ -42,7 +42,7 @@ def image_environment() -> dict[str, str]:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_ports_are_those_that_the_service_binds(overlay: str) -> None:
     """
-    Settings, containers and the image name the same two, on every interface.
+    Settings, containers and the image name the same two ports, on every interface.
     """
     rendered = manifests(overlay)
     [service] = rendered.pods()["http"]["spec"]["containers"]
@@ -58,7 +58,7 @@ def test_ports_are_those_that_the_service_binds(overlay: str) -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_t77_pods_run_as_the_images_user(overlay: str) -> None:
     """
-    A number without a name, and files of secrets are readable by its group.
+    A numeric user without a name; its group can read files of secrets.
     """
     for pod in manifests(overlay).pods().values():
         said = pod["spec"]["securityContext"]
@@ -69,7 +69,7 @@ def test_t77_pods_run_as_the_images_user(overlay: str) -> None:
 
 def test_the_images_own_command_exists() -> None:
     """
-    What it runs where nothing else is said.
+    The default command.
     """
     done = CliRunner().invoke(payments, [*loads(instruction("CMD")), "--help"])
 
@@ -78,7 +78,7 @@ def test_the_images_own_command_exists() -> None:
 
 def test_the_image_runs_the_installed_command() -> None:
     """
-    The entry point is a script that installing the service makes.
+    The entry point is a script that installing the service creates.
     """
     (script,) = entry_points(group="console_scripts", name="payments")
 
@@ -89,12 +89,12 @@ def test_the_image_runs_the_installed_command() -> None:
 
 def test_the_builder_is_given_what_it_copies() -> None:
     """
-    `.dockerignore` lets through what the Dockerfile copies, and nothing else.
+    `.dockerignore` includes what the Dockerfile copies, and nothing else.
     """
     copied = re.findall(
         r"(?m)^COPY (?!--from)(.+) \S+$", (DEPLOY / "Dockerfile").read_text()
     )
-    # Of a folder of ours all goes, and of `deploy` one file.
+    # Everything in a folder of ours is included, and one file of `deploy`.
     sources = {
         path if path.startswith("deploy/") else path.split("/")[0]
         for line in copied

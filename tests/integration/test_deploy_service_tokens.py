@@ -25,7 +25,7 @@ Yaml = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> list[Yaml]:
-    """Return production with the component, as the README says to take it."""
+    """Return production with the component, as the README explains."""
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         pytest.skip("kubectl, which renders the overlays, is not here")
@@ -76,7 +76,7 @@ def test_the_service_reads_the_clusters_keys_with_its_own_token(
     rendered: list[Yaml],
 ) -> None:
     """
-    Each file that a setting names is in the volume, and the settings can be used.
+    Each file that a setting names is in the volume, and the settings are valid.
     """
     given = one(rendered, "ConfigMap", "payments-gateway")["data"]
     pod = one(rendered, "Deployment", "payments-gateway")["spec"]["template"]["spec"]
@@ -97,14 +97,14 @@ def test_the_service_reads_the_clusters_keys_with_its_own_token(
     assert settings.kubernetes_ca_file == folder / item["path"]
     assert mount["readOnly"] is True
     assert volume["projected"]["defaultMode"] == 0o440
-    # Its secrets are where they were.
+    # Its secrets are mounted as before.
     assert {it["name"] for it in pod["volumes"]} == {"cluster", "secrets"}
     assert settings.kubernetes_scopes == ServiceAccounts.from_text(SCOPES)
 
 
 def test_the_example_has_a_token_for_us_and_is_let_in(rendered: list[Yaml]) -> None:
     """
-    Its audience is ours, its account is in the map, and both policies let it through.
+    Its audience is ours, its account is in the map, and both policies allow it.
     """
     account, deployment, policy = yaml.safe_load_all(EXAMPLE.read_text())
     template = deployment["spec"]["template"]

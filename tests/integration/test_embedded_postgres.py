@@ -1,4 +1,4 @@
-"""Real processes, really killed. Nothing sleeps: we wait on pipes and process ends."""
+"""Real processes, really killed. No sleeps: tests wait for pipes and process ends."""
 
 import asyncio
 import fcntl
@@ -99,7 +99,7 @@ def setting(postgres: EmbeddedPostgres, name: str) -> object:
 
 @contextmanager
 def owner_process(*folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """Start an owner of its own process group; it is killed at the end."""
+    """Start an owner in its own process group; it is killed at the end."""
     owner = subprocess.Popen(
         [sys.executable, "-c", dedent(OWNER), *folder],
         stdin=subprocess.PIPE,
@@ -122,7 +122,8 @@ def line(owner: subprocess.Popen[str]) -> str:
 
 
 def parent(pid: int) -> int:
-    # The name, in brackets, may have spaces in it; the parent is the second after.
+    # The name, in brackets, may contain spaces; the parent is the second field after
+    # it.
     text = Path(f"/proc/{pid}/stat").read_text()
     return int(text.rpartition(")")[2].split()[1])
 
@@ -130,7 +131,7 @@ def parent(pid: int) -> int:
 def only_child(pid: int) -> int:
     children = []
     for path in Path("/proc").glob("[0-9]*"):
-        # Other processes of the machine may end while we look at them.
+        # Other processes of the machine may end during the read.
         with suppress(FileNotFoundError, ProcessLookupError):
             if parent(int(path.name)) == pid:
                 children.append(int(path.name))
@@ -140,7 +141,7 @@ def only_child(pid: int) -> int:
 
 @contextmanager
 def ends(*pids: int) -> Iterator[None]:
-    """Expect these living processes, which need not be ours, to end in the block."""
+    """Expect these processes, which need not be ours, to end in the block."""
     with ExitStack() as stack:
         descriptors = [os.pidfd_open(pid) for pid in pids]
         for descriptor in descriptors:
@@ -159,7 +160,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return where ephemeral folders are made, and nothing else is."""
+    """Return the folder in which only ephemeral folders are created."""
     place = tmp_path / "temporary"
     place.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(place))
@@ -182,7 +183,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(template: Path, tmp_path: Path) -> Path:
-    """Return a folder that was in use before: it holds the table `kept`."""
+    """Return a folder that was used before: it holds the table `kept`."""
     return Path(shutil.copytree(template, tmp_path / "kept"))
 
 
@@ -204,7 +205,7 @@ def test_server_is_set_up_for_tests(
     ephemeral: EmbeddedPostgres, name: str, value: str
 ) -> None:
     """
-    It listens on the loop-back alone, knows no locale, and forgets fast.
+    It listens on the loopback only, uses no locale, and does not sync to disk.
     """
     assert setting(ephemeral, name) == value
 
@@ -239,7 +240,7 @@ def test_a_server_that_dies_is_seen_and_the_next_one_has_its_port(
 
 def test_password_does_not_print(ephemeral: EmbeddedPostgres) -> None:
     """
-    The DSN may end in a log; the password in it may not.
+    The DSN may be logged; its password may not.
     """
     password = ephemeral.dsn.split(":")[2].split("@")[0]
 
@@ -250,7 +251,7 @@ def test_password_does_not_print(ephemeral: EmbeddedPostgres) -> None:
 
 def test_kept_data_and_password_outlive_a_restart(template: Path) -> None:
     """
-    The next owner of a folder finds the table, and the password is still the same.
+    The next owner of a folder finds the table, and the password is unchanged.
     """
     password = (template / "password").read_text()
 
@@ -262,7 +263,7 @@ def test_kept_data_and_password_outlive_a_restart(template: Path) -> None:
 
 def test_folder_is_closed_to_others(template: Path) -> None:
     """
-    Nobody else may read the password, nor the log, nor enter the folder.
+    Nobody else can read the password or the log, or enter the folder.
     """
 
     def mode(path: Path) -> int:
@@ -275,7 +276,7 @@ def test_folder_is_closed_to_others(template: Path) -> None:
 
 def test_ephemeral_folder_is_gone_afterwards(temporary: Path) -> None:
     """
-    Without a folder nothing is left; durable or not, it is for one block.
+    Without a folder nothing is left; durable or not, it exists for one block.
     """
     with embedded_postgres(durable=True) as postgres:
         assert setting(postgres, "fsync") == "on"
@@ -286,7 +287,7 @@ def test_ephemeral_folder_is_gone_afterwards(temporary: Path) -> None:
 
 def test_error_in_the_block_stops_the_server(temporary: Path) -> None:
     """
-    The block's own error comes out, and nothing is left behind it.
+    The block's own error is raised, and nothing is left behind.
     """
     with pytest.raises(ZeroDivisionError), embedded_postgres():
         _ = 1 / 0
@@ -298,7 +299,7 @@ def test_path_may_be_long_and_relative_and_have_spaces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ephemeral: EmbeddedPostgres
 ) -> None:
     """
-    A folder too long for a socket works, by a relative name, beside another server.
+    A path too long for a socket works, by a relative name, next to another server.
     """
     long = tmp_path / ("a long name " * 10)
     long.mkdir()
@@ -314,7 +315,7 @@ def test_path_may_be_long_and_relative_and_have_spaces(
 
 def test_second_owner_is_refused(folder: Path) -> None:
     """
-    One folder, one owner. The second is told so, and the first does not notice.
+    One folder, one owner. The second gets an error, and the first is not disturbed.
     """
     with embedded_postgres(folder) as postgres:
         with pytest.raises(FolderInUse, match="choose another folder"):
@@ -327,7 +328,7 @@ def test_missing_binaries_name_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    Whoever has no PostgreSQL learns what to install, or what to set.
+    Without PostgreSQL the message says what to install, or what to set.
     """
     monkeypatch.setenv("PAYMENTS_POSTGRES_BIN", str(tmp_path))
 
@@ -344,7 +345,7 @@ def test_missing_binaries_name_the_remedy(
 
 def test_data_of_another_version_is_refused(folder: Path) -> None:
     """
-    PostgreSQL cannot read another major version's data; ours is not touched.
+    PostgreSQL cannot read another major version's data; the folder is not changed.
     """
     (folder / "data" / "PG_VERSION").write_text("12\n")
 
@@ -356,7 +357,7 @@ def test_data_of_another_version_is_refused(folder: Path) -> None:
 
 def test_failed_start_shows_the_log(folder: Path) -> None:
     """
-    What the server wrote before it gave up is in the error.
+    The error contains what the server wrote before it exited.
     """
     with (folder / "data" / "postgresql.conf").open("a") as settings:
         settings.write("no_such_setting = 1\n")
@@ -367,7 +368,8 @@ def test_failed_start_shows_the_log(folder: Path) -> None:
 
 def test_stale_process_id_is_not_believed(folder: Path) -> None:
     """
-    After a crash the server's id may be another's; ours, here. The lock knows better.
+    After a crash the server's process id may be another process's; here it is ours. The
+    lock decides.
     """
     stale = f"{os.getpid()}\n{folder / 'data'}\n1\n5432\n\n127.0.0.1\n0 0\nready   \n"
     (folder / "data" / "postmaster.pid").write_text(stale)
@@ -379,7 +381,7 @@ def test_stale_process_id_is_not_believed(folder: Path) -> None:
 @linux
 def test_killed_owner_leaves_nothing(temporary: Path) -> None:
     """
-    kill -9 of the owner's whole group: the supervisor is not in it, and clears up.
+    kill -9 of the owner's whole group: the supervisor is not in it, and cleans up.
     """
     with owner_process() as owner:
         server = int(line(owner))
@@ -392,7 +394,7 @@ def test_killed_owner_leaves_nothing(temporary: Path) -> None:
 @linux
 def test_killed_owner_frees_its_folder(folder: Path) -> None:
     """
-    The next owner need not be told to wait: it waits for the old server to end.
+    The next owner waits by itself until the old server has ended.
     """
     with owner_process(folder) as owner:
         line(owner)
@@ -405,7 +407,7 @@ def test_killed_owner_frees_its_folder(folder: Path) -> None:
 @linux
 def test_killed_supervisor_leaves_no_server(temporary: Path) -> None:
     """
-    kill -9 of the supervisor: the kernel stops the server, the owner clears up.
+    kill -9 of the supervisor: the kernel stops the server, the owner cleans up.
     """
     with embedded_postgres() as postgres, ends(postgres.pid):
         os.kill(parent(postgres.pid), signal.SIGKILL)
@@ -416,7 +418,7 @@ def test_killed_supervisor_leaves_no_server(temporary: Path) -> None:
 @linux
 def test_supervisor_is_deaf_to_signals_but_kill(folder: Path) -> None:
     """
-    Whoever stops all processes politely does not take the database from its owner.
+    SIGTERM to all processes does not take the database from its owner.
     """
     with embedded_postgres(folder) as postgres:
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -430,7 +432,8 @@ def test_supervisor_is_deaf_to_signals_but_kill(folder: Path) -> None:
 @linux
 def test_interrupted_owner_winds_up_in_order(temporary: Path) -> None:
     """
-    Ctrl-C goes to the whole group; the owner still has its database to wind up with.
+    Ctrl-C goes to the whole group; the owner still has its database while it shuts
+    down.
     """
     with owner_process() as owner:
         server = int(line(owner))
@@ -462,13 +465,14 @@ def test_kept_data_outlives_kill_of_everything(folder: Path) -> None:
 @linux
 def test_data_is_locked_while_its_server_lives(folder: Path) -> None:
     """
-    A server that outlived everybody keeps its folder: two would destroy the data.
+    A server that outlived its owner and supervisor keeps its folder: two servers would
+    destroy the data.
     """
     with owner_process(folder) as owner, (folder / "server.lock").open() as lock:
         server = int(line(owner))
         with ends(server):
             with ends(parent(server)):
-                # A stopped process cannot take the kernel's hint to go.
+                # A stopped process cannot react to the kernel's signal.
                 os.kill(server, signal.SIGSTOP)
                 os.kill(parent(server), signal.SIGKILL)
             with pytest.raises(BlockingIOError):
@@ -480,7 +484,7 @@ def test_data_is_locked_while_its_server_lives(folder: Path) -> None:
 @linux
 def test_half_finished_initdb_is_done_again(tmp_path: Path) -> None:
     """
-    Killed while it makes the cluster, it makes a whole one the next time.
+    Killed during initdb, the next start creates a complete cluster.
     """
     folder = tmp_path / "half"
     with owner_process(folder) as owner:
@@ -503,9 +507,9 @@ def test_half_finished_initdb_is_done_again(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to be somebody else")
 def test_root_becomes_nobody_where_namespaces_are_forbidden(folder: Path) -> None:
     """
-    A folder made in a namespace is served by nobody, and by the namespace again.
+    A folder created in a namespace is refused outside of it, and works inside it again.
     """
-    # Its parents are pytest's own and closed to nobody.
+    # Its parents are pytest's own and open to everybody.
     with tempfile.TemporaryDirectory() as open_place:
         Path(open_place).chmod(0o711)
         kept = folder.rename(Path(open_place) / "kept")

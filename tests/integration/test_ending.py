@@ -1,4 +1,4 @@
-"""SIGTERM ends what serves, at whatever moment it comes, with exit code 0."""
+"""SIGTERM ends a serving process at any time, with exit code 0."""
 
 import os
 import signal
@@ -49,7 +49,7 @@ def begun(
 def assert_ends(
     process: "subprocess.Popen[bytes]", number: signal.Signals, log: Path
 ) -> None:
-    """Assert that it ends well, though it is told again and again until it is gone."""
+    """Assert that it ends well, although it is signalled again and again meanwhile."""
     process.send_signal(number)
     for _ in range(int(ENDS_WITHIN_S * 100)):
         with suppress(subprocess.TimeoutExpired):
@@ -65,7 +65,7 @@ def test_f07_it_ends_while_it_reads_its_settings(
     command: str, number: signal.Signals, tmp_path: Path
 ) -> None:
     """
-    No loop runs yet. A secret's file that has no end holds it there.
+    No loop runs yet. A secret's file that never ends holds the process there.
     """
     secret, log = tmp_path / "secret", tmp_path / "log"
     os.mkfifo(secret)
@@ -77,9 +77,9 @@ def test_f07_it_ends_while_it_reads_its_settings(
 
 @attrs.define
 class Lines:
-    """The lines to a database: silent once `word` is sent, and then none is closed.
+    """A proxy to a database: silent once `word` is sent, and then closes no connection.
 
-    Without a word they are silent from the first one on.
+    Without a word it is silent from the first connection on.
     """
 
     address: tuple[str, int]
@@ -144,8 +144,8 @@ def test_f07_it_ends_while_the_database_is_silent(
     command: str, word: bytes, database_url: str, tmp_path: Path
 ) -> None:
     """
-    From the first connection on, in the middle of looking at the schema, or when it is
-    asked whose it is.
+    From the first connection on, during the check of the schema, or during the check of
+    the mode.
     """
     log = tmp_path / "log"
     with database_silent_at(database_url, word) as (dsn, silent):
@@ -161,7 +161,7 @@ def test_f07_it_ends_once_however_often_it_is_told(
     command: str, number: signal.Signals, database_url: str, tmp_path: Path
 ) -> None:
     """
-    The last signals come when the loop is closed already.
+    The last signals arrive when the loop is closed already.
     """
     ops_port, log = free_port(), tmp_path / "log"
     env = World(database_url).env(free_port(), ops_port)
@@ -179,7 +179,7 @@ def test_f07_f11_it_starts_and_ends_while_the_database_only_reads(
     command: str, database_url: str, tmp_path: Path
 ) -> None:
     """
-    It is not ready and says why, and lives: a restart would mend nothing.
+    It is not ready and says why, and is alive: a restart would repair nothing.
     """
     ops_port, log = free_port(), tmp_path / "log"
     # As the first process stamped it.

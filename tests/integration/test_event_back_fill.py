@@ -1,4 +1,4 @@
-"""Webhooks that never came are read from Stripe's list: as processes, on Postgres."""
+"""Webhooks that never came are read from Stripe's list: with processes, on Postgres."""
 
 import json
 import signal
@@ -25,14 +25,14 @@ COUNT: Final = 12 if PROVES else 4
 @pytest.fixture(scope="module")
 def stack(postgres: str, template: str) -> Iterator[ServiceWithSandbox]:
     """
-    A world that began twenty days ago: the list goes back for thirty.
+    A sandbox that began twenty days ago: the list goes back thirty days.
     """
     with selling(postgres, template, ago=timedelta(days=20)) as stack:
         yield stack
 
 
 def charged(payer: Payer, amount: int) -> Any:
-    """Take money of a payer that no invoice asks for; return the charge's id."""
+    """Take a payment from a payer without an invoice; return the charge's id."""
     [customer] = payer.customers
     intent = payer.stack.wire.post(
         "payment_intents",
@@ -47,7 +47,7 @@ def charged(payer: Payer, amount: int) -> Any:
 
 
 def act(payer: Payer) -> None:
-    """Let happen beside us what only an event tells of."""
+    """Cause changes outside of this service that only an event reports."""
     wire = payer.stack.wire
     [customer], [subscription] = payer.customers, payer.subscriptions
     wire.post("refunds", charge=charged(payer, 500))
@@ -61,7 +61,7 @@ def act(payer: Payer) -> None:
 
 
 def view(payer: Payer) -> Any:
-    """Return what we say of a payer, but for who they are."""
+    """Return the service's answers about a payer, without their identity."""
     status = payer.status
     for name in ("email", "subscriptions"):
         del status[name]
@@ -88,7 +88,7 @@ def _without_ids(thing: Any) -> Any:
 
 
 def listed(stack: ServiceWithSandbox) -> list[str]:
-    """Return the ids of the events that say something to us."""
+    """Return the ids of the events that the service reads."""
     world = stack.sandbox.engine.world
     bodies = [json.dumps(shown(world, it)).encode() for it in world.events.values()]
     events = [translate(body) for body in bodies]
@@ -101,7 +101,7 @@ def rows(stack: ServiceWithSandbox, query: str) -> list[Any]:
 
 
 def due_now(stack: ServiceWithSandbox) -> None:
-    """Let the next turn be due, and forget how many calls were made."""
+    """Make the next turn due, and reset the budgets of calls."""
     for statement in (
         "update checkpoints set due_at = due_at - interval '1 hour'",
         "delete from gateway_budgets",
@@ -142,7 +142,7 @@ def test_f42_back_fill_and_webhooks_at_once_come_to_the_same(
     stack: ServiceWithSandbox,
 ) -> None:
     """
-    Each event is kept once, and nothing waits in the end.
+    Each event is stored once, and nothing is pending in the end.
     """
     payers = [stack.user() for _ in range(COUNT)]
     for payer in payers:
@@ -168,7 +168,7 @@ def test_a_worker_reads_the_list_at_its_start_and_says_how_far_it_is(
     stack: ServiceWithSandbox,
 ) -> None:
     """
-    Nobody asks it to; its ops port shows the lag and what was found, and it ends well.
+    Without a request; its ops port shows the lag and what was found, and it ends well.
     """
     payer = stack.user()
     payer.subscribed()
@@ -198,7 +198,7 @@ def test_a_worker_reads_the_list_at_its_start_and_says_how_far_it_is(
 
 
 def metrics(port: int, process: "subprocess.Popen[bytes]") -> dict[str, float]:
-    """Return what a worker shows, once it has found something."""
+    """Return the metrics of a worker once it has found something."""
     while process.poll() is None:
         try:
             text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text

@@ -23,8 +23,9 @@ async def test_a_body_is_not_compressed_the_slow_way(
     store: PostgresStore, days: int
 ) -> None:
     """
-    By lz4 where the server has it, else not at all, and then one that fits a page stays
-    in its row: in partitions of the migration, of the worker, and in the default one.
+    By lz4 if the server has it, otherwise uncompressed, and then a body that fits a
+    page stays in its row: in partitions of the migration, of the worker, and in the
+    default one.
     """
     today = datetime.now(UTC).date()
     await partitions.prepare(store, today + timedelta(days=10))

@@ -22,7 +22,8 @@ def ask(service: ServiceProcess, user: str, **query: str) -> httpx.Response:
 
 def test_a_declined_payment_is_explained(service: ServiceProcess) -> None:
     """
-    The verdict is the status's own; the cause names the charge, the fact its event.
+    The verdict is the status's own; the cause names the charge, the fact names its
+    event.
     """
     service.register("why", "why@example.com", "cus_why")
     now = datetime.now(UTC).replace(microsecond=0)
@@ -49,7 +50,7 @@ def test_a_declined_payment_is_explained(service: ServiceProcess) -> None:
 
 def test_a_past_moment_is_answered_from_the_log(service: ServiceProcess) -> None:
     """
-    As the status was answered then: by the row that held, with what told it.
+    As the status was answered then: by the row that held at that time, with its cause.
     """
     service.register("past", "past@example.com", "cus_past")
     then = datetime.now(UTC)
@@ -84,7 +85,7 @@ def test_a_moment_of_which_nothing_can_be_said(
     service: ServiceProcess, at: str, status: int, code: str
 ) -> None:
     """
-    Before the first row, yet to come, or no moment at all.
+    Before the first row, in the future, or not a time at all.
     """
     service.register("moments", "moments@example.com")
 
@@ -97,7 +98,7 @@ def test_a_moment_of_which_nothing_can_be_said(
 
 def test_another_user_is_not_found(service: ServiceProcess) -> None:
     """
-    Nor is one who does not exist: the same answer.
+    Nor is a user who does not exist: the same answer.
     """
     service.register("hers", "hers@example.com")
     other = service.world.token("other", email="other@example.com")

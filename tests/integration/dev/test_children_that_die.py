@@ -1,4 +1,4 @@
-"""What runs beside it, and dies, is started again."""
+"""A child process of `payments dev` that dies is started again."""
 
 import json
 import os
@@ -20,8 +20,8 @@ def test_a_sandbox_that_dies_is_said_and_started_again(
     database_url: str, tmp_path: Path
 ) -> None:
     """
-    Killed, and its next start held up: the service says so, and is not ready; once it
-    starts it is where it was, what it was, and the service is ready.
+    Killed, and its restart delayed: the service reports it, and is not ready; after the
+    restart it has the same address and the same data, and the service is ready.
     """
     folder = tmp_path / ".payments"
     journal, aside = folder / "sandbox.jsonl", folder / "aside.jsonl"
@@ -37,7 +37,7 @@ def test_a_sandbox_that_dies_is_said_and_started_again(
         payments("sandbox", "advance", "2 months", folder=folder)
         before, facts = state(), dev.facts
         wait_for(lambda: readiness(dev) == (200, ""))
-        # The one that runs keeps its file; the next one cannot read this.
+        # The running process keeps its file open; the next one cannot read this.
         journal.rename(aside)
         journal.write_text("nonsense\n")
         os.kill(pid_of(folder, "sandbox serve"), signal.SIGKILL)
@@ -54,14 +54,14 @@ def test_a_sandbox_that_dies_is_said_and_started_again(
         assert dev.facts == facts
         assert dev.interrupt() == 0
 
-    # A job that asks the sandbox meanwhile may say of it, too.
+    # A job that calls the sandbox meanwhile may report it, too.
     said = [it for it in dev.messages.splitlines() if it.startswith("payments: ")]
     died = "payments: the sandbox died (killed by SIGKILL); restarting now"
     assert said[0] == died
     assert said[-1] == "payments: the sandbox is up again"
     assert before["now"] <= after["now"]
     for it in (before, after):
-        # What has arrived by now is another matter.
+        # What arrived before does not matter here.
         del it["now"], it["waiting_deliveries"]
     assert after == before
     assert advanced.returncode == 0
@@ -70,7 +70,7 @@ def test_a_sandbox_that_dies_is_said_and_started_again(
 
 def test_a_postgres_that_dies_is_said_and_started_again(tmp_path: Path) -> None:
     """
-    Where it was, with the data that it had; the service goes on.
+    At the same address, with its data; the service continues.
     """
     folder = tmp_path / ".payments"
     died = "payments: the embedded Postgres died (exit code 1); restarting now"

@@ -10,14 +10,14 @@ from support.dev_service import (
     processes_of,
 )
 
-# What it does meanwhile.
+# The progress that it reports.
 STEPS: Final = r"(?m)^ *\d+\.\d s  \S.*\n"
 
 
 def test_the_demo_plays_a_year_and_leaves_nothing(tmp_path: Path) -> None:
     """
     Subscribed, eleven renewals, a card that fails in month seven, recovered, canceled;
-    it touches nothing that the user has.
+    the demo changes nothing that the user has.
     """
     cwd, temporary = tmp_path / "cwd", tmp_path / "temporary"
     cwd.mkdir()
@@ -58,7 +58,7 @@ def test_the_demo_plays_a_year_and_leaves_nothing(tmp_path: Path) -> None:
     by_what = {row[1]: row for row in rows[1:]}
     failed = by_what["renewal 7: the card fails"]
     assert failed[5].endswith("failed (insufficient_funds)")
-    # A failure takes no paid time away, and every payment adds some.
+    # A failure shortens no paid period, and every payment extends it.
     assert failed[3] == by_what["renewal 6"][3]
     until = [row[3] for row in rows[2:]]
     assert until == sorted(until)

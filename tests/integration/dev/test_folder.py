@@ -1,4 +1,4 @@
-"""The folder of a development service: whose it is, what is in it, and what stays."""
+"""The folder of a development service: its owner, its content, and what stays."""
 
 import stat
 from pathlib import Path
@@ -17,7 +17,7 @@ from support.dev_service import (
 
 def test_it_tells_other_commands_where_everything_is(dev: DevProcess) -> None:
     """
-    dev.json has the addresses, the secret and a token that work; it is private.
+    dev.json has working addresses, a secret and a token; only its owner can read it.
     """
     facts = dev.facts
 
@@ -30,7 +30,7 @@ def test_it_tells_other_commands_where_everything_is(dev: DevProcess) -> None:
         "sandbox_url",
         "stripe_api_key",
     }
-    # A machine that is busy for a second holds up the poll for revocations.
+    # A machine that is busy for a second delays the poll for revocations.
     wait_for(lambda: readiness(dev) == (200, ""))
     assert dev.status("nobody").status_code == 404
     assert databases.digest(facts["database_url"])
@@ -41,7 +41,7 @@ def test_it_tells_other_commands_where_everything_is(dev: DevProcess) -> None:
 
 def test_a_folder_has_one_service(dev: DevProcess) -> None:
     """
-    A second one is told what to do, and the first one does not notice.
+    The second one is told what to do, and does not disturb the first.
     """
     for words in ([], ["--fresh"]):
         second = payments("dev", *words, folder=dev.folder)
@@ -54,8 +54,8 @@ def test_a_folder_has_one_service(dev: DevProcess) -> None:
 
 def test_data_outlives_the_service_and_no_process_does(tmp_path: Path) -> None:
     """
-    Killed, interrupted, terminated: nothing is left, the data stays, `--fresh` wipes.
-    So it is with what the sandbox knows.
+    Killed, interrupted, terminated: no process is left, the data stays, `--fresh`
+    deletes it. The same holds for the sandbox's data.
     """
     folder = tmp_path / ".payments"
     made = ("sandbox", "trigger", "customer.created", "--user", "kim")
@@ -66,7 +66,7 @@ def test_data_outlives_the_service_and_no_process_does(tmp_path: Path) -> None:
         assert first.status("stays").status_code == 200
         assert payments(*made, folder=folder).returncode == 0
         first.kill()
-    # It left its facts, which nobody takes for those of a service that runs.
+    # The facts that it left are not mistaken for those of a running service.
     assert (folder / "dev.json").exists()
     gone = payments("token", "issue", "--user", "u", folder=folder)
     assert (gone.returncode, gone.stdout) == (5, "")
@@ -79,7 +79,7 @@ def test_data_outlives_the_service_and_no_process_does(tmp_path: Path) -> None:
         assert second.status("stays", before["admin_token"]).status_code == 200
         assert len(second.customers()) == 1
         assert second.interrupt() == 0
-    # When it has ended, all has.
+    # When the command has ended, so have all its processes.
     assert processes_of(folder) == []
     assert not (folder / "dev.json").exists()
     assert not (folder / "sandbox-clock").exists()
@@ -98,7 +98,7 @@ def test_data_outlives_the_service_and_no_process_does(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     """
-    Something else is there already: exit code 4, and the variable's name.
+    A file already exists there: exit code 4, and the variable's name.
     """
     (tmp_path / "file").touch()
 

@@ -1,4 +1,4 @@
-"""Ctrl-C ends it cleanly at any moment."""
+"""Ctrl-C ends it cleanly at any time."""
 
 import os
 import signal
@@ -38,7 +38,7 @@ def await_step(dev: DevProcess, step: str) -> None:
 )
 def test_f07_ctrl_c_ends_it_at_any_moment(tmp_path: Path, step: str) -> None:
     """
-    Pressed twice: it says that it ends, and nothing is left; no word of Python's.
+    Pressed twice: it says that it ends, no process is left, and there is no traceback.
     """
     dev = begin(tmp_path / ".payments")
     await_step(dev, step)
@@ -69,7 +69,7 @@ def test_f07_so_does_the_end_of_its_terminal(
 
 def test_f07_ctrl_c_ends_a_demo_after_what_it_does(tmp_path: Path) -> None:
     """
-    The year is not over; what was told stays told.
+    The year is not over; the lines that were printed stay.
     """
     temporary = tmp_path / "temporary"
     temporary.mkdir()
@@ -86,7 +86,7 @@ def test_f07_ctrl_c_ends_a_demo_after_what_it_does(tmp_path: Path) -> None:
 
 def test_f07_make_keeps_ctrl_c_from_a_python_that_only_starts(tmp_path: Path) -> None:
     """
-    Before a line of ours is run: what Python imports first is held there.
+    Before a line of ours runs: the process is held in Python's first import.
     """
     held = tmp_path / "held"
     os.mkfifo(held)
@@ -103,7 +103,7 @@ def test_f07_make_keeps_ctrl_c_from_a_python_that_only_starts(tmp_path: Path) ->
 
 def test_f07_make_hears_ctrl_c_as_soon_as_there_is_a_process(tmp_path: Path) -> None:
     """
-    Or a moment later: it may have said by then what it does.
+    Or a moment later: by then it may have printed what it does.
     """
     dev = begin_by(["sh", str(ATTEND), *COMMAND], tmp_path / ".payments")
     children = Path(f"/proc/{dev.process.pid}/task/{dev.process.pid}/children")

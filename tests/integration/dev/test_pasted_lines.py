@@ -1,4 +1,4 @@
-"""The lines to paste work: those that it prints, and those of the README."""
+"""Lines to paste work: those that the command prints, and those of the README."""
 
 import json
 import re
@@ -65,7 +65,7 @@ def test_the_readmes_first_ten_minutes_work_when_they_are_pasted(
     [block] = re.findall(
         r"```sh\n(.*?)```", (root / "README.md").read_text(), re.DOTALL
     )
-    # Here a refusal ends it, and the environment may be another one than `.venv`.
+    # Here a refusal ends the shell, and the environment may be another than `.venv`.
     strict = 'set -eu; curl() { command curl -sS --fail-with-body "$@"; echo; }\n'
     pasted = block.replace(".venv/bin/payments", shlex.join(COMMAND))
 

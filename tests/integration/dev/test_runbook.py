@@ -1,4 +1,4 @@
-"""What the runbook tells to type, typed: at a service, and read where a cluster is."""
+"""The runbook's commands, run against a service, or checked if they need a cluster."""
 
 import itertools
 import json
@@ -23,7 +23,7 @@ _LINES: Final = re.findall(r"(?m)^    (\S.*)$", PAGE)
 COMMANDS: Final = sorted({it for it in _LINES if it.startswith("payments ")})
 QUERIES: Final = sorted({it for it in _LINES if it.startswith("select ")})
 CLUSTER: Final = sorted({it for it in _LINES if it.startswith("kubectl ")})
-# What stands for something in a line, and what there is at the service of this test.
+# The placeholders in a line, and their values at the service of this test.
 STANDS_FOR: Final = {
     "EVENT": "evt_runbook",
     "USER": "runbook",
@@ -34,7 +34,7 @@ insert into jobs (kind, subject, reason, due_at, asked, attempts, lease_no, dead
 values ('subscription', 'sub_runbook', 'it failed', '2999-01-01', 1, 12, 0, false)
 on conflict (kind, subject) do nothing
 """
-# A command that looks for what is wrong may find something.
+# A command that looks for problems may find one.
 FINE: Final = (Exit.DONE, Exit.FOUND)
 
 
@@ -67,7 +67,7 @@ def test_every_line_is_run_or_read_here() -> None:
 
 def test_the_commands_of_the_runbook_work(there: Dev, tmp_path: Path) -> None:
     """
-    Each as it stands there, ids apart; what looks for something wrong may find it.
+    Each line verbatim except for ids; a command that looks for problems may find one.
     """
     state = json.loads(there.run("sandbox", "state", "--json").out)
     now = datetime.fromtimestamp(state["now"], UTC)
@@ -75,7 +75,7 @@ def test_the_commands_of_the_runbook_work(there: Dev, tmp_path: Path) -> None:
         words = shlex.split(_as_there(line, now))[1:]
         words = [it.replace("new-secret", f"{tmp_path}/secret") for it in words]
         if "roll-secret" in words:
-            # There has to be one: that of the sandbox.
+            # At least one must exist: that of the sandbox.
             url = there.facts["base_url"]
             words = [it.replace("https://pay.example.com", url) for it in words]
         answer = there.run(*words)
@@ -84,7 +84,7 @@ def test_the_commands_of_the_runbook_work(there: Dev, tmp_path: Path) -> None:
 
 def test_the_queries_of_the_runbook_work(there: Dev) -> None:
     """
-    Against the schema as it is.
+    Against the current schema.
     """
     for query in QUERIES:
         databases.run(databases.fetch(there.facts["database_url"], query))
@@ -97,8 +97,8 @@ def _deployed() -> Iterator[dict[str, Any]]:
 
 def test_what_the_runbook_tells_a_cluster_is_of_ours() -> None:
     """
-    Workloads, labels and the namespace of each line are those of `deploy/`, and
-    what is run in a pod is a command that was run here.
+    Workloads, labels and the namespace of each line are those of `deploy/`, and a
+    command that is run in a pod is one that was run here.
     """
     names = {it["metadata"]["name"] for it in _deployed() if it["kind"] == "Deployment"}
     labels = {
@@ -125,7 +125,7 @@ def test_what_the_runbook_tells_a_cluster_is_of_ours() -> None:
 
 def test_more_pods_are_as_many_as_the_autoscalers_allow() -> None:
     """
-    An autoscaler takes back what `kubectl scale` set, and has a most of its own.
+    An autoscaler undoes what `kubectl scale` set, and has its own maximum.
     """
     scalers = {
         it["metadata"]["name"]: it["spec"]
@@ -148,7 +148,7 @@ def test_more_pods_are_as_many_as_the_autoscalers_allow() -> None:
 
 def test_what_writes_a_file_is_said_to_be_run_elsewhere() -> None:
     """
-    A pod has a read-only root: where such a command stands, the section says so.
+    A pod has a read-only root: the section of such a command says so.
     """
     sections = re.split(r"(?m)^## ", PAGE)[1:]
     writing = [it for it in sections if re.search(r"(?m)^    .*--secret-file", it)]

@@ -1,4 +1,4 @@
-"""The sandbox beside it: it is its Stripe, and its time is the service's."""
+"""The sandbox of `payments dev`: it is its Stripe, and its clock is the service's."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +16,8 @@ from support.plain_http import TLS
 
 def test_the_sandbox_beside_it_is_its_stripe(dev: DevProcess) -> None:
     """
-    It has two products with monthly prices, and what happens there arrives here,
-    whether it is called, or time passes; the service is configured to talk to it.
+    It has two products with monthly prices; its events reach the service, whether an
+    API call or the passing of time causes them; the service is configured to call it.
     """
     facts, email = dev.facts, "sam@example.com"
     prices = httpx.get(
@@ -57,8 +57,9 @@ def test_time_that_passes_at_the_sandbox_shows_what_users_will_see(
     dev: DevProcess,
 ) -> None:
     """
-    A card declines: grace, then no access, over HTTP and on the command line. Who has
-    canceled loses access too; what a change costs is reckoned by that time.
+    A card declines: grace, then no access, over HTTP and on the command line. A user
+    who has canceled loses access too; the cost of a change is computed by the sandbox's
+    time.
     """
     for user in ("dot", "eve"):
         dev.register(user)
@@ -111,7 +112,7 @@ def test_time_that_passes_at_the_sandbox_shows_what_users_will_see(
 
 def test_who_names_a_stripe_gets_no_sandbox(database_url: str, tmp_path: Path) -> None:
     """
-    A key of one's own is used as it is, and the commands for a sandbox say so.
+    A key of the user's own is used unchanged, and commands for a sandbox say so.
     """
     folder, key = tmp_path / ".payments", "sk_test_" + "k" * 8
 

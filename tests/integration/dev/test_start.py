@@ -1,4 +1,4 @@
-"""How it starts: on which ports, with which settings, and where not."""
+"""How `payments dev` starts: on which ports, with which settings, and where not."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ def test_two_run_side_by_side_though_a_default_port_is_taken(
     postgres: str, template: str, tmp_path: Path
 ) -> None:
     """
-    Who asked for no port gets another one, also when two start at the same moment.
+    Without a chosen port it takes another, also when two start at the same time.
     """
     with taken(8000), ExitStack() as stack:
         devs = []
@@ -51,8 +51,8 @@ def test_two_run_side_by_side_though_a_default_port_is_taken(
 
 def test_the_first_line_is_said_before_what_takes_long_to_import() -> None:
     """
-    Neither the database's library nor the web framework is there yet; `--help` says it
-    not at all.
+    Neither the database's library nor the web framework is imported yet; `--help` does
+    not import them at all.
     """
     heavy = {"sqlalchemy": None, "litestar": None}
     program = (
@@ -78,7 +78,7 @@ def test_a_port_that_was_asked_for_is_not_replaced(
     database_url: str, tmp_path: Path, variable: str
 ) -> None:
     """
-    It is taken: exit code 4, and the variable's name.
+    The port is in use: exit code 4, and the variable's name.
     """
     with taken(0) as port:
         env: dict[str, Any] = {variable: str(port)}
@@ -96,7 +96,7 @@ def test_a_port_that_was_asked_for_is_not_replaced(
 
 def test_it_is_not_for_production(database_url: str, tmp_path: Path) -> None:
     """
-    It prints a token that may do everything: never where money is real.
+    It prints a token with all scopes: never in production.
     """
     answer = payments(
         "dev",
@@ -119,7 +119,7 @@ def test_a_wrong_setting_is_named(
     database_url: str, tmp_path: Path, variable: str, value: str
 ) -> None:
     """
-    Exit code 4, as everywhere.
+    Exit code 4, as for every command.
     """
     env: dict[str, Any] = {"PAYMENTS_DATABASE_URL": database_url, variable: value}
 

@@ -27,7 +27,7 @@ async def shared(shared_url: str) -> AsyncIterator[PostgresStore]:
 
 @pytest.fixture
 async def stores(shared: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> Stores:
-    # A slow machine is no failure: what has to time out says so itself.
+    # A slow machine is no failure: a test that needs a time-out sets its own.
     monkeypatch.setattr("payments_adapters.postgres.ledger.SAVE_TIMEOUT_S", 60)
     await emptied(shared)
     return stores_on(shared)

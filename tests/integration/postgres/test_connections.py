@@ -1,4 +1,4 @@
-"""Connections of the pool that are cut, awaited or idle; no plan reads a table."""
+"""Connections of the pool that are cut, awaited or idle; no plan scans a table."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -45,7 +45,7 @@ from support.service import free_port
 
 pytestmark = pytest.mark.anyio
 
-# Every table that grows, as large as a plan takes notice of.
+# Every table that grows, large enough for the planner to take notice.
 _FILL: Final = """
 insert into payment_accounts (user_id, email, email_key, customer_id, payment_status,
     version, created_at, updated_at)
@@ -100,7 +100,7 @@ async def test_f11_a_connection_that_was_cut_while_idle_is_replaced(
     database_url: str, postgres: str, size: int
 ) -> None:
     """
-    A restart, a failover, a proxy's idle time-out: what comes next is not refused.
+    A restart, a failover, a proxy's idle time-out: the next call is not refused.
     """
     async with PostgresStore(databases.direct(database_url), size).opened() as store:
         for _ in range(3):
@@ -118,7 +118,7 @@ async def test_who_waits_for_the_only_connection_gets_it(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    It is not kept at hand while somebody waits for it.
+    It is not kept idle while a call waits for it.
     """
     monkeypatch.setattr("payments_adapters.postgres.store.CONNECT_TIMEOUT_S", 3600)
     async with PostgresStore(database_url, 1).opened() as store:
@@ -133,7 +133,7 @@ async def test_a_pool_says_how_many_connections_are_used_and_idle(
     database_url: str,
 ) -> None:
     """
-    The one that is kept at hand is idle.
+    The spare connection is idle.
     """
     store = PostgresStore(database_url, 3)
     assert store.connections == Connections(0, 0, 3)
@@ -150,7 +150,7 @@ async def test_f15_a_transaction_that_was_cut_off_is_nobody_elses(
     database_url: str,
 ) -> None:
     """
-    It is rolled back before anybody else has the connection.
+    It is rolled back before the connection is reused.
     """
     async with PostgresStore(database_url, 1).opened() as store:
         async with store.connection() as connection:
@@ -163,7 +163,8 @@ async def test_a_connection_that_nobody_uses_is_closed(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    A proxy between us and the server may drop it after a while, and tell nobody.
+    A proxy between the service and the server may drop it after a while, without
+    notice.
     """
     monkeypatch.setattr("payments_adapters.postgres.store.KEPT_FOR_S", 0.001)
     monkeypatch.setattr("payments_adapters.postgres.store.IDLE_FOR_S", 0.001)
@@ -181,7 +182,7 @@ async def test_closing_waits_for_who_uses_a_connection_and_no_longer(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    The connection that comes back meanwhile is closed, and kept for nobody.
+    A connection that is returned meanwhile is closed instead of kept.
     """
     monkeypatch.setattr("payments_adapters.postgres.store.CLOSE_TIMEOUT_S", 3600)
     store = PostgresStore(database_url, 2)
@@ -209,7 +210,7 @@ async def test_f11_a_rare_statement_outlives_a_cut_connection(
     database_url: str, postgres: str
 ) -> None:
     """
-    Cut while idle, it is replaced; cut while it runs, it is told as the store's fault.
+    Cut while idle, it is replaced; cut during a statement, the store's error is raised.
     """
     async with PostgresStore(database_url, 1).opened() as store:
         (before,) = await store.execute(_PID)
@@ -228,7 +229,7 @@ async def test_rare_statements_have_few_connections_of_their_own(
     database_url: str,
 ) -> None:
     """
-    However many come at once, and while the pool's only connection is taken.
+    However many calls come at once, and while the pool's only connection is taken.
     """
     async with PostgresStore(database_url, 1).opened() as store, store.connection():
         found = await asyncio.gather(*[store.execute(_PID) for _ in range(20)])
@@ -239,7 +240,8 @@ async def test_a_rare_statement_that_finds_no_connection_free_is_told(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    It waits no longer than for a new connection. How many there are is asked for.
+    It waits no longer than a new connection takes. The caller sets how many
+    connections there are.
     """
     lock = sa.select(sa.func.pg_advisory_xact_lock(1))
     lender = PostgresStore(database_url, 1)
@@ -291,8 +293,8 @@ async def test_f11_no_session_of_a_server_that_only_reads_is_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """
-    As after a failover: what a write is refused by is not used again. All are made
-    anew, also those that were not refused anything yet, and soon writes go on.
+    As after a failover: a connection that refused a write is not reused. All are
+    replaced, including those that refused nothing yet, and writes soon succeed.
     """
     monkeypatch.setattr("payments_adapters.postgres.store.WRITES_POLL_S", 0.001)
     await databases.only_read(database_url, on=True)
@@ -321,8 +323,8 @@ async def test_f11_no_session_of_a_server_that_only_reads_is_kept(
 
 async def test_f11_a_ping_tells_that_a_server_only_reads(database_url: str) -> None:
     """
-    Before anything was written there; it answers all the same. Another store of the
-    same database knows it, too.
+    Before any write; reads are still answered. Another store of the same database knows
+    it, too.
     """
     await databases.only_read(database_url, on=True)
     async with PostgresStore(database_url, 1).opened() as store:
@@ -334,7 +336,7 @@ async def test_f11_a_ping_tells_that_a_server_only_reads(database_url: str) -> N
 
 async def test_f11_what_waits_for_writes_ends_with_its_store(database_url: str) -> None:
     """
-    Nothing is left behind, and a store that is opened again begins anew.
+    Nothing is left behind, and a store that is opened again starts fresh.
     """
     await databases.only_read(database_url, on=True)
     store, before = PostgresStore(database_url, 1), asyncio.all_tasks()
@@ -347,7 +349,8 @@ async def test_f11_what_waits_for_writes_ends_with_its_store(database_url: str) 
 
 async def test_the_driver_reads_the_dsn_itself(database_url: str) -> None:
     """
-    What libpq knows and SQLAlchemy does not may be in it: providers hand it out so.
+    It may contain parameters that libpq knows and SQLAlchemy does not, because
+    providers hand it out so.
     """
     dsn = f"{database_url}?sslmode=prefer"
     async with PostgresStore(dsn, 1).opened() as store:
@@ -360,7 +363,7 @@ async def test_a_dsn_with_two_hosts_leads_to_the_one_that_takes_writes(
     database_url: str,
 ) -> None:
     """
-    A primary and its standby, each with its port: here nobody answers at the first.
+    A primary and its standby, each with its port: here the first does not answer.
     """
     parts = urlsplit(database_url)
     login, _, host = parts.netloc.rpartition("@")
@@ -376,8 +379,8 @@ async def test_a_dsn_with_two_hosts_leads_to_the_one_that_takes_writes(
 
 async def test_no_load_save_or_claim_reads_a_whole_table(database_url: str) -> None:
     """
-    Whatever it looks for, and whatever it found before: also by a plan that was made
-    while the tables were empty, which is kept for as long as the connection lives.
+    For any values, and after any earlier call: also by a plan that was made while the
+    tables were empty, which is kept as long as the connection lives.
     """
     async with PostgresStore(database_url, 1).opened() as store:
         stores = stores_on(store)
@@ -395,7 +398,7 @@ async def test_no_load_save_or_claim_reads_a_whole_table(database_url: str) -> N
 
 
 async def _all_hot(stores: Stores, summing: Ledger, name: str, *, count: int) -> None:
-    """Do all that is hot, as often as it takes for a plan to be kept."""
+    """Make all hot calls, as often as it takes for a generic plan to be kept."""
     for number in range(count):
         user = f"{name}-{number}"
         report = a_payment(f"ch-{user}", user=user)

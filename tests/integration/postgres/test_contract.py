@@ -52,7 +52,8 @@ async def test_rows_are_read_by_name(
     store: PostgresStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    A column more, in the middle, and all others in another order: nothing shifts.
+    An additional column in the middle, and all others in another order: no value
+    shifts.
     """
     async with store.connection() as connection:
         for name in _READ:
@@ -69,7 +70,8 @@ async def test_rows_are_read_by_name(
     with monkeypatch.context() as patch:
         for name in _READ:
             patch.setattr(tables, name, _shuffled(getattr(tables, name)))
-        # Read anew: their statements are made at import. The indexes are not needed.
+        # Imported again: their statements are built at import. The indexes are not
+        # needed.
         package = "payments_adapters.postgres"
         for name in modules:
             patch.delitem(sys.modules, f"{package}.{name}")

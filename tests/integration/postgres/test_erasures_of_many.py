@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 COUNT: Final = 20_000 if PROVES else 4_000
 EVENTS: Final = 3_000 if PROVES else 300
-# Whose events mention a payment, an invoice, or neither.
+# Users whose events mention a payment, an invoice, or neither.
 KINDS: Final = 3
 _PAID: Final = """
 insert into payments (
@@ -66,7 +66,7 @@ async def test_whatever_mentions_one_of_very_many_payments_is_exported(
 
 async def test_who_has_very_many_payments_is_erased(many: Stores) -> None:
     """
-    No event mentions one of them any more, or one of as many invoices.
+    No event mentions any of them any longer, nor any of as many invoices.
     """
     assert await many.erasures.begin(await many.account(ADA), an_erasure())
     assert await many.erasures.finish(GONE) == EVENTS * 2 // KINDS

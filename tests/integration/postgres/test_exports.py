@@ -1,4 +1,4 @@
-"""What an export of a user finds in Postgres beside what they own."""
+"""What an export of a user includes in Postgres besides what they own."""
 
 from collections import Counter
 
@@ -50,7 +50,8 @@ async def test_an_event_of_their_timeline_is_exported_whatever_its_body_says(
     stores: Stores, shared: PostgresStore
 ) -> None:
     """
-    Its body may be gone, and it may be about what nothing else of theirs names.
+    Its body may be deleted, and it may be about an object that nothing else of theirs
+    names.
     """
     await stores.keep(an_account(ADA))
     group = beside(await stores.account(ADA), events=((an_event("evt_1"), APPLIED),))

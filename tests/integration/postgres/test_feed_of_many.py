@@ -1,4 +1,4 @@
-"""The feed while many write, and some of them stand still inside COMMIT."""
+"""The feed under many writers, some of which are stopped inside COMMIT."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,11 +27,11 @@ from support.postgres_stores import fetch, stores_on
 pytestmark = pytest.mark.anyio
 
 WRITERS: Final = 32
-# Every fourth stands still in the COMMIT of its third change.
+# Every fourth writer is stopped in the COMMIT of its third change.
 SLOW: Final = 4
 STALLED: Final = 3
 CHANGES: Final = 5
-# Small, so that many turns meet the writers.
+# Small, so that many turns overlap with the writers.
 AT_ONCE: Final = 7
 _KEY: Final = 20_261_128
 _GATE: Final = f"""
@@ -56,7 +56,7 @@ where datname = current_database() and query like '%save_v1%'
 
 @attrs.define
 class Consumer:
-    """Reads on from where it is; what it read it never reads again."""
+    """Reads on from its position; it never reads a change again."""
 
     stores: Stores
     after: int = BEGINNING
@@ -65,7 +65,7 @@ class Consumer:
     _has_read: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
 
     async def has_read(self, count: int) -> None:
-        """Return once it has read so many."""
+        """Return once it has read this many."""
         self._wanted = count
         self._has_read.clear()
         await self._has_read.wait()
@@ -94,7 +94,7 @@ async def closed_gate(dsn: str) -> AsyncIterator[Any]:
 async def write(stores: Stores, user: UserId, number: int) -> None:
     await stores.keep(an_account(user))
     for months in range(1, CHANGES):
-        # Their clocks are minutes apart, and one is behind the one before.
+        # Their clocks differ by minutes, and one is behind the one before.
         await change(stores, user, months, at=60 * number - months)
 
 
@@ -106,8 +106,8 @@ async def test_p32_f22_stalled_commits_hold_up_nobody_and_none_is_skipped(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    32 writers, 8 of them in the middle of a COMMIT, three sequencers, one consumer: it
-    has all that is committed, and later the rest, each user's in order.
+    32 writers, 8 of them stopped inside COMMIT, three sequencers, one consumer: it has
+    all that is committed, and later the rest, each user's in order.
     """
     monkeypatch.setattr("payments_adapters.postgres.ledger.SAVE_TIMEOUT_S", 60)
     names = ["slow" if it % SLOW == 0 else "fast" for it in range(WRITERS)]
@@ -137,7 +137,7 @@ async def test_p32_f22_stalled_commits_hold_up_nobody_and_none_is_skipped(
         while await gate.fetchval(_STANDING) < len(slow):
             continue
 
-        # Nobody waits for those who stand there.
+        # Nothing waits for the stopped writers.
         wanted = {
             it: expected(it, STALLED - 1 if it in slow else CHANGES) for it in users
         }
@@ -174,7 +174,7 @@ async def test_p32_a_row_that_somebody_holds_is_left_to_the_next_time(
     stores: Stores, shared: PostgresStore
 ) -> None:
     """
-    All of its user's is, for their order; all others go on at once.
+    All changes of its user wait, because of their order; all others go on at once.
     """
     for user in ("a", "b"):
         await stores.keep(an_account(user))
@@ -197,7 +197,7 @@ async def test_p33_one_gives_positions_at_a_time(
     stores: Stores, shared: PostgresStore
 ) -> None:
     """
-    Another one is told that there is nothing to do, and does not wait.
+    Another sequencer finds nothing to do, and does not wait.
     """
     await stores.keep(an_account("cyd"))
     assert await stores.sequencer.give(AT_ONCE) == 1
@@ -263,7 +263,7 @@ async def test_what_was_logged_before_gets_its_positions_a_little_at_a_time(
     stores: Stores, shared: PostgresStore
 ) -> None:
     """
-    Rows of before migration 0016 tell the date, which is when they are looked at.
+    Rows from before migration 0016 have the date, by which they are checked.
     """
     await fetch(shared, _OF_BEFORE, NOON)
     turns = [await stores.sequencer.give(300) for _ in range(5)]
@@ -281,7 +281,7 @@ async def test_what_ended_before_there_was_a_feed_is_not_told(
     stores: Stores, shared: PostgresStore
 ) -> None:
     """
-    An upgrade would else tell of all who ever left.
+    Otherwise an upgrade would report everybody who ever left.
     """
     begun = "insert into feed_head (singleton, last, begun_at) values (true, 0, $1)"
     await fetch(shared, begun, NOON.replace(year=NOON.year + 1))

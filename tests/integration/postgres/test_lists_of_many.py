@@ -1,6 +1,6 @@
-"""Lists of very many users, and of what happened to one of them, by index.
+"""Lists of very many users, and one user's timeline, are read by index.
 
-What is held is what a plan reads, in rows: not how long it takes.
+What is checked is how many rows a plan reads, not how long it takes.
 """
 
 import json
@@ -30,18 +30,18 @@ from payments_core.user_list import UserFilter, UserPlace
 from support import databases
 from support.profiles import only_in_prove
 
-# Filling them takes two minutes; where there is little, to read all of it costs less.
+# Filling the tables takes two minutes; in small tables a full scan is cheaper.
 pytestmark = [pytest.mark.anyio, only_in_prove]
 
 COUNT: Final = 1_000_000
-# Of payments, and of what else happened to users.
+# Numbers of payments, and of other timeline items.
 OTHERS: Final = 300_000
-# Of one user alone.
+# For one user alone.
 MANY: Final = 30_000
 RARE: Final = 1_000
 PAGE: Final = 100
 AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
-# Ids in the order of their numbers. A second each; of many things two in one second.
+# Ids in the order of their numbers. One each second; of many items two in one second.
 _NAME: Final = "'u' || to_char(n, 'fm0000000')"
 _THEN: Final = "timestamptz '2026-01-01' + n * interval '1 second'"
 _FILL: Final = f"""
@@ -103,7 +103,7 @@ _TABLES: Final = (
 )
 HEAVY: Final = UserId("u0000001")
 FAILED: Final = PaymentStatus.FAILED
-# Of each of them what it read is counted; a sequential scan is none.
+# The rows that each of them reads are counted; a sequential scan is not allowed.
 _SCANS: Final = frozenset({"Index Scan", "Index Only Scan", "Bitmap Heap Scan"})
 
 
@@ -113,7 +113,7 @@ def many_url(postgres: str, template: str) -> Iterator[str]:
     A database that is filled once, and that its tests can only read.
     """
     with databases.copy_of(postgres, template) as dsn:
-        # The planner is told of the tables once.
+        # The planner's statistics are updated once.
         unwatched = [
             f"alter table {it} set (autovacuum_enabled = off)" for it in _TABLES
         ]
@@ -137,7 +137,7 @@ def nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 async def plans_of(
     connection: asyncpg.Connection, query: str, values: Sequence[object]
 ) -> list[Mapping[str, Any]]:
-    """Run a query, planned for its values and for any; return both plans."""
+    """Run a query, planned for its values and generically; return both plans."""
     quoted = ", ".join("'" + str(it).replace("'", "''") + "'" for it in values)
     given = f"({quoted})" if values else ""
     found = []
@@ -153,7 +153,7 @@ async def plans_of(
 
 
 def assert_short(plan: Mapping[str, Any], read_max: int) -> None:
-    """Assert that a plan goes by indexes, and reads no more rows than so many.
+    """Assert that a plan goes by indexes, and reads at most this many rows.
 
     So it sorts no more either.
     """
@@ -202,7 +202,7 @@ async def test_p36_a_page_of_users_is_read_by_an_index(
     many: asyncpg.Connection, wanted: UserFilter, after: str
 ) -> None:
     """
-    Whatever is asked for, from wherever it goes on; planned for that, or for any.
+    For every filter and every start; with plans for the values and generic plans.
     """
     place = UserPlace(after, UserId(after)) if after else None
     reading = reading_of(wanted, place)
@@ -224,11 +224,11 @@ async def test_p36_a_page_of_payments_is_read_by_an_index(
     many: asyncpg.Connection, after: PaymentPlace | None
 ) -> None:
     """
-    Of one user, who has very many.
+    For one user who has very many.
     """
     query, values = payments_query(after, PAGE + 1)
     for plan in await plans_of(many, query, [HEAVY, *values]):
-        # Of a second that begins on this page all are read.
+        # All items of a second that begins on this page are read.
         assert_short(plan, PAGE + 1 + 3 + 4)
 
 
@@ -238,7 +238,7 @@ async def test_p36_a_page_of_a_timeline_is_read_by_indexes(
     many: asyncpg.Connection, kind: TimelineKind | None, seconds: int
 ) -> None:
     """
-    One for each kind of what happened, however much it was.
+    One query for each kind of item, however many exist.
     """
     at = AT + timedelta(seconds=seconds)
     before = TimelinePlace(at, kind, "7") if kind else None
@@ -254,8 +254,8 @@ async def test_p36_a_page_of_a_timeline_is_read_by_indexes(
 
 async def test_p36_pages_of_many_are_all_of_them(many_url: str) -> None:
     """
-    Each user of a rare status once, found by it, or by a product beside it; and all
-    that happened to one of them.
+    Each user of a rare status once, found by it, or by a product as well; and one
+    user's whole timeline.
     """
     async with PostgresStore(many_url, 4).opened() as store:
         users, found, after = PostgresUserList(store), list[str](), None
@@ -273,7 +273,7 @@ async def test_p36_pages_of_many_are_all_of_them(many_url: str) -> None:
         for _ in range(3):
             page = await users.page(wanted, limit=PAGE, after=after)
             assert page.accounts == []
-            # Nobody of them is such: it says where it stopped.
+            # No user matches: the list says where it stopped.
             assert page.after is not None
             assert after is None or page.after.key > after.key
             after = page.after

@@ -1,4 +1,4 @@
-"""Locks that only a database has, and rows that the release before writes."""
+"""Locks that only a database has, and rows that the previous release writes."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -50,8 +50,8 @@ from support.postgres_stores import fetch, holding, stores_on
 
 pytestmark = pytest.mark.anyio
 
-# Locks that only a database has: on rows that are no account's, and those of others
-# who have written and not committed.
+# Locks that only a database has: on rows of no account, and those of other sessions
+# that have written and not committed.
 _LOCKS: Final = {
     "a payment": "select from payments where id = 'ch_1' for update",
     "a subscription": "select from subscriptions where gateway_id = 'sub_1' for update",
@@ -72,7 +72,7 @@ _LOCKS: Final = {
 
 
 async def _held(stores: Stores) -> dict[str, dict[str, Any]]:
-    """Fill the store; return what of a group needs each of the locks above."""
+    """Fill the store; return the parts of a group that need each of the locks above."""
     await stores.keep(
         an_account(),
         payments=[a_record()],
@@ -100,8 +100,8 @@ async def test_whatever_is_locked_its_neighbours_are_saved(
     stores: Stores, shared: PostgresStore
 ) -> None:
     """
-    The group is told so, and nothing of it is there; nobody waits for longer than a
-    moment.
+    The group is answered "locked", and nothing of it is saved; no save waits for longer
+    than a fraction of a second.
     """
     needs = await _held(stores)
     neighbours = Neighbours()
@@ -121,8 +121,8 @@ async def test_whatever_is_locked_its_neighbours_are_saved(
 
 async def test_a_locked_account_is_not_waited_for_at_all(store: PostgresStore) -> None:
     """
-    It is passed over, and costs its neighbours nothing: even where a lock would be
-    waited for without an end.
+    It is skipped, at no cost to the other groups: even where the wait for the lock
+    would never end.
     """
     async with store.connection() as connection:
         await connection.execute("alter function save_v1 set lock_timeout = 0")
@@ -138,8 +138,8 @@ async def test_several_locks_do_not_keep_the_others_from_being_saved(
     stores: Stores, shared: PostgresStore
 ) -> None:
     """
-    All of them together are waited for no longer than a save may take, and whatever
-    is not locked is saved.
+    The wait for all of them together is no longer than a save may take, and every group
+    that is not locked is saved.
     """
     needs = await _held(stores)
     del needs["a taken e-mail"], needs["a new payment"]
@@ -160,7 +160,8 @@ async def test_work_that_another_claims_at_this_moment_is_left_out(
     stores: Stores, shared: PostgresStore
 ) -> None:
     """
-    Nobody waits for it: the next ones come at once, and it when the other has ended.
+    It delays nothing: the next events are saved at once, and the locked one when the
+    other transaction has ended.
     """
     ids = [f"int_{number}" for number in range(3)]
     subjects = [f"sub_{number}" for number in range(3)]
@@ -193,7 +194,8 @@ async def test_f14_a_save_that_takes_too_long_says_so_and_can_be_run_again(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    Nobody knows whether it was saved: a load tells, and the groups themselves do.
+    It is not known whether it was saved: a load shows it, and so do the groups
+    themselves.
     """
     group = Changes(key="it", events=((an_event(), APPLIED),))
     with monkeypatch.context() as patch:
@@ -206,7 +208,7 @@ async def test_f14_a_save_that_takes_too_long_says_so_and_can_be_run_again(
     assert word is (SaveResult.CHANGED if known else SAVED)
 
 
-# The release before writes accounts and unlinked things by itself.
+# The previous release writes accounts and unlinked things by itself.
 _BY_THE_RELEASE_BEFORE: Final = {
     "a payment of nobody": (
         "insert into payments (id, state, dispute, refunded_minor, email_key, version,"
@@ -227,7 +229,7 @@ async def test_what_the_release_before_writes_raises_the_link_keys(
     stores: Stores, shared: PostgresStore, writes: str
 ) -> None:
     """
-    So whoever decided without knowing of it is told that it changed.
+    So a group that was decided without it is answered "changed".
     """
     await stores.keep(an_account(BOB))
     assert await stores.save(keeper("ch_0", 0)) == [SAVED]
@@ -248,8 +250,8 @@ async def test_a_job_that_the_release_before_asked_for_again_is_open(
     stores: Stores, shared: PostgresStore, *, given_up: bool
 ) -> None:
     """
-    It does not know that a finished job's row stays. It may be asked for, and given up:
-    then it is tried a day later.
+    The previous release does not know that a finished job's row stays. The job may be
+    requested, and given up: then it is tried a day later.
     """
     subscriptions = [silent(SUB_1), silent("sub_2")]
     await stores.keep(subscriptions=subscriptions, jobs=[a_job()])
@@ -273,7 +275,7 @@ async def test_what_another_asks_for_at_this_moment_is_left_to_him(
     stores: Stores, shared: PostgresStore
 ) -> None:
     """
-    Who waits until the other has ended does not ask once more.
+    A session that waits for the other's end does not request it again.
     """
     await stores.keep(subscriptions=[silent(SUB_1)])
     async with shared.connection() as connection, connection.transaction():
@@ -294,7 +296,7 @@ async def test_what_is_opened_at_this_moment_stands_against_an_erasure(
     stores: Stores, shared: PostgresStore
 ) -> None:
     """
-    Also of what has no owner: no account's lock holds it.
+    Also for things without an owner: no account's lock protects them.
     """
     await stores.keep(an_account(), payments=[a_record(a_payment(user=ADA))])
     account = await stores.account(ADA)
@@ -311,7 +313,8 @@ async def test_what_is_kept_unlinked_at_this_moment_is_waited_for(
     stores: Stores, shared: PostgresStore
 ) -> None:
     """
-    A save that keeps it holds a key of the user's: then it is theirs, and may be open.
+    A concurrent save holds a key of the user's: then the new thing is theirs, and may
+    be open.
     """
     keyed = Changes(key="keyed", link_versions={NAME: 0})
     await stores.keep(an_account(), payments=[a_record()])
@@ -333,7 +336,7 @@ async def test_f51_what_fills_an_endpoint_at_this_moment_is_waited_for(
     stores: Stores, shared: PostgresStore
 ) -> None:
     """
-    A replay counts what is open then.
+    A replay counts what is open at that time.
     """
     await begun(stores, ADA, BOB)
     for it in await claim(stores):
@@ -356,8 +359,8 @@ async def test_a_body_is_found_whatever_the_day(
     stores: Stores, shared: PostgresStore
 ) -> None:
     """
-    A day that has a partition, one that has none, and the last moment of a day; more
-    partitions may be made at any time, twice as well.
+    A day with a partition, one without, and the last microsecond of a day; partitions
+    may be added at any time, even twice.
     """
     (today,) = await fetch(shared, "select (now() at time zone 'UTC')::date")
     await partitions.prepare(shared, today[0])
@@ -383,7 +386,7 @@ async def test_the_body_of_an_event_of_the_release_before_is_found(
     stores: Stores, shared: PostgresStore
 ) -> None:
     """
-    It stands beside the event.
+    The body is stored next to the event.
     """
     await stores.keep(events=[(an_event(body=b"new"), APPLIED)])
     await fetch(shared, "delete from event_bodies")
@@ -397,7 +400,7 @@ async def test_changes_are_taken_over_by_one_process_at_a_time(
     stores: Stores, shared: PostgresStore
 ) -> None:
     """
-    Another one does not wait for it, and does not move the cursor back.
+    A second one neither waits for it nor moves the cursor back.
     """
     await stores.deliveries.begin("crm", from_start=True)
     await stores.keep(an_account())

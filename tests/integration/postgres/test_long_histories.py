@@ -37,7 +37,7 @@ pytestmark = pytest.mark.anyio
 # A store has two seconds, however busy the machine is.
 COUNT: Final = 20_000 if PROVES else 5_000
 EVERY: Final = timedelta(hours=2)
-# A bucket each 28 days, some payments beside them.
+# One bucket for each 28 days, with some payments besides.
 READ_MAX: Final = COUNT * EVERY / timedelta(days=28) + 10
 WEEK: Final = timedelta(days=7)
 REFUND: Final = COUNT // 3
@@ -80,7 +80,7 @@ def refund_of(payment: Payment) -> Payment:
 
 @attrs.frozen
 class CountedLedger:
-    """A ledger that notes what each load read of histories."""
+    """A ledger that counts what each load read of histories."""
 
     ledger: Ledger
     snapshots: list[Snapshot] = attrs.field(factory=list)
@@ -114,7 +114,7 @@ async def test_p06_a_late_event_reads_few_of_very_many_payments(
     late: Payment,
 ) -> None:
     """
-    It comes to what the whole history says all the same.
+    The result is still that of the whole history.
     """
     history = [made(number) for number in range(COUNT)]
     summary, standing = replayed(history, subscriptions, periods)

@@ -1,4 +1,4 @@
-"""Every list is read by an index, a page at a time, however much there is."""
+"""Every list is read by an index, a page at a time, whatever its length."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 
 COUNT: Final = 30_000
 PAGE: Final = 100
-# The oldest half is unlinked, and of one of ten nothing followed. A second apart.
+# The oldest half is unlinked, and one in ten had no effect. One second apart.
 _FILL: Final = f"""
 insert into payment_accounts (user_id, email, email_key, customer_id, payment_status,
     version, created_at, updated_at)
@@ -69,8 +69,8 @@ from pg_stat_user_tables where relname = any(string_to_array($1, ' '))
 
 @pytest.fixture(scope="module")
 def full(postgres: str, template: str) -> Iterator[str]:
-    """Fill a database once, of which the others are copies; return its name."""
-    # Nobody tells the planner of the tables in the meantime.
+    """Fill a database once as a template of the others; return its name."""
+    # The planner gets no statistics in the meantime.
     unwatched = [
         f"alter table {table} set (autovacuum_enabled = off)"
         for table in _TABLES.split()
@@ -107,25 +107,25 @@ def filled_url(postgres: str, full: str) -> Iterator[str]:
 
 @pytest.fixture
 async def new(new_url: str) -> AsyncIterator[PostgresStore]:
-    """Lend full tables, of which the planner knows nothing yet."""
+    """Lend full tables without statistics for the planner."""
     async with PostgresStore(new_url, 25).opened() as store:
         yield store
 
 
 @pytest.fixture
 async def filled(filled_url: str) -> AsyncIterator[PostgresStore]:
-    """Lend full tables, at which the planner has looked."""
+    """Lend full, analyzed tables."""
     async with PostgresStore(filled_url, 25).opened() as store:
         yield store
 
 
 async def rows_read(store: PostgresStore, listing: Any) -> tuple[Any, int]:
-    """Await a list; return what it said, and how many rows it read."""
+    """Await a list; return its result, and how many rows it read."""
     async with store.connection() as connection:
         await connection.execute("select pg_stat_force_next_flush()")
         await connection.execute("select pg_stat_reset()")
     page = await listing
-    # The connection that read may be another one: it tells when it is idle.
+    # Another connection may have read: it reports its counts when it is idle.
     await store.execute(_FLUSH)
     async with store.connection() as connection:
         await connection.execute("select pg_stat_force_next_flush()")
@@ -134,7 +134,7 @@ async def rows_read(store: PostgresStore, listing: Any) -> tuple[Any, int]:
     return page, read["by_index"]
 
 
-# A page of a thousand, of which what it wants is taken, and whose each is.
+# A page of a thousand, of which the matching rows are taken, with their owners.
 _PART: Final = 3 * (READ_MAX + 1)
 _WHOLE: Final = 3 * (PAGE + 1)
 
@@ -156,7 +156,7 @@ async def test_p36_a_page_of_events_reads_no_more_than_a_page(
     filled: PostgresStore, state: EventState | None, read_max: int, *, unlinked: bool
 ) -> None:
     """
-    The first and those that follow, though few are such, and those the oldest.
+    The first and the following pages, though few rows match, and those are the oldest.
     """
     await assert_short(filled, read_max, state=state, unlinked=unlinked)
 
@@ -166,7 +166,7 @@ async def test_p36_so_does_a_page_that_nobody_has_a_plan_for(
     new: PostgresStore, read_max: int, *, unlinked: bool
 ) -> None:
     """
-    After a back-fill, say, before the tables were analyzed.
+    For example after a back-fill, before the tables were analyzed.
     """
     await assert_short(new, read_max, state=None, unlinked=unlinked)
 
@@ -184,7 +184,7 @@ async def assert_short(
 
 async def test_p36_what_is_unlinked_is_found_at_the_end(filled: PostgresStore) -> None:
     """
-    Page by page: all of it, and nothing else.
+    Page by page: everything that matches, and nothing else.
     """
     log, after, found = PostgresEventLog(filled), None, list[str]()
     for _ in range(3 * COUNT // READ_MAX):
@@ -200,7 +200,7 @@ async def test_p36_a_list_of_few_among_many_ends_and_says_where(
     filled: PostgresStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    It reads a number of pages, and from its end another one goes on.
+    It reads a bounded number of pages, and the next call continues from there.
     """
     log, pages_max = PostgresEventLog(filled), 3
     monkeypatch.setattr("payments_service.cli.webhook.PAGES_MAX", pages_max)
@@ -221,7 +221,7 @@ async def test_p36_a_page_of_one_type_since_a_moment_reads_no_more_than_a_page(
     filled: PostgresStore, state: EventState | None
 ) -> None:
     """
-    Though nothing is of that type.
+    Though no event has that type.
     """
     since = utc_now() - timedelta(days=1)
     log, after = PostgresEventLog(filled), None
@@ -237,7 +237,7 @@ async def test_p36_a_page_of_one_type_since_a_moment_reads_no_more_than_a_page(
 
 async def test_p36_what_is_received_since_is_read_alone(filled: PostgresStore) -> None:
     """
-    The rest of the log is not.
+    The rest of the log is not read.
     """
     since = utc_now() - timedelta(days=365)
     log = PostgresEventLog(filled)
@@ -273,7 +273,7 @@ async def test_p36_a_page_of_the_audit_log_reads_no_more_than_a_page(
     filled: PostgresStore, wanted: Any
 ) -> None:
     """
-    From wherever it starts, and since a moment.
+    From every start, and since a time.
     """
     log, after = PostgresAuditLog(filled), None
     since = utc_now() - timedelta(days=1)
@@ -289,7 +289,7 @@ async def test_p36_a_page_of_revocations_reads_no_more_than_a_page(
     filled: PostgresStore,
 ) -> None:
     """
-    By issuer and `jti`, from wherever it starts.
+    By issuer and `jti`, from every start.
     """
     tokens, after = PostgresTokens(filled), None
     for _ in range(3):
@@ -301,7 +301,7 @@ async def test_p36_a_page_of_revocations_reads_no_more_than_a_page(
 
 async def test_p36_an_event_is_found_by_its_id(filled: PostgresStore) -> None:
     """
-    With whose it is.
+    With its owner.
     """
     (event,), count = await rows_read(filled, PostgresEventLog(filled).find("e7"))
 

@@ -1,4 +1,4 @@
-"""A pooler that gives each transaction another session: PgBouncer up to 1.20, say."""
+"""A pooler that gives each transaction another session: like PgBouncer up to 1.20."""
 
 import asyncio
 from collections.abc import Iterator
@@ -33,11 +33,11 @@ def through(database_url: str) -> Iterator[str]:
 
 async def test_a_pooler_gives_each_transaction_another_session(through: str) -> None:
     """
-    Otherwise all that follows proves nothing.
+    Otherwise the tests below prove nothing.
     """
     async with PostgresStore(through, SESSIONS_COUNT).opened() as store:
         async with AsyncExitStack() as stack:
-            # As many at once as there are sessions.
+            # As many at once as sessions exist.
             for _ in range(SESSIONS_COUNT):
                 connection = await stack.enter_async_context(store.connection())
                 await stack.enter_async_context(connection.transaction())
@@ -51,7 +51,7 @@ async def test_a_pooler_gives_each_transaction_another_session(through: str) -> 
 
 async def test_processes_behind_a_pooler_load_save_and_claim(through: str) -> None:
     """
-    Side by side and over again: each names its statements as the others do.
+    Concurrently and repeatedly: each connection uses the same statement names.
     """
 
     async def work(name: str) -> int:
@@ -71,7 +71,7 @@ async def test_processes_behind_a_pooler_load_save_and_claim(through: str) -> No
 
 async def test_the_worker_prepares_days_behind_a_pooler(through: str) -> None:
     """
-    What is set for a transaction lasts as long as the transaction.
+    A setting for a transaction ends with the transaction.
     """
     async with PostgresStore(through, 1).opened() as store:
         await partitions.prepare(store, TODAY)
@@ -82,7 +82,7 @@ async def test_the_worker_prepares_days_behind_a_pooler(through: str) -> None:
 
 async def test_a_migration_runs_behind_a_pooler(empty_database: str) -> None:
     """
-    From nothing to the present schema, and then not again.
+    From an empty database to the current schema; a second run does nothing.
     """
     with pooled(empty_database) as through:
         await schema.upgrade(through)
@@ -94,7 +94,7 @@ async def test_statements_are_kept_only_where_a_session_is_ours(
     database_url: str, through: str
 ) -> None:
     """
-    They save a round trip each time, and behind a pooler they are somebody else's.
+    They save a round trip each time, and behind a pooler they belong to another client.
     """
 
     async def kept(dsn: str) -> int:

@@ -1,4 +1,4 @@
-"""What is purged by dropping, by an index, and past whatever is locked."""
+"""Purges that drop partitions, go by an index, and skip locked rows."""
 
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -25,7 +25,7 @@ TODAY: Final = datetime.now(UTC).date()
 COUNT: Final = 1_000_000 if PROVES else 5_000
 BATCH: Final = 10
 OLD: Final = datetime(2020, 1, 1, tzinfo=UTC)
-# One of a hundred is old, and those lie anywhere; what is older still is open.
+# One in a hundred is old, at random places; what is older still is open.
 _FILL: Final = f"""
 insert into payment_accounts (user_id, email, email_key, payment_status, version,
     created_at, updated_at) values ('u', 'u@x', 'u@x', 'none', 1, now(), now());
@@ -63,7 +63,7 @@ _SCANNED: Final = """
 select coalesce(sum(seq_scan), 0) as scans from pg_stat_user_tables
 where relname = any($1)
 """
-# Whatever a first sight says: what a statement of ours is planned with after a while.
+# After so many executions Postgres may choose the generic plan of a statement.
 _OFTEN: Final = 12
 
 
@@ -87,7 +87,7 @@ async def filled(filled_url: str) -> AsyncIterator[PostgresStore]:
 
 
 async def scans_of(store: PostgresStore, doing: Any) -> tuple[Any, int]:
-    """Await something; return what it said, and how many tables were read whole."""
+    """Await a call; return its result, and how many tables were scanned whole."""
     async with store.connection() as connection:
         await connection.execute("select pg_stat_force_next_flush()")
         await connection.execute("select pg_stat_reset()")
@@ -97,7 +97,7 @@ async def scans_of(store: PostgresStore, doing: Any) -> tuple[Any, int]:
         return said, await connection.fetchval(_SCANNED, _TABLES)
 
 
-# Days are tables, and of heartbeats there is one for each process.
+# Each day is a table, and each process has one heartbeat.
 _NOT_BY_INDEX: Final = {PurgeKind.BODY_DAYS, PurgeKind.HEARTBEATS}
 
 
@@ -106,7 +106,8 @@ async def test_p36_a_batch_is_found_by_an_index(
     filled: PostgresStore, kind: PurgeKind
 ) -> None:
     """
-    However much there is, whatever the planner knows of it, however often it is done.
+    However much is stored, whatever statistics the planner has, however often it is
+    run.
     """
     it = PostgresPurgeStore(filled)
     for _ in range(_OFTEN):
@@ -123,7 +124,7 @@ async def days_of(store: PostgresStore) -> list[date]:
 
 @pytest.fixture
 async def old(store: PostgresStore) -> Stores:
-    """Lend a database with a day of 40 days ago, an event of each state in it."""
+    """Lend a database with a day of 40 days ago, which has an event of each state."""
     day = TODAY - 40 * DAY
     async with store.connection() as connection:
         await connection.execute(partitions.creation(day, has_lz4=False))
@@ -151,7 +152,7 @@ async def test_a_day_is_dropped_and_takes_only_what_is_settled(
     store: PostgresStore, old: Stores
 ) -> None:
     """
-    Not before the whole of it is old enough. Its files are gone.
+    Not before the whole day is old enough. Its files are deleted.
     """
     day = TODAY - 40 * DAY
     assert (await days_of(store))[0] == day
@@ -166,7 +167,7 @@ async def test_a_day_is_dropped_and_takes_only_what_is_settled(
     assert await bodies(old) == KEPT
     assert await old.purges.purge(kind, midnight(day + DAY), limit=1) == 0
 
-    # What comes at that very moment is kept with its own day.
+    # A body that arrives exactly then is stored with its own day.
     young = an_event("young", body=b"y")
     await old.keep(events=[(young, APPLIED)], seconds=seconds_until(TODAY))
     (found,) = await PostgresEventLog(store).find("young")
@@ -177,7 +178,7 @@ async def test_a_day_is_dropped_and_takes_only_what_is_settled(
 
 async def test_a_body_without_a_partition_goes_as_well(store: PostgresStore) -> None:
     """
-    Out of the default one, by rows; and one that the release before kept.
+    Row by row from the default partition; and a body that the previous release stored.
     """
     stores = stores_on(store)
     events = [(an_event(name, body=b"x"), it) for name, it in OUTCOMES.items()]
@@ -206,9 +207,9 @@ async def test_a_body_without_a_partition_goes_as_well(store: PostgresStore) -> 
 @pytest.mark.parametrize(
     "query",
     [
-        # Somebody reads bodies, or dumps the table.
+        # Another session reads bodies, or dumps the table.
         "select from event_bodies",
-        # An event that is not settled is being changed.
+        # An unsettled event is being changed.
         "select from webhook_events where id = 'pending' for update",
     ],
 )
@@ -216,7 +217,7 @@ async def test_f05_what_is_in_use_is_left_to_the_next_time(
     store: PostgresStore, old: Stores, query: str
 ) -> None:
     """
-    Nothing waits for it, nothing is lost, and the day is gone an hour later.
+    Nothing waits for it, nothing is lost, and the day is dropped an hour later.
     """
     day = TODAY - 40 * DAY
     async with holding(store, query):
@@ -233,7 +234,7 @@ async def test_f05_an_event_that_is_locked_is_left_to_the_next_time(
     store: PostgresStore, old: Stores
 ) -> None:
     """
-    All others go meanwhile.
+    All other days are dropped meanwhile.
     """
     await old.purges.purge(PurgeKind.BODY_DAYS, midnight(TODAY), limit=1)
     async with holding(
@@ -249,7 +250,7 @@ async def test_f09_a_drop_that_was_cut_off_is_finished(
     store: PostgresStore, old: Stores
 ) -> None:
     """
-    Killed when the day was taken out of the table, and not dropped yet.
+    Killed when the day was detached from the table, and not yet dropped.
     """
     day = TODAY - 40 * DAY
     async with store.connection() as connection:

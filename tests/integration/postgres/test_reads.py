@@ -1,4 +1,4 @@
-"""Whatever is kept, a call reads what it asks for: by indexes, and with a limit.
+"""Whatever is stored, a call reads only what it needs: by indexes, and with a limit.
 
 Rule 1: each public function of the adapters is called, on tables of which one account
         has a half; or it is named in `NOT_HOT`, with the reason.
@@ -32,7 +32,7 @@ from support.reads import Counts, Told, plain, read_by_each, told
 
 pytestmark = pytest.mark.anyio
 
-# Each has a row, or one for each thing that a deployment has few of.
+# Each has a row, or one for each thing of which a deployment has few.
 SMALL: Final = frozenset(
     {
         *("feed_head", "delivery_cursors", "purged_jobs", "checkpoints"),
@@ -40,17 +40,17 @@ SMALL: Final = frozenset(
         *("revocation_head", "revocation_heartbeats"),
     }
 )
-# A row costs its page, and a way down an index of three pages at most. What is written
+# A row costs its page, and the descent of an index, three pages at most. A written row
 # costs as much for each index.
 PAGES_A_ROW: Final = 6
 PAGES_MORE: Final = 60
-# The bounds are of the pinned server, and of those before it that read as much.
+# The bounds are of the pinned server, and of older servers that read as much.
 READS_BY_ARRAYS: Final = 17
 TELLS_OF_FUNCTIONS: Final = 18
 _BY_HAND: Final = "of one user, by hand: all that is kept of them, and every body"
 _NIGHTLY: Final = "once a night: it goes through all that there is"
 _ONCE: Final = "once a process, or once a day"
-# What a walk does not call.
+# Functions that no walk calls.
 NOT_HOT: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         (
@@ -77,7 +77,7 @@ NOT_HOT: Final[Mapping[str, str]] = {
     ),
     "PostgresStore.execute": "it runs what the others give it",
 }
-# Statements of these, and parts of which others are made.
+# Statements of these, and fragments from which others are built.
 NOT_SENT: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         (
@@ -104,7 +104,7 @@ NOT_SENT: Final[Mapping[str, str]] = {
     "account_history._HELD_BODY": "a part of `_QUARANTINED`",
 }
 _BEFORE: Final = "a trigger for the release before, which writes by itself"
-# Tables that a function names where a walk does not come.
+# Tables that a function names where no walk calls it.
 NOT_PLANNED: Final[Mapping[str, str]] = {
     "email_changed: into former_keys": _BEFORE,
     "payment_changed: update payment_accounts": _BEFORE,
@@ -136,7 +136,7 @@ _GROWS: Final = sorted({it.name for it in METADATA.sorted_tables} - SMALL)
 
 
 class Walk(NamedTuple):
-    """What each call has read, and what was told of all of them."""
+    """The rows that each call has read, and the statements of all of them."""
 
     reads: Sequence[tuple[Call, Counts]]
     told: Told
@@ -149,7 +149,7 @@ def filled(postgres: str, template: str) -> Iterator[str]:
     with databases.copy_of(postgres, template) as dsn:
         proof = TOMBSTONES.proof.hex()
         ours = f"insert into erased_keys values ('\\x{proof}', now())"  # noqa: S608  # hex
-        # The planner is told of the tables once.
+        # The planner's statistics are updated once.
         unwatched = [
             f"alter table {it} set (autovacuum_enabled = off)"
             for it in _GROWS
@@ -161,9 +161,9 @@ def filled(postgres: str, template: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module", params=["generic", "custom"])
 async def walk(filled: str, request: pytest.FixtureRequest) -> Walk:
-    """Call everything, by plans that are made so."""
+    """Call every function, with plans of this kind."""
     mode = request.param
-    # What is sent to a new database alone; the walk before has stamped it.
+    # Sent to a new database only; the walk before has stamped this one.
     await databases.execute(filled, "delete from deployment")
     with told(filled) as (found, through):
         async with PostgresStore(through).opened() as store:
@@ -177,7 +177,7 @@ async def walk(filled: str, request: pytest.FixtureRequest) -> Walk:
 
 
 async def _called(world: World, call: Call, mode: str) -> None:
-    # SQLAlchemy's statements have no name: those are planned for their values.
+    # SQLAlchemy's statements have no name: they are planned for their values.
     plans = "custom" if call.planned_anew else mode
     async with world.store.connection() as connection:
         await connection.execute(f"set plan_cache_mode = force_{plans}_plan")
@@ -225,7 +225,7 @@ def _modules() -> Iterator[tuple[str, Any]]:
 
 
 def _functions() -> Iterator[str]:
-    """Return what is asynchronous and public: `module.function`, `Class.method`."""
+    """Return the public asynchronous functions: `module.function`, `Class.method`."""
     for name, module in _modules():
         for made, value in vars(module).items():
             if (
@@ -280,7 +280,7 @@ def _texts_in(value: object) -> Iterator[str]:
 
 
 def _pattern(statement: str) -> str:
-    """Return what finds a statement, whatever its gaps were filled with."""
+    """Return a pattern that finds a statement, whatever fills its gaps."""
     gap = r"__\[[^\]]*\]|\{\{?\w*\}?\}|%s|\$\d+(?:::\w+)?"
     return ".*".join(
         re.escape(it) for it in re.split(gap, plain(statement), flags=re.IGNORECASE)
@@ -313,7 +313,7 @@ _NAMES: Final = re.compile(
 
 def _missed(source: str, planned: set[str]) -> Iterator[str]:
     """Return the parts of a function that name a table, and that were not planned."""
-    # As the server tells of them: without where a row goes, and as queries.
+    # As the server reports them: without the target of an insert, and as queries.
     source = re.sub(r"(?<!insert) into [\w, ]+?(?= from\b|;)", " ", plain(source))
     source = re.sub(r"\s+", " ", source.replace("perform ", "select "))
     covered = [

@@ -1,4 +1,4 @@
-"""What polls and revocations lock, what the release before writes, and restores."""
+"""What polls and revocations lock, what the previous release writes, and restores."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
@@ -62,7 +62,7 @@ where datname = current_database() and wait_event_type = 'Lock'
 async def transaction(
     dsn: str, isolation: str = "read committed"
 ) -> AsyncIterator[Any]:
-    """Lend a connection with a transaction that is open."""
+    """Lend a connection with an open transaction."""
     connection = await databases.connected(dsn)
     try:
         await connection.execute(f"begin isolation level {isolation}")
@@ -72,7 +72,7 @@ async def transaction(
 
 
 async def waits(dsn: str, work: Awaitable[_T]) -> "asyncio.Future[_T]":
-    """Begin some work, and return once it waits for a lock."""
+    """Start a coroutine, and return once it waits for a lock."""
     begun = asyncio.ensure_future(work)
     async with asyncio.timeout(WITHIN_S):
         while (await databases.fetch(dsn, _WAITS))[0]["count"] == 0:
@@ -84,7 +84,7 @@ async def test_p30_a_poll_waits_for_a_revocation_whose_commit_is_under_way(
     stores: Stores, shared_url: str
 ) -> None:
     """
-    And brings it: what was read before it was committed is relied on by nobody.
+    And returns it: no process relies on what was read before its commit.
     """
     await polled(stores)
     async with transaction(shared_url) as revoking:
@@ -99,7 +99,7 @@ async def test_p30_a_revocation_waits_for_the_heartbeat_of_a_poll_that_has_read(
     stores: Stores, shared_url: str
 ) -> None:
     """
-    So it finds it: the process did not hear of it.
+    So the poll finds it: the process had not heard of it.
     """
     await polled(stores, process_id="two")
     async with transaction(shared_url) as polling:
@@ -127,7 +127,7 @@ async def test_p30_of_snapshots_that_are_taken_too_early_nothing_is_relied_on(
     stores: Stores, shared_url: str
 ) -> None:
     """
-    Where a server's default is `repeatable read`, a poll that missed one is an error.
+    If a server's default is `repeatable read`, a poll that missed one is an error.
     """
     await polled(stores)
     async with transaction(shared_url, "repeatable read") as polling:
@@ -141,7 +141,7 @@ async def test_positions_are_in_the_order_of_commits_without_a_gap(
     stores: Stores, shared: PostgresStore
 ) -> None:
     """
-    However many revoke at once; who reads along misses none.
+    However many revoke at once; a concurrent reader misses none.
     """
     told: list[str] = []
     is_over = False
@@ -167,8 +167,8 @@ async def test_f50_what_the_release_before_revokes_is_heard(
     stores: Stores, shared: PostgresStore
 ) -> None:
     """
-    A token, a user's tokens, and a later moment of theirs; a second time is nothing
-    new. And it finds what this release revoked.
+    A token, a user's tokens, and a later time for theirs; a repetition is no new
+    revocation. And it finds what this release revoked.
     """
     token, at = a_token(), NOON
     values = (token.issuer, token.jti, ADA, token.expires_at, NOON)
@@ -189,7 +189,7 @@ async def test_f50_what_the_release_before_revokes_is_heard(
     await revoked(stores, "this")
     own = (token.issuer, "this", "nobody", NOON)
     assert (await fetch(shared, _OLD_CHECK, *own))[0][0]
-    # What is done to a row for another reason is nothing new.
+    # An update of a row for another reason is no new revocation.
     await fetch(shared, "update invalidated_tokens set user_id = null")
     assert (await polled(stores)).head == reached + 1
 
@@ -217,7 +217,8 @@ async def test_f06_each_poll_shows_that_its_process_lives(
     stores: Stores, shared: PostgresStore
 ) -> None:
     """
-    However long it was silent before. One that was purged meanwhile is known again.
+    However long it was silent before. A process that was purged meanwhile is registered
+    again.
     """
     for _ in range(2):
         await polled(stores)
@@ -237,8 +238,8 @@ async def test_f43_a_clock_that_jumps_by_hours_forgets_no_process(
     stores: Stores, shared: PostgresStore
 ) -> None:
     """
-    Of one that was killed the row is purged a day later, and of no other, however wrong
-    the clock of who purges is: a revocation would not wait for it.
+    The row of a killed process is purged a day later, and no other row, however wrong
+    the clock of the purging process is: a revocation would not wait for that process.
     """
     for name in ("lives", "silent", "killed"):
         await polled(stores, process_id=name)
@@ -262,8 +263,8 @@ async def test_f55_a_process_reads_a_restored_database_from_its_beginning(
     store: PostgresStore, database_url: str
 ) -> None:
     """
-    What was revoked after the backup is valid again, as the table says; what is revoked
-    since then is not, although it has a position that the process had passed.
+    Tokens revoked after the backup are valid again, as the table says; tokens revoked
+    since then are not, although their positions are ones that the process had passed.
     """
     time, tokens = LeaseTime(), PostgresTokens(store)
     process = follower(store, time)
@@ -287,8 +288,8 @@ async def test_f55_a_failover_that_lost_commits_is_found_out_by_its_marks(
     store: PostgresStore, database_url: str
 ) -> None:
     """
-    Their positions are given anew: the head is as far as it was, and what was revoked
-    since then is refused nevertheless.
+    Their positions are given again: the head is the same as before, and tokens revoked
+    since then are refused nevertheless.
     """
     time, tokens = LeaseTime(), PostgresTokens(store)
     process = follower(store, time)
@@ -320,7 +321,7 @@ async def test_t38_a_server_that_only_reads_gives_no_lease(
     store: PostgresStore, database_url: str
 ) -> None:
     """
-    A replica, or an old primary that was fenced: nobody is let in.
+    A replica, or an old primary that was fenced: no token is accepted.
     """
     time = LeaseTime()
     process = follower(store, time)
@@ -339,7 +340,7 @@ async def test_revocations_work_through_a_pooler(
     database_url: str,
 ) -> None:
     """
-    Each call is one transaction, and needs nothing of its session.
+    Each call is one transaction, and needs no session state.
     """
     with pooled(database_url) as through:
         async with PostgresStore(through, 2).opened() as store:

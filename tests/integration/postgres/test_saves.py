@@ -1,4 +1,4 @@
-"""What a save keeps beside what a load shows: see `ledger_guards` for the rest."""
+"""What a save guards besides a load's snapshot: see `ledger_guards` for the rest."""
 
 import attrs
 import pytest
@@ -22,8 +22,7 @@ async def test_an_invoice_is_kept_with_its_group_or_not_at_all(
     stores: Stores, shared: PostgresStore
 ) -> None:
     """
-    That of a group that was refused would say of a payment that is not there that it
-    paid.
+    The invoice of a refused group would name a payment that does not exist.
     """
     await stores.keep(an_account(), an_account(BOB))
     bob = attrs.evolve(an_account(BOB), version=1)

@@ -1,6 +1,6 @@
 """Calls of the sandbox that meet a fault, and keys that are in use.
 
-Over real HTTP and by a plain client: nothing here hides or repeats anything.
+Over real HTTP with a plain client, which hides and repeats nothing.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ from support.receiver import receiving
 from support.sandbox_http import CUSTOMERS, WAIT_S_MAX, bearer, create, made
 
 CALL: Final = f"POST {CUSTOMERS}"
-# For an answer that does not come; one that comes has all the time.
+# For an answer that never comes; an answer that comes has all the time.
 PATIENCE_S: Final = 0.3
 TRIES_MAX: Final = 10_000
 
 
 def settled(client: httpx.Client, key: str) -> httpx.Response:
-    """Ask again, until the first request with this key is over."""
+    """Repeat a request until the first one with this key is over."""
     for _ in range(TRIES_MAX):
         if (answer := create(client, key)).status_code != 409:
             return answer
@@ -34,7 +34,7 @@ def settled(client: httpx.Client, key: str) -> httpx.Response:
 
 
 def hearing(sandbox: Sandbox) -> threading.Event:
-    """Return what is set as soon as the sandbox has carried a call out."""
+    """Return an event that is set as soon as the sandbox has executed a call."""
     heard, conformance = threading.Event(), sandbox.engine.watch
 
     def watch(request: ApiRequest, response: ApiResponse) -> None:
@@ -47,7 +47,7 @@ def hearing(sandbox: Sandbox) -> threading.Event:
 
 @attrs.frozen
 class Outcome:
-    """What a client sees, how many customers there are then, and the same later on.
+    """What a client sees, how many customers exist then, and the same later on.
 
     `again` is the answer to the same request with the same key.
     """
@@ -64,7 +64,7 @@ OUTCOMES: Final = {
     Fault.RATE_LIMITED_RETRY_AFTER: Outcome(
         429, 0, again=200, headers=frozenset({"retry-after"})
     ),
-    # A 500 is kept under its key: asking again tells nothing new.
+    # A 500 is stored under its key: a repetition reveals nothing new.
     Fault.ERROR_BEFORE: Outcome(500, 0, again=500, made_again=0),
     Fault.ERROR_AFTER: Outcome(500, 1, again=500),
     Fault.TIMEOUT_BEFORE: Outcome(httpx.ReadTimeout, 0, again=200),
@@ -80,8 +80,8 @@ def test_a_fault_of_a_call_says_what_is_true_afterwards(
     sandbox: Sandbox, client: httpx.Client, fault: Fault
 ) -> None:
     """
-    Whether it was made or not, asking again with the same key never makes two; a new
-    key always makes one more.
+    Executed or not, a repetition with the same key never creates a second customer; a
+    new key always creates one more.
     """
     sandbox.plan(fault, CALL)
     expected, heard = OUTCOMES[fault], hearing(sandbox)
@@ -111,7 +111,7 @@ def test_a_slow_answer_comes_in_pieces_and_whole(
     sandbox: Sandbox, client: httpx.Client
 ) -> None:
     """
-    It takes longer than the pauses between its pieces, and is the answer of always.
+    It takes longer than the pauses between its pieces, and is the usual answer.
     """
     sandbox.plan("slow", CALL)
 
@@ -126,7 +126,7 @@ def test_a_webhook_may_overtake_the_answer_that_it_tells_of(
     sandbox: Sandbox, client: httpx.Client
 ) -> None:
     """
-    As long as the webhook is not answered, the call that caused it is not either.
+    The call that caused a webhook is answered only after the webhook is.
     """
     sandbox.plan("overtake", CALL)
     with receiving() as receiver, ThreadPoolExecutor() as pool:
@@ -147,7 +147,7 @@ def test_a_lost_answer_does_not_lose_its_webhook(
     sandbox: Sandbox, client: httpx.Client
 ) -> None:
     """
-    Of what was made while nobody heard of it, the webhook tells.
+    The webhook reports what was created while the client lost the answer.
     """
     with receiving() as receiver:
         sandbox.deliver_to(receiver.url, f"whsec_{'a' * 32}")
@@ -168,7 +168,7 @@ def test_a_fault_meets_the_calls_that_it_was_planned_for(
     sandbox: Sandbox, client: httpx.Client
 ) -> None:
     """
-    By method and path, after those that it lets pass, and as often as it was told.
+    By method and path, after the calls that it lets pass, and as often as configured.
     """
     sandbox.plan("error_before", "POST /v1/customers/*", skip=1, times=2)
     ada = create(client, "ada").json()["id"]
@@ -189,7 +189,8 @@ def test_chaos_at_a_rate_never_makes_two_of_one_key(
     sandbox: Sandbox, client: httpx.Client
 ) -> None:
     """
-    With a fault in half of all calls, whoever keeps to the key gets one customer each.
+    With a fault in half of all calls, a client that keeps its key gets one customer
+    each time.
     """
     sandbox.chaos(rate_limited=0.2, error_after=0.1, reset=0.2, error_before=0.1)
     seen = set[object]()
@@ -216,8 +217,8 @@ def test_chaos_at_a_rate_never_makes_two_of_one_key(
 @pytest.mark.anyio
 async def test_a_key_that_is_in_use_is_a_conflict(sandbox: Sandbox) -> None:
     """
-    While the first request is under way the second one with its key is refused, and
-    one with another key is not; afterwards it gets the first one's answer.
+    While the first request is running, a second with its key is refused, and one with
+    another key is not; afterwards the second gets the first one's answer.
     """
     heard = hearing(sandbox)
     sandbox.plan("timeout_after", CALL)

@@ -12,8 +12,8 @@ from support.sandbox_http import CUSTOMERS, bearer, create
 
 def test_every_control_needs_the_key(sandbox: Sandbox, client: httpx.Client) -> None:
     """
-    Without it nothing can be read or changed, at no address; with it, all of them
-    answer.
+    Without the key nothing can be read or changed, at any address; with it, every
+    address answers.
     """
     control = sandbox.app._control
     assert isinstance(control, Litestar)
@@ -49,7 +49,7 @@ def test_a_control_refuses_what_it_does_not_know(
     sandbox: Sandbox, client: httpx.Client
 ) -> None:
     """
-    A mistake is a 400 or 404 with a sentence, and nothing happens.
+    A mistake is a 400 or 404 with a sentence, and has no effect.
     """
     before = sandbox.state()
     for path, body in (

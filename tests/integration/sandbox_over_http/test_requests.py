@@ -1,6 +1,6 @@
-"""Requests that the sandbox cannot take: keys, versions, bodies, searches, pages.
+"""Requests that the sandbox refuses: keys, versions, bodies, searches, pages.
 
-Over real HTTP and by a plain client: nothing here hides or repeats anything.
+Over real HTTP with a plain client, which hides and repeats nothing.
 """
 
 import base64
@@ -21,7 +21,8 @@ from support.sandbox_http import CUSTOMERS, client_of, made
 FORM: Final = "application/x-www-form-urlencoded"
 
 
-# One for all who ask for what no client of Stripe's would; so it is not checked.
+# One sandbox for all tests that send what no client of Stripe would; so it is not
+# checked.
 @pytest.fixture(scope="module")
 def steady() -> Iterator[Sandbox]:
     with Sandbox(seed=7) as sandbox:
@@ -35,7 +36,7 @@ def asker(steady: Sandbox) -> Iterator[httpx.Client]:
 
 
 def assert_refused(answer: httpx.Response, status: int = 400) -> None:
-    """Assert an error as Stripe writes them."""
+    """Assert an error in Stripe's format."""
     assert (answer.status_code, answer.headers["content-type"]) == (
         status,
         "application/json",
@@ -46,15 +47,15 @@ def assert_refused(answer: httpx.Response, status: int = 400) -> None:
     assert answer.headers["request-id"].startswith("req_")
 
 
-# Who may ask, and in which version
+# Authentication and versions
 
 
 def test_only_the_sandboxes_own_key_is_taken(
     steady: Sandbox, asker: httpx.Client
 ) -> None:
     """
-    Bearer or Basic, with the one key; none, a wrong and a live one are 401, and the
-    answer does not repeat them.
+    Bearer or Basic, with the one key; without one, with a wrong or a live key the
+    answer is 401 and does not repeat the key.
     """
     key = steady.api_key
     basic = base64.b64encode(f"{key}:".encode()).decode()
@@ -84,7 +85,7 @@ def test_only_the_sandboxes_own_key_is_taken(
 
 def test_an_unknown_version_is_refused(steady: Sandbox, asker: httpx.Client) -> None:
     """
-    What the sandbox cannot render it does not pretend to; without a version it is the
+    The sandbox refuses a version that it cannot render; without a version it uses the
     newest.
     """
     count = made(steady)
@@ -143,7 +144,7 @@ def test_a_body_that_cannot_be_read_is_a_400(
     steady: Sandbox, asker: httpx.Client, name: str
 ) -> None:
     """
-    Never a 500, never ignored, and nothing is made of it.
+    Never a 500, never ignored, and it has no effect.
     """
     body, kind = BODIES[name]
     before = made(steady), len(steady.events())
@@ -157,8 +158,8 @@ def test_a_body_that_cannot_be_read_is_a_400(
 
 def test_a_body_of_any_length_is_read_to_its_end(asker: httpx.Client) -> None:
     """
-    Too long even without saying how long: refused as too long, and the connection is
-    good for the next request.
+    Too long even without a declared length: refused as too long, and the connection can
+    be used for the next request.
     """
     pieces = (b"x" * 65_536 for _ in range(40))
 
@@ -171,8 +172,8 @@ def test_a_body_of_any_length_is_read_to_its_end(asker: httpx.Client) -> None:
 
 def test_parameters_have_one_place(asker: httpx.Client) -> None:
     """
-    A POST takes them in its body, a GET in its query; an address that is unknown, or
-    known with another method only, is a 404.
+    A POST takes them in its body, a GET in its query; an unknown address, or one that
+    exists with another method only, is a 404.
     """
     assert_refused(asker.post(f"{CUSTOMERS}?name=Ada"))
     assert_refused(asker.get(f"{CUSTOMERS}?limit=0"))
@@ -273,7 +274,7 @@ SOUP: Final = st.lists(_PIECES, max_size=12).map("".join).map(str.encode)
 @settings(max_examples=150)
 def test_no_body_is_a_500(asker: httpx.Client, body: bytes) -> None:
     """
-    Whatever the bytes: they are carried out, or refused as Stripe does.
+    Whatever the bytes: the request is executed, or refused as Stripe does.
     """
     answer = asker.post(CUSTOMERS, content=body, headers={"Content-Type": FORM})
 
