@@ -131,8 +131,7 @@ def test_t58_a_user_may_be_called_by_digits(service: ServiceProcess) -> None:
 
 def test_t58_the_reason_beside_an_id_is_judged(service: ServiceProcess) -> None:
     """
-    The idempotency key would be stored, as would an id of the wrong kind, which is
-    refused.
+    It would be stored; card data instead of an id is refused too.
     """
     admin = service.world.admin()
     link = "/payments/ch_unknown/link"

@@ -507,9 +507,10 @@ def test_half_finished_initdb_is_done_again(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to be somebody else")
 def test_root_becomes_nobody_where_namespaces_are_forbidden(folder: Path) -> None:
     """
-    A folder created in a namespace is refused outside of it, and works inside it again.
+    A folder created in a namespace is served by the user `nobody`, and by the namespace
+    again.
     """
-    # Its parents are pytest's own and open to everybody.
+    # The parents are pytest's own, and closed to the user `nobody`.
     with tempfile.TemporaryDirectory() as open_place:
         Path(open_place).chmod(0o711)
         kept = folder.rename(Path(open_place) / "kept")

@@ -1,4 +1,4 @@
-"""The feed over real HTTP: pages, and waiting for what is not there yet."""
+"""The feed over real HTTP: pages, and long polls for changes that do not exist yet."""
 
 import json
 import signal
@@ -42,7 +42,7 @@ def got(service: ServiceProcess, **query: object) -> Any:
 
 @pytest.fixture(scope="module")
 def known(service: ServiceProcess) -> ServiceProcess:
-    """Lend a service that knows users, of whom one has paid."""
+    """Lend a service that knows users, one of whom has paid."""
     for user in ("ada", "bob", "cyd"):
         service.register(user, f"{user}@example.com", f"cus_feed_{user}")
     charge = event(SUCCEEDED, "ada", at=JAN, customer="cus_feed_ada")
@@ -53,7 +53,7 @@ def known(service: ServiceProcess) -> ServiceProcess:
 
 def test_the_feed_has_what_changed(known: ServiceProcess) -> None:
     """
-    Each as the status says it, and where the next page begins.
+    Each change as the status shows it, and the start of the next page.
     """
     page = got(known)
 
@@ -85,7 +85,7 @@ def test_a_place_that_the_feed_does_not_have_has_a_code_of_its_own(
     known: ServiceProcess,
 ) -> None:
     """
-    The reader fills its copy anew: the database was restored.
+    The reader refills its copy: the database was restored.
     """
     answer = known.call("GET", "/feed?after=999999", reader(known.world))
     assert (answer.status_code, answer.json()["code"]) == (410, "position_not_given")
@@ -98,7 +98,7 @@ def test_pages_follow_each_other(
     known: ServiceProcess, latest: str, positions: list[int]
 ) -> None:
     """
-    `next` is the next `after`, and stays so at the end.
+    `next` is the next `after`, and stays the same at the end.
     """
     found, after, has_more = list[int](), "0", True
     while has_more:
@@ -120,7 +120,7 @@ def test_pages_follow_each_other(
         ("after=1.0", "after"),
         (f"after={2**63}", "after"),
         ("after=%D9%A1", "after"),
-        # None was given it.
+        # No change has this position.
         ("limit=0", "limit"),
         ("limit=1001", "limit"),
         ("wait_s=31", "wait_s"),
@@ -144,14 +144,14 @@ def test_a_bad_parameter_is_refused_by_its_name(
 
 
 def waiting(service: ServiceProcess, query: str) -> socket.socket:
-    """Ask for the feed, and return once the service has read that."""
+    """Request the feed, and return once the service has read the request."""
     it = socket.create_connection(("127.0.0.1", service.port), timeout=60)
     token = reader(service.world)
     it.sendall(
         f"GET {PREFIX}/feed?{query} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
         f"Authorization: Bearer {token}\r\n\r\n".encode()
     )
-    # Both listeners are on one loop: who comes later is answered later.
+    # Both listeners are on one loop: a later request is answered later.
     httpx.get(f"{service.ops_url}/livez", timeout=30, verify=TLS).raise_for_status()
     return it
 
@@ -166,8 +166,8 @@ def answered(it: socket.socket) -> tuple[int, Any]:
 
 def test_a_change_reaches_who_waits_for_it(known: ServiceProcess) -> None:
     """
-    However many they are, each with what they have not seen; and who went away before
-    is none of them.
+    Every waiting reader gets the changes that it has not seen; readers that
+    disconnected before are not counted.
     """
     last = int(got(known)["next"])
     those = [waiting(known, f"after={last}&wait_s=30") for _ in range(5)]
@@ -184,14 +184,14 @@ def test_a_change_reaches_who_waits_for_it(known: ServiceProcess) -> None:
 
 @pytest.fixture
 def alone(database_url: str) -> Iterator[ServiceProcess]:
-    """Lend a service that a test may end."""
+    """Lend a service that a test may stop."""
     with running(World(database_url)) as [service]:
         yield service
 
 
 @pytest.fixture
 def worker(alone: ServiceProcess) -> Iterator[None]:
-    """Let a worker run beside it."""
+    """Run a worker beside it."""
     process = subprocess.Popen(
         [sys.executable, "-m", "payments_service", "worker"],
         env=alone.world.env(free_port(), free_port()),
@@ -204,7 +204,7 @@ def worker(alone: ServiceProcess) -> Iterator[None]:
 @pytest.mark.usefixtures("worker")
 def test_the_worker_gives_the_positions(alone: ServiceProcess) -> None:
     """
-    Nothing else has to be done: a change reaches who waits for it.
+    Nothing else is needed: a change reaches the readers that wait for it.
     """
     it = waiting(alone, "after=0&wait_s=30")
     alone.register("ada", "ada@example.com", "cus_feed_worker")
@@ -214,7 +214,7 @@ def test_the_worker_gives_the_positions(alone: ServiceProcess) -> None:
 
 def test_f07_a_process_that_ends_answers_who_waits(alone: ServiceProcess) -> None:
     """
-    At once, and with nothing: another process has what comes.
+    At once and with an empty page: another process serves what comes next.
     """
     those = [waiting(alone, "after=0&wait_s=30") for _ in range(3)]
     alone.process.send_signal(signal.SIGTERM)

@@ -26,7 +26,7 @@ from support.sdk_client import SDK_MARKS, SdkClient, opened
 
 pytestmark = SDK_MARKS
 
-# Far more than a sandbox on this machine takes, and little to wait for in vain.
+# Far more than a sandbox on this machine takes, and a short wait without result.
 DEADLINE_S: Final = 1.0
 FAULTS: Final[Mapping[GatewayFault, Fault]] = MappingProxyType(
     {
@@ -43,7 +43,7 @@ MADE: Final = ("customer", "setup_intent", "subscription")
 
 @attrs.frozen
 class SandboxWorld:
-    """A gateway of Stripe's, and the sandbox that it takes for Stripe."""
+    """A Stripe gateway, and the sandbox that it calls as Stripe."""
 
     gateway: StripeGateway
     sandbox: Sandbox
@@ -120,7 +120,7 @@ class SandboxWorld:
 
 @pytest.fixture
 async def world(sandbox: Sandbox) -> AsyncIterator[SandboxWorld]:
-    """Begin anew; all that is asked and said has to be of the SDK's types."""
+    """Start a new sandbox; every request and answer must conform to the SDK's types."""
     gateway = StripeGateway(sandbox.api_key, base=sandbox.url, livemode=False)
     transport = Transport(deadline_s=DEADLINE_S)
     async with opened(sandbox) as sdk, gateway.opened(transport):
@@ -128,7 +128,7 @@ async def world(sandbox: Sandbox) -> AsyncIterator[SandboxWorld]:
 
 
 async def _prices(sdk: SdkClient) -> tuple[str, str, str]:
-    """Return a product, its default price, and a dearer one."""
+    """Return a product, its default price, and a more expensive one."""
     cheap = await sdk.price(CHEAP_MINOR)
     product = cheap.product if isinstance(cheap.product, str) else cheap.product.id
     dear = await sdk.v1.prices.create_async(
@@ -145,4 +145,4 @@ async def _prices(sdk: SdkClient) -> tuple[str, str, str]:
 
 @every_contract_of("world")
 class TestStripeGateway:
-    """Every contract of a gateway, in Stripe's words."""
+    """Every contract of a gateway, against Stripe's API."""

@@ -1,6 +1,6 @@
-"""A typed client that is generated from the OpenAPI document, as another team would.
+"""A typed client, generated from the OpenAPI document as another team would do it.
 
-`make prove` runs it: the generator has an environment of its own, which is filled.
+`make prove` runs it: the generator needs an environment of its own.
 """
 
 import json
@@ -16,7 +16,7 @@ from support.profiles import only_in_prove
 from support.service_with_sandbox import ServiceWithSandbox
 
 ROOT: Final = Path(__file__).parents[2]
-# What another team's code does with it.
+# How another team's code uses it.
 READS: Final = """
 import json, sys
 from generated import AuthenticatedClient
@@ -57,7 +57,7 @@ with AuthenticatedClient(base_url=base, token=admin) as client:
 
 
 def generator(folder: Path, *words: str | Path) -> str:
-    """Run a command where the generator is installed, and nothing of ours."""
+    """Run a command where the generator is installed, without our packages."""
     uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
     group = ("--isolated", "--frozen", "--only-group", "client-generator")
     done = subprocess.run(
@@ -78,7 +78,7 @@ def test_a_generated_client_subscribes_reads_a_status_and_lists_users(
     stack: ServiceWithSandbox, tmp_path: Path
 ) -> None:
     """
-    Without a warning of the generator's; answers and problems are types, values enums.
+    The generator gives no warning; answers and problems are types, values are enums.
     """
     payer, other = stack.user(), stack.user()
     payer.give_card().raise_for_status()

@@ -1,4 +1,4 @@
-"""Only an administrator gives free time or a price of their own, whichever way."""
+"""Only an administrator gives free time or a custom price, by whatever route."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ SECOND: Final = timedelta(seconds=1)
 
 
 def both(payer: Payer, id_: str, **change: Any) -> Sequence[httpx.Response]:
-    """Ask for a change, and for what it would cost."""
+    """Request a change, and its cost."""
     path = f"subscriptions/{id_}"
     return [
         payer.call("POST", f"{path}/preview", change),
@@ -31,7 +31,7 @@ def both(payer: Payer, id_: str, **change: Any) -> Sequence[httpx.Response]:
 
 
 def credit(payer: Payer) -> int:
-    """Return what the gateway owes somebody."""
+    """Return what the gateway owes a user."""
     return -sum(int(it["balance"]) for it in payer.customers)
 
 
@@ -42,8 +42,9 @@ def test_a_trial_is_of_one_product_and_quantity(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    By a change it would be one of a dearer product, or of a hundred seats: 403, with
-    the field, for the change and for its preview. An administrator may.
+    A change could make the trial one of a more expensive product, or of a hundred
+    seats: 403, with the field, for the change and for its preview. An administrator may
+    do it.
     """
     told = ada.admin.subscribed(trial_days=10)
     before = ada.subscriptions
@@ -68,8 +69,8 @@ def test_what_is_no_gift_is_changed_in_a_trial(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    Fewer seats, the product that it is of, its end and back again: the trial ends when
-    it did.
+    Fewer seats, the trial's own product, its end and back again: the trial ends when it
+    did.
     """
     told = ada.admin.subscribed(trial_days=10, quantity=3)
 
@@ -90,7 +91,8 @@ def test_what_is_no_gift_is_changed_in_a_trial(
 )
 def test_a_change_has_no_trial(ada: Payer, field: str) -> None:
     """
-    Nor what else at the gateway makes time free: 400, for an administrator too.
+    Nor other parameters of the gateway that make time free: 400, for an administrator
+    too.
     """
     told = ada.admin.subscribed(trial_days=10)
 
@@ -104,8 +106,8 @@ def test_a_user_has_no_trial_of_ones_own_whenever_and_under_whatever_name(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    Of a second product, by e-mail, by the e-mail that one had before, while a trial
-    runs, after it was ended, and after one of another product: 403, or nobody at all.
+    Of a second product, by e-mail, by a former e-mail, during a trial, after it was
+    ended, and after one of another product: 403, or the user is not found.
     """
 
     def refused(path: str = "subscriptions") -> set[tuple[int, str]]:
@@ -133,7 +135,7 @@ def test_a_trial_that_was_ended_is_not_begun_again(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    The next subscription is paid for; nor is the ended one changed back to life.
+    The next subscription is paid; nor can a change revive the ended one.
     """
     told = ada.admin.subscribed(trial_days=10)
     ada.call("DELETE", f"subscriptions/{told['id']}").raise_for_status()
@@ -150,8 +152,8 @@ def test_a_trial_that_was_ended_is_not_begun_again(
 
 def test_an_administrators_key_is_no_users(ada: Payer) -> None:
     """
-    Under the key of the operation that gave the trial, a user asks for one of their
-    own: 403; and with another body an administrator, too, has nothing for it.
+    Under the key of the operation that gave the trial, a user requests one of their
+    own: 403; an administrator with another body gets nothing either.
     """
     admin = ada.admin
     given = admin.subscribe(trial_days=10, key="given")
@@ -170,8 +172,8 @@ def test_a_trial_that_may_have_begun_is_no_way_to_a_second(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    The gateway made it and did not say so: while that is open nothing else of the
-    product begins, and in the end there is the one that was given.
+    The gateway created it and did not answer: until that is resolved nothing else of
+    the product begins, and in the end the given subscription exists.
     """
     admin = ada.admin
     stack.sandbox.plan("timeout_after", "POST /v1/subscriptions")
@@ -190,8 +192,8 @@ def test_trials_that_are_given_at_once_are_one(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    Of one product, by eight requests with keys of their own: the others are told of it,
-    or that it is under way.
+    Of one product, by eight requests with different keys: the others get that
+    subscription, or that it is under way.
     """
     admin = ada.admin
 
@@ -214,8 +216,8 @@ def test_a_renewal_that_failed_gives_nothing_back(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    Ten seats are owed for: one in place of them would be a credit for nine that were
-    never paid, and months of free time. 409 with the field until the debt is paid.
+    Ten seats are unpaid: one seat instead would be a credit for nine that were never
+    paid, and months of free time. 409 with the field until the debt is paid.
     """
     told = ada.subscribed(quantity=10)
     stack.sandbox.set_card(ada.card, declines="insufficient_funds")
@@ -248,8 +250,8 @@ def test_what_was_paid_unheard_of_is_not_refused(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    The gateway is asked before the refusal, by the change and by its preview: the
-    renewal failed, and was paid elsewhere.
+    The change and its preview check the gateway before they refuse: the renewal failed,
+    and was paid elsewhere.
     """
     told = ada.subscribed(quantity=10)
     stack.sandbox.set_card(ada.card, declines="insufficient_funds")
@@ -275,7 +277,7 @@ def test_a_trial_that_ended_unheard_of_is_none_any_more(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    The gateway is asked before the refusal, and says that the first month is paid.
+    The gateway is checked before the refusal, and says that the first month is paid.
     """
     told = ada.admin.subscribed(trial_days=1)
     try:
@@ -296,7 +298,7 @@ def test_money_that_went_back_is_not_given_back_again(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    The month was refunded: a change gives no credit for it. More seats may be bought.
+    The month was refunded: a change gives no credit for it. More seats can be bought.
     """
     told = ada.subscribed(quantity=10)
     [charge] = ada.charges
@@ -312,7 +314,8 @@ def test_money_that_went_back_is_not_given_back_again(
 
 def test_a_payment_that_is_disputed_gives_nothing_back(ada: Payer) -> None:
     """
-    The bank has the money, and may keep it. Who has won it may change again.
+    The bank has the money, and may keep it. A user who has won the dispute may change
+    again.
     """
     told = ada.subscribed("pm_card_createDispute", quantity=10)
     assert ada.status["payment_status"] == "disputed"
@@ -336,7 +339,7 @@ def test_a_newer_payment_does_not_hide_that_money_is_disputed(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    Something else was bought since, and paid for: the disputed month gives no credit.
+    Something else was bought and paid since: the disputed month gives no credit.
     """
     told = ada.subscribed("pm_card_createDispute", quantity=10)
     ada.give_card().raise_for_status()
@@ -362,7 +365,7 @@ def test_an_upgrade_that_is_not_paid_is_no_credit_either(
 ) -> None:
     """
     A hundred seats, held for their payment, then one again: nothing was paid, so
-    nothing is given back.
+    nothing is credited.
     """
     told = ada.subscribed()
     stack.sandbox.set_card(ada.card, declines="insufficient_funds")
@@ -383,7 +386,8 @@ def test_a_product_that_is_free_is_changed_to_one_that_costs(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    An invoice of nothing is paid: so is the period, and the change takes its price.
+    An invoice of zero counts as paid: so does the period, and the change uses its
+    price.
     """
     free = stack.wire.post(
         "prices",
@@ -406,7 +410,8 @@ def test_a_price_that_is_no_longer_sold_is_kept_and_not_come_back_to(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    Who has it keeps it with another quantity; who has left it pays what all pay.
+    A user with that price keeps it with another quantity; a user who has left it pays
+    the usual price.
     """
     cheap = stack.wire.post(
         "prices",
@@ -434,7 +439,7 @@ def test_no_price_is_named_in_an_order_by_e_mail_or_beside_a_product(
     stack: ServiceWithSandbox, ada: Payer, by: str
 ) -> None:
     """
-    Not at any path of one's own, and not beside what may be named.
+    Not at any path for users, and not together with the documented fields.
     """
     _ = ada.status
     order = {"price": {"price": stack.pro}}.get(
@@ -476,7 +481,8 @@ def test_a_quantity_is_a_whole_number_that_is_sold(
 
 def test_anothers_card_pays_nothing(stack: ServiceWithSandbox, ada: Payer) -> None:
     """
-    It is attached to its owner: not for an order, and not as a card of one's own.
+    It is attached to its owner: it works neither for an order nor as another user's
+    card.
     """
     ada.subscribed()
     eve = stack.user()

@@ -1,7 +1,7 @@
-"""The applications of the README, whose route is for those who have a feature.
+"""The applications of the README, whose route requires a feature.
 
-They run as they are pasted, beside a service that answers as ours does. That of FastAPI
-runs in `make prove`: it has an environment of its own, which is filled.
+They run as they are pasted, beside a service that answers as ours does. The FastAPI
+application runs in `make prove`: it needs an environment of its own.
 """
 
 import json
@@ -29,7 +29,7 @@ ROOT: Final = Path(__file__).parents[2]
 BLOCKS: Final = re.findall(
     r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
 )
-# What calls the application of FastAPI, in its environment.
+# Calls the FastAPI application, in its environment.
 CALLS: Final = """
 import json
 from fastapi.testclient import TestClient
@@ -66,7 +66,7 @@ def changed(position: int, user: str, **more: Any) -> dict[str, Any]:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Ada has the feature, Eve has not, and the copy has not heard of the new one."""
+    """Ada has the feature, Eve does not, and the copy does not know the new user."""
 
     def do_GET(self) -> None:
         assert self.headers["authorization"] == "Bearer t"
@@ -109,12 +109,12 @@ class Handler(BaseHTTPRequestHandler):
 
     @override
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def environment() -> Iterator[dict[str, str]]:
-    """Lend the settings of an application beside the service."""
+    """Lend the settings of an application that calls the service."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.ended = threading.Event()  # type: ignore[attr-defined]  # for `Handler`
         thread = threading.Thread(target=server.serve_forever)
@@ -128,9 +128,9 @@ def environment() -> Iterator[dict[str, str]]:
 
 @contextmanager
 def pasted(block: str) -> Iterator[Any]:
-    """Lend what a block of the README makes."""
+    """Lend the objects that a block of the README defines."""
     module = ModuleType("pasted")
-    # Litestar reads a handler's types in its module.
+    # Litestar resolves a handler's types in its module.
     sys.modules["pasted"] = module
     try:
         exec(block, vars(module))  # noqa: S102  # the README's own
@@ -143,7 +143,8 @@ def test_the_application_of_litestar(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    Who has the feature gets the report, also whom only the service knows; nobody else.
+    Users with the feature get the report, including one whom only the service knows;
+    others do not.
     """
     [block] = [it for it in BLOCKS if "import Litestar" in it]
     for name, value in environment.items():

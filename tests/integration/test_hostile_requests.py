@@ -1,4 +1,4 @@
-"""What a caller writes to be taken for another, for SQL, or for a part of an answer."""
+"""Input that pretends to be another user, SQL, or a part of an answer."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from support.plain_http import TLS
 from support.service_with_sandbox import Payer, ServiceWithSandbox
 
 MARK: Final = "hostile7Qx"
-# Of SQL, of HTTP, of logs and of formats; none of them is an e-mail or an id.
+# Fragments of SQL, HTTP, logs and formats; none is an e-mail or an id.
 HOSTILE: Final = (
     f"{MARK}'; drop table payment_accounts; --",
     f"' or 1=1) union select '{MARK}' --",
@@ -57,15 +57,15 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-# Who it is
+# Identity
 
 
 def test_t43_nothing_but_the_token_says_who_calls(
     stack: ServiceWithSandbox, bob: Payer, client: httpx.Client
 ) -> None:
     """
-    Another user in headers changes nothing of an answer; in a query or a body it is
-    refused by its name.
+    Another user in headers does not change an answer; in a query or a body the unknown
+    name is refused.
     """
     eve = stack.user()
     own = {"payment-status": eve.status["user_id"], "subscriptions": None}
@@ -106,7 +106,7 @@ SHAPES: Final = (
 
 
 def output_fields() -> set[str]:
-    """Return each field of what the service answers."""
+    """Return each field of the service's answer."""
     schemas = DOCUMENT["components"]["schemas"]
     outputs = {name: it for name, it in schemas.items() if not name.endswith("In")}
     return {field for it in outputs.values() for field in it.get("properties", ())}
@@ -115,8 +115,8 @@ def output_fields() -> set[str]:
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda it: it.__name__)
 def test_t45_no_field_of_an_answer_is_taken_in_a_body(shape: type[bodies.Body]) -> None:
     """
-    Statuses, roles, amounts and gateway ids are ours to say; nor is there a body whose
-    shape this does not know.
+    Statuses, roles, amounts and gateway ids are decided by the service; this test knows
+    the shape of every body.
     """
     known = set(shape.__struct_fields__)
     refused = output_fields() - known
@@ -134,8 +134,8 @@ def test_t45_no_field_of_an_answer_is_taken_in_a_body(shape: type[bodies.Body]) 
 
 def test_t46_an_answer_has_what_its_schema_names_and_nothing_raw() -> None:
     """
-    Each object of the document names its fields; the one secret is the `client_secret`
-    that its payer needs in the browser; no card has more than its last four digits.
+    Each object of the document names its fields; the only secret is the `client_secret`
+    that its payer needs in the browser; a card has at most its last four digits.
     """
     schemas = DOCUMENT["components"]["schemas"]
     fields = {name: it.get("properties", {}) for name, it in schemas.items()}
@@ -151,11 +151,11 @@ def test_t46_an_answer_has_what_its_schema_names_and_nothing_raw() -> None:
     assert told == {"client_secret"}
 
 
-# What it says
+# Content
 
 
 def places(operation: Operation) -> Iterator[tuple[str, str]]:
-    """Yield where an operation takes a text: the kind of place, and its name."""
+    """Yield the places where an operation takes text: kind and name."""
     for it in operation.told.get("parameters", ()):
         yield it["in"], it["name"]
     for body in operation.bodies({}):
@@ -177,7 +177,7 @@ def sent(
     query = {name: text} if kind == "query" else {}
     headers: dict[bytes, bytes] = {b"Authorization": f"Bearer {token}".encode()}
     if kind == "header":
-        # What no client can send is sent below.
+        # Input that no client can send is sent below.
         headers[name.encode()] = re.sub(r"[\r\n\0]", "", text).encode()
     body: Any = operation.bodies({})[0]
     if kind == "body":
@@ -193,7 +193,7 @@ def test_t54_t55_a_hostile_text_is_a_text_wherever_it_stands(
 ) -> None:
     """
     In each part of a path, field of a query, header and field of a body: it is refused
-    or found nowhere, nothing of it comes back, no header is added, nothing is changed.
+    or not found, nothing of it is returned, no header is added, nothing is changed.
     """
     token, called = stack.world.admin(), 0
     before = databases.digest(stack.world.database_url)
@@ -219,7 +219,7 @@ def test_t55_no_line_of_an_answer_is_a_callers(
     stack: ServiceWithSandbox, bob: Payer, name: str, end: bytes
 ) -> None:
     """
-    Whatever breaks a line in a header is refused, or is no part of a value.
+    Whatever breaks a line in a header is refused, or is not part of a value.
     """
     request = (
         b"GET /payments-gateway/api/users/%s/payment-status HTTP/1.1\r\nHost: a\r\n"
@@ -240,7 +240,7 @@ def test_t55_no_line_of_an_answer_is_a_callers(
     assert b"\n" not in head.replace(b"\r\n", b"")
 
 
-# What it leaves
+# Effects
 
 
 def rows_of(stack: ServiceWithSandbox, user: str) -> Mapping[str, list[str]]:
@@ -272,7 +272,7 @@ def test_p34_what_another_calls_leaves_a_users_rows_bit_for_bit(
     stack: ServiceWithSandbox, bob: Payer, client: httpx.Client
 ) -> None:
     """
-    Eve calls each operation, about Bob and about herself, with what is Bob's in it.
+    Eve calls each operation, about Bob and about herself, with Bob's values in it.
     """
     [(subscription,)] = bob.stored("id from subscriptions", by="id")
     [*_, intent] = bob.stored("id from intents", by="created_at")

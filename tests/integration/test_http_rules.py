@@ -1,4 +1,4 @@
-"""What HTTP itself asks of every route: methods, hosts, headers that occur twice."""
+"""HTTP's own rules for every route: methods, hosts, repeated headers."""
 
 import json
 import re
@@ -42,7 +42,7 @@ ALLOWED = {
     "/webhooks/charge/failed": {"POST", "OPTIONS"},
     "/webhooks/stripe": {"POST", "OPTIONS"},
 }
-# What of these paths a caller gives.
+# The parts of these paths that a caller supplies.
 GIVEN = re.compile(r"/(a|sub_1|x|ch_1)\b")
 OPS = ["/livez", "/readyz", "/metrics"]
 
@@ -52,7 +52,7 @@ def allowed_by(answer: httpx.Response) -> set[str]:
 
 
 def assert_complete(answer: httpx.Response) -> None:
-    """Assert what every answer has."""
+    """Assert the headers of every answer."""
     assert answer.headers["x-request-id"]
     assert answer.headers["cache-control"]
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -66,8 +66,8 @@ def test_t20_a_route_says_which_methods_it_has(
     service: ServiceProcess, path: str, methods: set[str]
 ) -> None:
     """
-    OPTIONS needs no token and names them all, HEAD included; any other method is 405
-    with the same `Allow`, and none that is named is.
+    OPTIONS needs no token and lists all methods, HEAD included; any other method is 405
+    with the same `Allow`, and no listed method is.
     """
     answers = {
         method: httpx.request(method, service.url + path, verify=TLS)
@@ -88,7 +88,7 @@ def test_t20_a_route_says_which_methods_it_has(
 @pytest.mark.parametrize("path", OPS)
 def test_t20_the_ops_port_says_so_too(service: ServiceProcess, path: str) -> None:
     """
-    Probes and scrapes are read.
+    Probes and scrapes are reads.
     """
     url = service.ops_url + path
 
@@ -108,8 +108,8 @@ def headers_of(answer: httpx.Response) -> dict[str, str]:
 
 def test_t20_head_is_get_without_its_body(service: ServiceProcess) -> None:
     """
-    The same status and headers, of 200, 304, 400, 401, 404 and on the ops port; the
-    connection goes on behind it.
+    The same status and headers, for 200, 304, 400, 401, 404 and on the ops port; the
+    connection can be used again.
     """
     token = service.world.token("head", email="head@example.com")
     authorized = {"Authorization": f"Bearer {token}"}
@@ -143,12 +143,12 @@ def test_t20_head_is_get_without_its_body(service: ServiceProcess) -> None:
 
 
 def raw(service: ServiceProcess, port: str, head: bytes) -> tuple[int, bytes]:
-    """Send a request without a body; return the status and what follows the header."""
+    """Send a request without a body; return the status and the rest of the header."""
     return exchanged(service, port, head + b"Connection: close\r\n\r\n")
 
 
 def exchanged(service: ServiceProcess, port: str, request: bytes) -> tuple[int, bytes]:
-    """Send a request as it is; return the status and what follows the header."""
+    """Send a request as it is; return the status and the rest of the header."""
     address = ("127.0.0.1", getattr(service, port))
     with closing(socket.create_connection(address, 30)) as connection:
         connection.sendall(request)
@@ -180,8 +180,8 @@ def test_t56_a_request_has_one_host(
     service: ServiceProcess, port: str, version: bytes, hosts: bytes, *, is_taken: bool
 ) -> None:
     """
-    None or two are 400 (RFC 9112, section 3.2), before anything else is looked at:
-    what is in front might have read another one.
+    None or two are 400 (RFC 9112, section 3.2), before any other check: a proxy might
+    have read another one.
     """
     path = b"/livez" if port == "ops_port" else f"{PREFIX}/intents/x".encode()
 
@@ -194,7 +194,7 @@ def test_t56_a_request_has_one_host(
         assert json.loads(body)["status"] == 400
 
 
-# Names that are not
+# Forbidden names
 
 
 @pytest.mark.parametrize("user", [".", "..", "%2e", "%2E%2e", ".%2E"])
@@ -222,7 +222,7 @@ def test_t57_a_doubled_slash_is_no_path_of_ours(
     service: ServiceProcess, path: str
 ) -> None:
     """
-    What is in front sees another path, and so would the limits of what is in flight.
+    A proxy sees another path, and so would the limits of requests in flight.
     """
     request = (
         f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
@@ -233,7 +233,7 @@ def test_t57_a_doubled_slash_is_no_path_of_ours(
     assert (status, json.loads(body)["code"]) == (404, "not_found")
 
 
-# What occurs twice
+# Duplicates
 
 
 def put(service: ServiceProcess, user: str, content: bytes, **more: Any) -> Any:
@@ -260,8 +260,8 @@ def test_t17_a_name_that_occurs_twice_is_refused(
     service: ServiceProcess, content: bytes, pointers: list[str]
 ) -> None:
     """
-    Of callers' bodies, at any depth and in any spelling: whoever reads one in front
-    of us might take the other.
+    In callers' bodies, at any depth and in any spelling: a proxy might use the other
+    value.
     """
     answer = put(service, "twice", content)
 
@@ -286,7 +286,7 @@ def test_t16_what_one_parser_refuses_is_refused(
     service: ServiceProcess, content: bytes
 ) -> None:
     """
-    Two look at a body; neither says more than 400.
+    Two readers parse a body; neither answers anything but 400.
     """
     answer = put(service, "odd", content)
 
@@ -311,7 +311,7 @@ def test_t15_t20_a_header_that_occurs_twice_has_no_one_value(
     service: ServiceProcess, headers: list[tuple[str, str]], *, is_webhook: bool
 ) -> None:
     """
-    Neither the first nor the last of two content types, or encodings, is the one.
+    Neither the first nor the last of two content types, or encodings, is used.
     """
     if is_webhook:
         url = f"{service.url}/webhooks/stripe"
@@ -330,7 +330,7 @@ def test_t15_t20_a_header_that_occurs_twice_has_no_one_value(
         ("GET", "/users/a/access?feature=a&feature=b", "feature"),
         ("GET", "/tokens/invalidated?cursor=&cursor=e30", "cursor"),
         ("DELETE", "/users/a/subscriptions/s?when=now&when=now", "when"),
-        # A slip in `when` would end it now.
+        # A mistake in `when` would end it now.
         ("DELETE", "/users/a/subscriptions/s?wen=period_end", "query"),
         ("GET", "/users/a/payment-status?limit=1", "query"),
     ],
@@ -339,7 +339,7 @@ def test_a_field_of_a_query_that_occurs_twice_or_is_unknown_is_refused(
     service: ServiceProcess, method: str, path: str, field: str
 ) -> None:
     """
-    As in a body; the name of an unknown one is not echoed.
+    As in a body; an unknown field's name is not echoed.
     """
     answer = service.call(method, path, service.world.admin())
 
@@ -347,7 +347,7 @@ def test_a_field_of_a_query_that_occurs_twice_or_is_unknown_is_refused(
     assert answer.json()["errors"][0]["pointer"] == f"/{field}"
 
 
-# A NUL, bytes that are no UTF-8, a lone surrogate, and more than any number of ours.
+# A NUL, bytes that are not UTF-8, a lone surrogate, and more than any of our numbers.
 NO_VALUE: Final = ("a%00", "%FF", "%ED%A0%80", str(2**63), "9" * 5_000)
 
 
@@ -356,7 +356,7 @@ def test_t19_no_path_and_no_query_holds_what_postgres_does_not_take(
     service: ServiceProcess, value: str
 ) -> None:
     """
-    Whatever is in its place in whichever route, it is the caller's fault, and told so.
+    On every route the error is the caller's, and the answer says so.
     """
     token = service.world.admin()
     asked = [

@@ -23,7 +23,7 @@ SET_UP = "card-setup"
 
 def test_p28_the_same_order_under_a_key_is_one(ada: Payer) -> None:
     """
-    The same bytes, marked as a replay, although a second one would be refused.
+    The same bytes, marked as a replay, although a second order would be refused.
     """
     ada.give_card()
     first = ada.subscribe(key="one")
@@ -42,7 +42,7 @@ def test_t50_the_same_key_with_another_order_is_refused(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    422; there is one subscription.
+    422; only one subscription exists.
     """
     ada.give_card()
     ada.subscribe(key="one")
@@ -72,7 +72,7 @@ def test_t52_an_order_under_anothers_key_is_ones_own(
 
 def test_p28_the_same_change_under_a_key_is_one(ada: Payer) -> None:
     """
-    A change and an end are told again as they were, also after others.
+    A change and an end are replayed as they were, also after others.
     """
     id_ = ada.subscribed()["id"]
     first = ada.change(id_, key="one", quantity=2)
@@ -92,7 +92,7 @@ def test_p28_the_same_change_under_a_key_is_one(ada: Payer) -> None:
 
 def test_t50_an_end_under_the_key_of_another_is_refused(ada: Payer) -> None:
     """
-    Now and with the period are two requests: 422, and the first one counts.
+    Ending now and ending with the period are two requests: 422, and the first counts.
     """
     one = f"subscriptions/{ada.subscribed()['id']}"
     ada.call("DELETE", f"{one}?when=period_end", key="one").raise_for_status()
@@ -107,7 +107,7 @@ def test_t50_one_key_for_two_subscriptions_is_refused(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    The same body about another thing is another request: 422.
+    The same body for another subscription is another request: 422.
     """
     first = ada.subscribed()["id"]
     second = ada.subscribe(product=stack.other_product).json()["id"]
@@ -124,7 +124,7 @@ def test_t53_a_key_that_is_none_is_refused_everywhere(
     begun: tuple[Payer, str], key: str
 ) -> None:
     """
-    400 on every route that takes one; the subscription stays as it is.
+    400 on every route that takes a key; the subscription is unchanged.
     """
     ada, id_ = begun
     one = f"subscriptions/{id_}"
@@ -147,7 +147,7 @@ def test_t41_an_operation_is_its_users_and_the_administrators(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    200 for one's own, with what the answer was; 404 for another's; 200 for an
+    200 for the user's own, with the answer; 404 for another's; 200 for an
     administrator.
     """
     told, bob = ada.subscribed(), stack.user()
@@ -169,7 +169,7 @@ def test_an_operation_that_has_ended_is_not_called_off(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    409, for an administrator too; another's is not there.
+    409, for an administrator too; another user's is not found.
     """
     ada.subscribed()
     [theirs] = ada.subscriptions
@@ -185,7 +185,7 @@ def test_an_operation_that_has_ended_is_not_called_off(
 
 def test_a_refused_operation_says_why(ada: Payer) -> None:
     """
-    The bank's word is in the intent, as it was in the answer.
+    The intent has the bank's decline code, as the answer had.
     """
     ada.give_card(FAILING)
     ada.subscribe()
@@ -221,7 +221,8 @@ def test_an_operation_that_is_none_does_not_exist(ada: Payer, id_: str) -> None:
 
 def test_p28_the_same_key_and_body_get_the_same_bytes(ada: Payer) -> None:
     """
-    The second time nothing more is asked of the gateway, and the answer says so.
+    The second time no request is sent to the gateway, and the answer is marked as a
+    replay.
     """
     body = {"payment_method": GOOD}
     first = ada.call("PUT", "card", body, key="one")
@@ -248,7 +249,7 @@ def test_a_set_up_under_a_key_is_one(ada: Payer) -> None:
 
 def test_a_decline_under_a_key_is_told_again(ada: Payer) -> None:
     """
-    The same refusal, also after the bank would have said yes.
+    The same refusal, even if the bank would accept now.
     """
     first, again = (
         ada.call("PUT", "card", {"payment_method": REFUSED}, key="one")
@@ -289,7 +290,7 @@ def test_t52_the_same_key_of_two_users_is_two(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    Neither sees the other's answer, nor is in the other's way.
+    Neither user sees the other's answer or blocks the other.
     """
     bob = stack.user()
 
@@ -303,7 +304,7 @@ def test_t52_the_same_key_of_two_users_is_two(
 
 def test_the_same_key_on_another_route_is_another(ada: Payer) -> None:
     """
-    A key is of one route: a client may count its requests from 1 in each place.
+    A key is scoped to a route: a client may count from 1 on each.
     """
     first = ada.call("POST", SET_UP, key="1")
     second = ada.call("PUT", "card", {"payment_method": GOOD}, key="1")
@@ -320,7 +321,7 @@ def test_the_same_key_on_another_route_is_another(ada: Payer) -> None:
 )
 def test_t53_a_key_that_is_none_is_refused(ada: Payer, key: str) -> None:
     """
-    400, whatever it is; nothing happens, and nothing of it is told back.
+    400 for any of these; nothing happens, and the key is not echoed.
     """
     answer = ada.call("PUT", "card", {"payment_method": GOOD}, key=key)
 
@@ -330,7 +331,7 @@ def test_t53_a_key_that_is_none_is_refused(ada: Payer, key: str) -> None:
 
 def test_t53_a_key_in_quotes_is_the_one_without(ada: Payer) -> None:
     """
-    As the draft of the standard writes it.
+    In the syntax of the standard's draft.
     """
     first = ada.call("PUT", "card", {"payment_method": GOOD}, key='"quoted"')
     again = ada.call("PUT", "card", {"payment_method": GOOD}, key="quoted")
@@ -341,7 +342,7 @@ def test_t53_a_key_in_quotes_is_the_one_without(ada: Payer) -> None:
 
 def test_t53_two_keys_are_none(ada: Payer) -> None:
     """
-    Which of them counts cannot be known.
+    It is not defined which of them counts.
     """
     answer = httpx.put(
         f"{ada.stack.service.url}/users/{ada.id}/card",
@@ -360,7 +361,7 @@ def test_t53_two_keys_are_none(ada: Payer) -> None:
 
 def test_t53_a_key_may_be_quoted_and_long(ada: Payer) -> None:
     """
-    128 letters, and the structured string of the standard's draft: one key.
+    128 characters, and the draft's structured string: one key.
     """
     key = "k" * 120 + "_.:-A9zZ"
     plain = ada.call("PUT", "card", {"payment_method": GOOD}, key=key)

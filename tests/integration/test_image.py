@@ -1,8 +1,8 @@
-"""The image: its Dockerfile is run here, and what it makes as a cluster would run it.
+"""The image: its Dockerfile is run here, and the result as a cluster would run it.
 
 `make image-check` runs it, and `make prove`: as root, with buildah, mmdebstrap and a
 Debian mirror. The Python image itself is at a registry that need not be reachable: a
-Debian trixie with Python 3.13 below `/usr/local` stands in for it.
+Debian trixie with Python 3.13 below `/usr/local` replaces it.
 """
 
 import json
@@ -43,8 +43,8 @@ IMAGE: Final = "localhost/payments-gateway:checked"
 VERSION: Final = "9.9.9"
 BUILD_S: Final = 900
 RUN_S: Final = 120
-# Runs a command in the image's root: nothing can be written, and `env -i` sets nothing
-# that is not given, so there is no HOME; nobody is user 10001 in its passwd.
+# Runs a command in the image's root: the file system is read-only, `env -i` passes only
+# the given variables, so there is no HOME, and user 10001 is not in its passwd.
 ENTER: Final = """
 set -e
 root=$1 user=$2; shift 2
@@ -78,7 +78,7 @@ def test_hadolint_has_nothing_to_say() -> None:
 
 def test_uv_is_installed_by_the_hashes_of_the_lock() -> None:
     """
-    The version that resolved `uv.lock`, and of its wheels those for Linux.
+    The version that resolved `uv.lock`, and its wheels for Linux.
     """
     lock = tomllib.loads((ROOT / "uv.lock").read_text())
     [uv] = [it for it in lock["package"] if it["name"] == "uv"]
@@ -92,7 +92,7 @@ def test_uv_is_installed_by_the_hashes_of_the_lock() -> None:
 
 @attrs.frozen
 class Buildah:
-    """Images and containers of a folder of their own, which goes with them."""
+    """Images and containers in a folder of their own, which is deleted with them."""
 
     folder: Path
 
@@ -103,7 +103,7 @@ class Buildah:
                 *("--root", self.folder / "images", "--runroot", self.folder / "run"),
                 *words,
             ],
-            # Nothing of our environment may be what makes the build work.
+            # The build must not succeed because of our environment.
             env={"PATH": os.environ["PATH"], "BUILDAH_ISOLATION": "chroot"},
             capture_output=True,
             text=True,
@@ -115,7 +115,7 @@ class Buildah:
 
 
 def _missing() -> str | None:
-    """Return why an image cannot be built here."""
+    """Return the reason why an image cannot be built here."""
     programs = ("buildah", "mmdebstrap", "unshare", "chroot")
     absent = [name for name in programs if shutil.which(name) is None]
     if absent:
@@ -138,7 +138,7 @@ def buildah(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buildah]:
 
 
 def _stand_in(buildah: Buildah) -> None:
-    """Make what takes the place of `python:3.13-slim-trixie`."""
+    """Build the replacement of `python:3.13-slim-trixie`."""
     archive = buildah.folder / "debian.tar"
     done = subprocess.run(
         [
@@ -155,9 +155,9 @@ def _stand_in(buildah: Buildah) -> None:
     container = buildah("from", "scratch")
     buildah("add", "--quiet", container, archive, "/")
     archive.unlink()
-    # With a pip of its own, as the real one has it.
+    # With its own pip, as the real image has.
     buildah("run", container, "--", "python3", "-m", "venv", "/usr/local")
-    # Where the registry of packages is behind a proxy, its authority is this machine's.
+    # If the package registry is behind a proxy, this machine trusts its authority.
     if Path(AUTHORITIES).exists():
         buildah("copy", "--quiet", container, AUTHORITIES, AUTHORITIES)
     for name in ("SSL_CERT_FILE", "PIP_CERT"):
@@ -167,7 +167,7 @@ def _stand_in(buildah: Buildah) -> None:
 
 @attrs.frozen
 class Image:
-    """The image's root, and what it says of how it is run."""
+    """The image's root, and its configuration."""
 
     root: Path
     config: Mapping[str, Any]
@@ -200,7 +200,7 @@ class Image:
 
     @contextmanager
     def serving(self, world: World) -> Iterator[ServiceProcess]:
-        """Run what the image runs, until SIGTERM; see that it ends well."""
+        """Run the image's command until SIGTERM; check that it ends well."""
         port, ops_port = free_port(), free_port()
         words = (*self.config["Entrypoint"], *self.config["Cmd"])
         with subprocess.Popen(
@@ -219,7 +219,7 @@ class Image:
 @pytest.fixture(scope="module")
 def image(buildah: Buildah) -> Image:
     _stand_in(buildah)
-    # It must not need anything but what `.dockerignore` lets through.
+    # The build must need only what `.dockerignore` includes.
     arguments = {
         "PYTHON_IMAGE": STAND_IN,
         "VERSION": VERSION,
@@ -244,8 +244,8 @@ def test_its_user_is_a_number_without_a_name_a_home_or_anything_to_write(
     image: Image,
 ) -> None:
     """
-    Otherwise the other tests show nothing. Neither pip nor uv is there, nor what is for
-    development.
+    Otherwise the other tests prove nothing. Neither pip nor uv is installed, nor the
+    development dependencies.
     """
     looked = (
         "id --user; id --group; id --name --user; echo ${HOME-unset};"
@@ -284,8 +284,8 @@ def test_it_migrates_serves_and_ends_on_a_real_postgres(
     image: Image, empty_database: str
 ) -> None:
     """
-    In the order of a deployment: migration, init check, service; a webhook is kept and
-    answered from.
+    In the order of a deployment: migration, init check, service; a webhook is stored
+    and read back.
     """
     world = World(empty_database)
     env = world.env(free_port(), free_port())
@@ -321,7 +321,7 @@ def test_it_migrates_serves_and_ends_on_a_real_postgres(
 @only_in_prove
 def test_the_sbom_lists_what_the_image_has(image: Image, tmp_path: Path) -> None:
     """
-    Each distribution with its version, and no other one.
+    Each distribution with its version, and no others.
     """
     out = tmp_path / "sbom.json"
     done = subprocess.run(

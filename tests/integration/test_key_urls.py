@@ -1,4 +1,4 @@
-"""Keys at an address, over real connections: who is asked, and what is taken."""
+"""Keys at a URL, over real connections: who is called, and what is accepted."""
 
 import json
 import secrets
@@ -34,13 +34,13 @@ from support.tls import server_and_client
 
 pytestmark = pytest.mark.anyio
 
-# The least with which the name of a file is no token.
+# The shortest file whose name would not be taken for a token.
 TOKEN: Final = f"{secrets.token_hex(8)}.{secrets.token_hex(8)}.{secrets.token_hex(8)}"
 
 
 @pytest.fixture(autouse=True)
 def _no_way_but_straight(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a proxy of the environment lead nowhere."""
+    """Point the environment's proxy to nothing."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
         monkeypatch.setenv(name.lower(), "http://127.0.0.1:1")
@@ -60,7 +60,8 @@ async def refusal(url: KeyUrl) -> str:
 
 async def test_the_document_is_what_is_there(server: KeyServer) -> None:
     """
-    As it is, with no token unless there is one, and in both words for a key set.
+    Unchanged, without a token unless one is configured, and with both media types of a
+    key set.
     """
     server.document = b"whatever"
 
@@ -72,7 +73,7 @@ async def test_the_document_is_what_is_there(server: KeyServer) -> None:
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 async def test_no_redirect_is_followed(server: KeyServer, status: int) -> None:
     """
-    Whoever answers for the address does not choose another one.
+    The server at the address does not choose another one.
     """
     with serving_keys() as other:
         server.status, server.headers = status, {"Location": other.url}
@@ -85,7 +86,7 @@ async def test_no_redirect_is_followed(server: KeyServer, status: int) -> None:
 @pytest.mark.parametrize("status", [204, 206, 304, 401, 404, 500, 503])
 async def test_only_200_is_an_answer(server: KeyServer, status: int) -> None:
     """
-    Errors are pages of text, and no keys.
+    Error pages are text, not keys.
     """
     server.status = status
     assert await refusal(KeyUrl(server.url)) == f"it answered {status}"
@@ -93,7 +94,7 @@ async def test_only_200_is_an_answer(server: KeyServer, status: int) -> None:
 
 async def test_64_kib_are_read_and_not_a_byte_more(server: KeyServer) -> None:
     """
-    However much there is.
+    However much the server sends.
     """
     server.document = b"x" * 65_536
     assert len(await KeyUrl(server.url).fetch()) == 65_536
@@ -103,7 +104,7 @@ async def test_64_kib_are_read_and_not_a_byte_more(server: KeyServer) -> None:
 
 async def test_what_is_packed_is_not_unpacked(server: KeyServer) -> None:
     """
-    A little could be a lot.
+    A small body could decompress to a large one.
     """
     server.document, server.headers = b"x", {"Content-Encoding": "gzip"}
     assert await KeyUrl(server.url).fetch() == b"x"
@@ -114,8 +115,8 @@ async def test_there_is_one_deadline(
     server: KeyServer, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """
-    From the connection to the last byte: neither silence nor a byte now and then
-    stretches it.
+    From the connection to the last byte: neither silence nor a slow byte stream extends
+    it.
     """
     monkeypatch.setattr(key_url, "FETCH_S", 0.2)
     if what == "silent":
@@ -206,7 +207,7 @@ async def test_a_token_that_is_none_is_not_sent_and_not_shown(
 
 async def test_a_ca_that_is_none_is_told(server: KeyServer, tmp_path: Path) -> None:
     """
-    Nobody is asked without whom to trust.
+    No request is sent without a trusted CA.
     """
     for path in (tmp_path / "none", tmp_path):
         said = await refusal(KeyUrl(server.url, ca_file=path))
@@ -216,7 +217,7 @@ async def test_a_ca_that_is_none_is_told(server: KeyServer, tmp_path: Path) -> N
 
 @attrs.frozen
 class Issuer:
-    """An issuer with keys of its own, and an address where some of them are."""
+    """An issuer with static keys, and a URL with some of them."""
 
     name: str
     server: KeyServer
@@ -256,7 +257,7 @@ class Issuer:
 
 @attrs.frozen
 class UrlWorld(World):
-    """A deployment whose keys are at addresses: those of users, and of a cluster."""
+    """A deployment whose keys are at URLs: those of users, and of a cluster."""
 
     users_url: str = ""
     cluster_url: str = ""
@@ -282,7 +283,8 @@ NOWHERE: Final = "http://127.0.0.1:1/keys"
 
 async def test_without_keys_nobodys_token_is_called_bad() -> None:
     """
-    It is not ready, and answers 503 to callers; what is no token is 401.
+    The process is not ready, and answers 503 to callers; a text that is no token is
+    401.
     """
     under = UrlWorld(
         "postgresql://n@127.0.0.1:1/n",
@@ -318,9 +320,9 @@ def test_t48_t30_a_service_follows_the_keys_of_its_issuers(
     inside: Inside,
 ) -> None:
     """
-    A key that was published a moment ago opens at once; one that nobody published is
-    401, and the issuer is asked once for all of them. A cluster's service does what the
-    settings say, and is nobody's user.
+    A key that was just published is accepted at once; an unpublished key is 401, and
+    the issuer is called once for all of them. A cluster's service may do what the
+    settings say, and has no user.
     """
     # The test itself calls the service.
     monkeypatch.setenv("NO_PROXY", "*")
@@ -364,7 +366,7 @@ def test_t48_t30_a_service_follows_the_keys_of_its_issuers(
             assert status(users.of_service("crm"), "/feed") == 200
             assert status(Issuer(CLUSTER, users_keys, users.keys).token()) == 401
             assert {*clusters_keys.authorizations} == {f"Bearer {TOKEN}"}
-            # A command reads the keys itself, and lets the token die everywhere.
+            # A command fetches the keys itself, and revokes the token everywhere.
             dead = inside("token", "invalidate", first, "--json", env=under.env(0, 0))
             assert (dead.code, dead.json) == (0, {"invalidated": True})
             assert status(first) == 401

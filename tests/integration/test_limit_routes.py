@@ -1,4 +1,4 @@
-"""What a caller gets who asks too much, or whose cards are declined: a real process."""
+"""Answers to a caller above its limit, or whose cards are declined: a real process."""
 
 import re
 from collections.abc import Iterator
@@ -24,8 +24,8 @@ from support.service_with_sandbox import (
     refusal,
 )
 
-# A share of one comes back after a minute, and no test takes as long: how much may be
-# asked at once, and when some of it comes back, is told to a clock elsewhere.
+# A share of one is refilled after a minute, which no test waits for: the size of shares
+# and their refill are tested elsewhere, with a fake clock.
 EACH = 1
 STATUS = "/users/{}/payment-status"
 
@@ -46,7 +46,7 @@ class LimitedWorld(World):
 
 @pytest.fixture(scope="module")
 def limited(postgres: str, template: str) -> Iterator[ServiceProcess]:
-    """A service whose callers may ask little."""
+    """A service whose callers have low limits."""
     with (
         databases.copy_of(postgres, template) as dsn,
         running(LimitedWorld(dsn)) as [service],
@@ -66,8 +66,8 @@ def test_t64_who_asks_too_much_is_refused_and_nobody_else(
     limited: ServiceProcess,
 ) -> None:
     """
-    429 with what the limit is and when there is room; another caller, administrators
-    and webhooks have theirs. All that was refused is counted.
+    429 with the limit and the time until there is room; another caller, administrators
+    and webhooks have their own. All refusals are counted.
     """
     mallory, ada = (token_of(limited, name) for name in ("mallory", "ada"))
     path = STATUS.format("mallory")
@@ -90,7 +90,7 @@ def test_t64_who_asks_too_much_is_refused_and_nobody_else(
 
 def test_each_kind_of_route_has_a_share_of_its_own(limited: ServiceProcess) -> None:
     """
-    HEAD is a read; what may try a card takes nothing of other changes.
+    HEAD is a read; requests that may try a card use up nothing of other changes.
     """
     grace = token_of(limited, "grace")
     body = {"payment_method": GOOD}
@@ -112,7 +112,7 @@ def test_who_holds_a_stolen_token_keeps_nobody_from_revoking_it(
     limited: ServiceProcess,
 ) -> None:
     """
-    Revocations are counted for each token: the stolen one uses up nothing of another.
+    Revocations are counted for each token: a stolen one uses up nothing of another.
     """
     stolen, mine = (token_of(limited, "eve") for _ in range(2))
     path, junk = "/tokens/invalidate", {"token": "x"}
@@ -127,7 +127,7 @@ def test_who_holds_a_stolen_token_keeps_nobody_from_revoking_it(
 
 def test_who_has_no_valid_token_takes_nobodys_share(limited: ServiceProcess) -> None:
     """
-    A bad token of a user is 401 as often as it comes, and the user is not limited.
+    A bad token for a user is always 401, and does not limit the user.
     """
     path, bob = STATUS.format("bob"), token_of(limited, "bob")
     forged = attrs.evolve(limited.world, jwks=World("").jwks).token("bob")
@@ -138,8 +138,8 @@ def test_who_has_no_valid_token_takes_nobodys_share(limited: ServiceProcess) -> 
 
 def test_t71_after_five_declines_no_card_is_tried(stack: ServiceWithSandbox) -> None:
     """
-    Through whichever token: 429 with when it may be tried again, and Stripe is asked
-    nothing. An operator may go on despite it; it is counted, and in the log.
+    With any token: 429 with the time of the next try, and no request to Stripe. An
+    operator may override it; that is counted and logged.
     """
     payer = stack.user()
     for card in [REFUSED] * 5:
@@ -178,8 +178,8 @@ def test_t71_changes_that_the_bank_declines_are_counted(
     stack: ServiceWithSandbox,
 ) -> None:
     """
-    Each is 200 and waits to be paid; after the fifth neither a card nor a change is
-    tried.
+    Each is 200 and waits for its payment; after the fifth neither a card nor a change
+    is tried.
     """
     payer = stack.user()
     id_ = payer.subscribed()["id"]
@@ -200,7 +200,8 @@ def test_t71_an_operator_goes_on_despite_declines_and_says_so(
     stack: ServiceWithSandbox, inside: Inside
 ) -> None:
     """
-    6 without `--despite-declines`, not 5: nothing is down. With it, what the card says.
+    6 without `--despite-declines`, not 5: nothing is down. With it, the exit code of
+    the card's answer.
     """
     payer = stack.user()
     env = stack.world.env(0, 0)
@@ -223,9 +224,9 @@ def test_t71_an_operator_goes_on_despite_declines_and_says_so(
 
 def test_declines_are_found_by_an_index(stack: ServiceWithSandbox) -> None:
     """
-    However many operations there are: it reads as many rows as the limit has.
+    However many operations exist: it reads as many rows as the limit.
     """
-    # A table of a few rows is read whole, unless that is forbidden.
+    # A table of a few rows is scanned whole, unless that is disabled.
     dsn = f"{stack.world.database_url}?enable_seqscan=off"
     statement = statements.DECLINES_OF
     values = ("'ada'", "now() - interval '1 hour'", "5")

@@ -18,7 +18,7 @@ ALL = "/users/ada/timeline"
 
 @pytest.fixture(scope="module")
 def known(service: ServiceProcess) -> ServiceProcess:
-    """Lend a service that knows some users; one has paid, and another failed to."""
+    """Lend a service that knows some users; one has paid, another's payment failed."""
     service.register("ada", "ada@example.com", "cus_lists_ada")
     service.register("adam", "Wood@Example.com")
     service.register("bob", "adas-brother@example.com", "cus_lists_bob")
@@ -55,7 +55,7 @@ def names(service: ServiceProcess, **query: object) -> list[str]:
 
 def test_users_are_listed_with_what_they_have(known: ServiceProcess) -> None:
     """
-    By their ids; what is not known is null.
+    By their ids; unknown values are null.
     """
     ada, adam, bob = got(known, "/users")["items"]
 
@@ -96,7 +96,7 @@ def test_filters_combine(
     known: ServiceProcess, query: dict[str, object], found: list[str]
 ) -> None:
     """
-    Each user once, in pages of whatever length.
+    Each user once, for any page size.
     """
     assert names(known, **query) == found
 
@@ -132,7 +132,7 @@ def test_a_bad_filter_is_refused_by_its_name(
     known: ServiceProcess, path: str, query: str, field: str
 ) -> None:
     """
-    400, and nothing of what was given.
+    400, and the input is not echoed.
     """
     answer = known.call("GET", f"{path}?{query}", known.world.admin())
 
@@ -142,7 +142,7 @@ def test_a_bad_filter_is_refused_by_its_name(
 
 def test_t42_only_an_administrator_lists_users(known: ServiceProcess) -> None:
     """
-    Whatever is asked for.
+    For any query.
     """
     token = known.world.token("ada", email="ada@example.com")
     for query in ("", "?email=ada@example.com", "?status=nothing"):
@@ -152,7 +152,7 @@ def test_t42_only_an_administrator_lists_users(known: ServiceProcess) -> None:
 
 def test_payments_are_listed_the_newest_first(known: ServiceProcess) -> None:
     """
-    To the user, and to an administrator by id or e-mail.
+    For the user, and for an administrator by id or e-mail.
     """
     token = known.world.token("ada")
     own = got(known, "/users/ada/payments", token)
@@ -182,7 +182,7 @@ def test_payments_are_listed_the_newest_first(known: ServiceProcess) -> None:
 
 def test_a_timeline_tells_what_happened(known: ServiceProcess) -> None:
     """
-    Events, payments, and what became of the status; the same in pages.
+    Events, payments, and changes of the status; the same in pages.
     """
     items = got(known, ALL)["items"]
 
@@ -204,7 +204,7 @@ def test_who_did_something_by_hand_is_for_who_reads_all_users(
     known: ServiceProcess,
 ) -> None:
     """
-    The user learns that it was done.
+    The user sees that it was done by hand.
     """
     (paid,) = got(known, "/users/bob/payments")["items"]
     databases.run(
@@ -235,7 +235,7 @@ def test_who_did_something_by_hand_is_for_who_reads_all_users(
 @pytest.mark.parametrize("what", ["payments", "timeline"])
 def test_t41_another_users_lists_do_not_exist(known: ServiceProcess, what: str) -> None:
     """
-    404, as those of nobody.
+    404, as for an unknown user.
     """
     token = known.world.token("adam", email="wood@example.com")
     for user in ("ada", "ada@example.com", "nobody"):
@@ -245,7 +245,7 @@ def test_t41_another_users_lists_do_not_exist(known: ServiceProcess, what: str) 
 
 def test_a_list_changes_nothing(known: ServiceProcess) -> None:
     """
-    Whatever is read, by whom.
+    For any read, by any caller.
     """
     before = databases.digest(known.world.database_url)
     for path in ("/users", "/users/ada/payments", ALL):

@@ -1,4 +1,4 @@
-"""What a scrape shows of a process that served many: no name, no secret, few series."""
+"""Metrics of a process that served many requests: no name, no secret, few series."""
 
 import json
 import re
@@ -25,11 +25,11 @@ from support.service import PREFIX, World
 
 pytestmark = pytest.mark.anyio
 
-# Every user, every path and every type of event has it in its name.
+# Every user, path and event type contains it in its name.
 MARK: Final = "zq7"
 USERS_COUNT: Final = 8
-# What a process that was asked for everything of this test shows. Most of it are the
-# buckets of routes and use cases that were used.
+# The number of series of a process that has served every request of this test. Most are
+# the buckets of routes and use cases.
 SERIES_MAX: Final = 600
 ROUTES: Final = (
     ("GET", "/users/{}/payment-status"),
@@ -51,7 +51,7 @@ def app_at(app: Any, url: str) -> httpx.AsyncClient:
 
 
 async def ask(http: httpx.AsyncClient, world: World, name: str) -> set[int]:
-    """Ask for all kinds of things as a user whom nobody else is."""
+    """Send all kinds of requests as a user of this name."""
     token = {"Authorization": f"Bearer {world.token(name)}"}
     statuses = set[int]()
     for method, path in ROUTES:
@@ -63,7 +63,7 @@ async def ask(http: httpx.AsyncClient, world: World, name: str) -> set[int]:
 
 
 async def send_events(http: httpx.AsyncClient, world: World, name: str) -> set[str]:
-    """Send a payment, something of an unknown type, and what is none of Stripe's."""
+    """Send a payment, an event of an unknown type, and a forged webhook."""
     charge = event(
         SUCCEEDED, name, at=datetime.now(UTC), receipt_email=f"{name}@example.com"
     )
@@ -98,7 +98,7 @@ def series_of(text: str) -> set[tuple[str, Any]]:
 
 
 def secrets_of(env: Mapping[str, str]) -> set[str]:
-    """Return what of the settings is a secret."""
+    """Return the secrets of the settings."""
     named = re.compile("SECRET|KEY|TOKEN|PASSWORD|DATABASE_URL")
     values = [value for name, value in env.items() if named.search(name)]
     return {it for value in values for it in value.split(",") if len(it) > 8}
@@ -108,8 +108,8 @@ async def test_t79_t61_a_scrape_names_nobody_and_grows_with_nobody(
     database_url: str, record_property: Any
 ) -> None:
     """
-    However many users, paths, methods and types of events there are, and others of them
-    make no series more. Neither is any secret of the settings in it.
+    The number of users, paths, methods and event types does not increase the number of
+    series. No secret of the settings is in a metric.
     """
     world = World(database_url)
     env = world.env(8000, 8001)
@@ -151,8 +151,7 @@ async def test_requests_and_events_are_counted_as_they_were_answered(
     database_url: str,
 ) -> None:
     """
-    By route, status, type, outcome, and the secret that verified them; use cases by
-    what they came to.
+    By route, status, type, outcome, and the verifying secret; use cases by outcome.
     """
     world = World(database_url)
     container = build_container(Settings.from_env(world.env(8000, 8001)))

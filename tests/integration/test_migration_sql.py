@@ -1,7 +1,7 @@
-"""What squawk, a linter of migrations, says of ours, with no rule in silence.
+"""Our migrations pass squawk, a linter, without a silenced rule.
 
-The SQL is what an upgrade from the schema of the release before sends. Alembic's
-offline mode (`--sql`) cannot show it: revisions 0003 and 0005 ask the database.
+The SQL is what an upgrade from the previous release's schema sends. Alembic's offline
+mode (`--sql`) cannot show it: revisions 0003 and 0005 query the database.
 """
 
 import json
@@ -23,11 +23,11 @@ from support import databases
 
 pytestmark = pytest.mark.anyio
 
-# The schema of 0.1.0, and the oldest server that we support.
+# The schema of 0.1.0, and the oldest supported server.
 RELEASED: Final = "0002"
 OLDEST: Final = "15.0"
 SQUAWK: Final = Path(sys.executable).with_name("squawk")
-# Rules that hold of no revision, each with its reason.
+# Rules that do not apply to any revision, each with its reason.
 EXCLUDED: Final[Mapping[str, str]] = {
     "require-statement-timeout": (
         "an upgrade takes as long as there are rows; the deadline of its Job ends it,"
@@ -52,7 +52,7 @@ _FREED: Final = {
     "ban-drop-not-null": "0.1.0 writes it in rows of its own, and reads ours without it"
 }
 _SMALL: Final = {"prefer-bigint-over-int": "a number that stays small"}
-# What squawk says of revisions that were written before it was asked, and why it may
+# Findings of squawk in revisions that were written before it was used, and why each may
 # stay. A new revision has an entry only with a reason of its own.
 KNOWN: Final[Mapping[str, Mapping[str, str]]] = {
     "0003": {
@@ -102,7 +102,7 @@ async def sent(dsn: str) -> Mapping[str, str]:
 
 
 def _by_revision(statements: list[str]) -> Iterator[tuple[str, str]]:
-    # What each of them begins with: the time-out of locks, which `env.py` sets once.
+    # The start of each: the lock time-out, which `env.py` sets once.
     began = [it for it in statements if it.startswith("set local lock_timeout")]
     assert len(began) == 1
     mine = [*began]
@@ -117,7 +117,7 @@ def _by_revision(statements: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def squawked(folder: Path) -> Mapping[str, set[str]]:
-    """Return the rules that the SQL of each revision breaks."""
+    """Return the rules that each revision's SQL violates."""
     excluded = [f"--exclude={it}" for it in EXCLUDED]
     done = subprocess.run(
         [
@@ -139,7 +139,7 @@ async def test_f49_squawk_says_of_no_revision_what_is_not_known(
     empty_database: str, tmp_path: Path
 ) -> None:
     """
-    Nor is anything known of one that squawk does not say.
+    No exception is listed that squawk does not report.
     """
     revisions = await sent(empty_database)
     for revision, sql in revisions.items():

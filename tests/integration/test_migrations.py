@@ -1,4 +1,4 @@
-"""Migrations make what the tables say, and can be taken back."""
+"""Migrations create what the tables define, and can be undone."""
 
 import asyncio
 import uuid
@@ -41,8 +41,9 @@ from support.postgres_stores import stores_on
 
 pytestmark = pytest.mark.anyio
 
-# What a migration makes, each with its name and its definition. How bytes are stored
-# is left out: that is the server's to say; and so are partitions, made as days come.
+# The objects that a migration creates, each with its name and its definition. The
+# compression of bytes is left out, because the server decides it; so are partitions,
+# which are created day by day.
 _COLUMNS: Final = """
 select table_name || '.' || column_name, concat_ws(' ', data_type, is_nullable,
     column_default)
@@ -73,7 +74,7 @@ _ALEMBIC: Final = "alembic_version"
 
 
 async def shape_of(dsn: str) -> set[tuple[str, str]]:
-    """Return what a database is made of, but for Alembic's own table."""
+    """Return a database's objects, except for Alembic's own table."""
     return {
         (name, made)
         for query in (_COLUMNS, _CONSTRAINTS, _INDEXES, _REST)
@@ -126,7 +127,7 @@ async def test_migrations_can_be_taken_back_and_run_again(
     database_url: str, revision: str
 ) -> None:
     """
-    Nothing of them stays, and afterwards all is as it was.
+    No object of them stays, and afterwards the schema is as before.
     """
     before = await shape_of(database_url)
     functions = set(await databases.fetch(database_url, _FUNCTIONS))
@@ -145,8 +146,8 @@ async def test_taking_the_last_migration_back_loses_no_row(
     database_url: str,
 ) -> None:
     """
-    Accounts, payments, subscriptions, intents and events stay, with their bodies;
-    after it was run again they are read as before.
+    Accounts, payments, subscriptions, intents and events stay, with their bodies; after
+    a second upgrade they read as before.
     """
     async with PostgresStore(database_url, 2).opened() as store:
         stores = stores_on(store)
@@ -164,12 +165,12 @@ async def test_taking_the_last_migration_back_loses_no_row(
         stores = stores_on(store)
         for record in RECORDS.values():
             kept = await stores.payment(record.payment.id)
-            # The release before does not know what a payment paid.
+            # The previous release does not know what a payment paid for.
             payment = attrs.evolve(
                 record.payment, subscription_id=None, invoice_known=False
             )
             if record.user_id is None and payment.email:
-                # That there are two spellings of a domain it does not know either.
+                # Nor does it know that a domain has two spellings.
                 payment = attrs.evolve(payment, email=read_email(payment.email).key)
             assert kept == attrs.evolve(
                 record,
@@ -181,8 +182,8 @@ async def test_taking_the_last_migration_back_loses_no_row(
             )
         for one in SUBSCRIPTIONS.values():
             found = await stores.subscription(one.gateway_id)
-            # The release before does not know when a plan was changed, nor by whom
-            # it was linked.
+            # The previous release does not know when a plan was changed, or who linked
+            # it.
             assert found == attrs.evolve(
                 one, version=1, plan_changed_at=None, linked_by_hand=False
             )
@@ -218,7 +219,8 @@ async def test_a_subscribers_money_that_went_back_before_is_asked_about(
     database_url: str, payment: Payment, *, asks: bool, subscribed: bool
 ) -> None:
     """
-    Which invoice it paid decides since then; without a subscription, nothing does.
+    The invoice that it paid decides since then; without a subscription, no invoice
+    does.
     """
     async with PostgresStore(database_url, 2).opened() as store:
         await stores_on(store).keep(
@@ -238,8 +240,8 @@ async def test_a_subscribers_money_that_went_back_before_is_asked_about(
 
 async def test_f47_what_was_given_up_before_is_open_again(database_url: str) -> None:
     """
-    Jobs that were dead are due; what is done stays so. An event that waited for no job
-    is kept apart, with its reason.
+    Jobs that were dead are due; finished jobs stay finished. A pending event without a
+    job is quarantined, with its reason.
     """
     await _on(database_url, partial(_down, "0006"))
     await databases.execute(
@@ -270,8 +272,8 @@ async def test_t69_emails_are_read_anew_and_two_that_are_one_by_now_are_listed(
     database_url: str, first: str
 ) -> None:
     """
-    The one who came first has it, in whatever spelling; the other is found by its id
-    alone, for a person to decide.
+    The first user keeps it, in any spelling; the other is found only by id, and a
+    person must decide.
     """
     await _on(database_url, partial(_down, "0004"))
     both = [
@@ -323,7 +325,7 @@ async def test_t69_an_email_that_the_release_before_changes_is_noted(
     database_url: str,
 ) -> None:
     """
-    It runs beside this one, and knows nothing of former keys.
+    The previous release runs next to this one, and knows no former keys.
     """
     async with PostgresStore(database_url, 2).opened() as store:
         stores = stores_on(store)
@@ -344,7 +346,7 @@ async def test_f49_f50_an_upgrade_that_waits_for_a_lock_gives_up(
     database_url: str,
 ) -> None:
     """
-    A reader that holds a table and does nothing would else hold up all the others.
+    A reader that holds a table and does nothing would otherwise block all others.
     """
     await _on(database_url, partial(_down, "0004"))
     idle = await databases.connected(database_url)
@@ -365,7 +367,7 @@ async def test_a_locked_version_is_not_waited_for(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    What reads it says that the database does not answer: it would wait for ever.
+    Readers get "the database does not answer": they would wait for ever.
     """
     holder = await databases.connected(database_url)
     try:
@@ -389,7 +391,7 @@ async def test_a_locked_version_is_not_waited_for(
             "garbage",
             SchemaState.UNKNOWN,
         ),
-        # No number of ours, and not greater than ours.
+        # Not a number of ours, and not greater than ours.
         (
             "update alembic_version set version_num = '0000'",
             "0000",
@@ -413,7 +415,8 @@ async def test_a_revision_that_no_release_has_is_not_taken_for_a_later_one(
     database_url: str, statement: str, revision: str | None, state: SchemaState
 ) -> None:
     """
-    Nor a database whose revision was lost for an empty one. An upgrade leaves it alone.
+    Nor may a database without a revision pass for an empty one. An upgrade leaves it
+    alone.
     """
     await databases.execute(database_url, statement)
     before = await schema.current(database_url)
@@ -428,7 +431,7 @@ async def test_f50_the_release_before_does_not_undo_a_link_by_hand(
     database_url: str, *, by_hand: bool
 ) -> None:
     """
-    It knows nothing of such links, and links by the keys that a payment has.
+    The previous release does not know such links, and links by a payment's own keys.
     """
     record = attrs.evolve(a_record(), linked_by_hand=by_hand)
     async with PostgresStore(database_url, 2).opened() as store:
@@ -447,7 +450,7 @@ async def test_p30_what_was_revoked_before_has_positions_and_is_heard(
     database_url: str,
 ) -> None:
     """
-    In the order of their times; what is revoked afterwards comes behind all of it.
+    In the order of their times; later revocations come after all of them.
     """
     await _on(database_url, partial(_down, "0020"))
     await databases.execute(
@@ -470,7 +473,7 @@ async def test_p30_what_was_revoked_before_has_positions_and_is_heard(
 
 def test_the_name_of_a_file_begins_with_its_revision() -> None:
     """
-    So what a process serves on is known without running a migration tool.
+    So a process's schema is known without a migration tool.
     """
     scripts = ScriptDirectory.from_config(schema._config())
     (head,) = scripts.get_heads()
@@ -484,7 +487,7 @@ def test_the_name_of_a_file_begins_with_its_revision() -> None:
 
 async def test_a_table_has_as_much_room_as_it_is_made_with(database_url: str) -> None:
     """
-    A fillfactor is no part of a table's shape: a migration may forget it.
+    A fillfactor is not part of a table's shape: a migration may omit it.
     """
     wanted = {
         (it.name, f"fillfactor={factor}")

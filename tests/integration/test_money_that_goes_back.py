@@ -1,4 +1,4 @@
-"""Money that goes back takes back exactly what it bought: the whole way, over HTTP."""
+"""Returned money takes back exactly what it bought: end to end, over HTTP."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ def refunded(stack: ServiceWithSandbox, charge: dict[str, Any]) -> None:
 
 
 def charged(stack: ServiceWithSandbox, payer: Payer, amount: int) -> dict[str, Any]:
-    """Take money of a payer that no invoice asks for; return the charge."""
+    """Take a payment from a payer without an invoice; return the charge."""
     [customer] = payer.customers
     intent = stack.wire.post(
         "payment_intents",
@@ -32,7 +32,7 @@ def test_a_refund_of_a_one_off_charge_takes_no_period(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    Paid to next month, she bought something else beside it, and got that money back.
+    Her month was paid, she bought something else as well, and that was refunded.
     """
     ada.subscribed()
     before = ada.status
@@ -48,7 +48,7 @@ def test_a_refund_of_an_upgrade_takes_no_period(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    What the higher price cost for the rest of the month goes back; the month stays.
+    The extra cost for the rest of the month is refunded; the month stays.
     """
     id_ = ada.subscribed()["id"]
     ada.admin.change(id_, price=stack.pro)
@@ -64,7 +64,7 @@ def test_a_refund_of_an_upgrade_takes_no_period(
 
 def test_a_refund_of_a_period_takes_it(stack: ServiceWithSandbox, ada: Payer) -> None:
     """
-    It was the first and the only one: with it goes the date.
+    It was the only one: the date is removed with it.
     """
     ada.subscribed()
     [first] = ada.charges
@@ -80,7 +80,7 @@ def test_a_refund_that_fails_takes_nothing_in_the_end(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    The bank sends the money back five minutes later: the month is paid for again.
+    The bank returns the money five minutes later: the month is paid for again.
     """
     ada.subscribed("pm_card_refundFail")
     before = ada.status
@@ -97,8 +97,8 @@ def test_an_item_that_was_added_elsewhere_is_not_taken_for_ours(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    Made in the same second, and paid each month with ours: it moves nothing of ours,
-    and a change of ours does not hit it.
+    Created in the same second, and paid monthly like ours: it moves nothing of ours,
+    and a change of ours does not affect it.
     """
     id_ = ada.subscribed()["id"]
     [subscription] = ada.living
@@ -126,7 +126,7 @@ def test_a_refund_of_the_last_month_leaves_the_one_before(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    The date is its end again; the next month that is paid moves it on.
+    The date is the trial's end again; the next paid month moves it on.
     """
     ada.subscribed()
     first_end = ada.status["payment_expire_date"]
@@ -147,7 +147,7 @@ def test_a_later_payment_does_not_show_a_period_that_went_back_as_paid(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    The upgrade came after the month that was returned, and is none.
+    The upgrade came after the refunded month, and is not one itself.
     """
     id_ = ada.subscribed()["id"]
     ada.admin.change(id_, price=stack.pro)
@@ -163,7 +163,7 @@ def test_a_part_that_goes_back_takes_nothing(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    The rest was kept, and it paid for the month.
+    The rest was not refunded, and it paid for the month.
     """
     ada.subscribed()
     before = ada.status

@@ -40,13 +40,13 @@ async def lists_world(sandbox: Sandbox) -> AsyncIterator[SandboxListsWorld]:
 
 @every_contract_of("lists_world")
 class TestStripeLists:
-    """Every contract of the lists, in Stripe's words."""
+    """Every contract of the lists, against Stripe's API."""
 
 
 @pytest.mark.parametrize("over", [0, 1])
 async def test_a_page_may_be_longer_than_another_answer(over: int) -> None:
     """
-    A hundred subscriptions are; yet it has a limit, too.
+    A hundred subscriptions are in one answer; that has a limit, too.
     """
     assert PAGE_BYTES_MAX > ANSWER_BYTES_MAX
     empty = b'{"object": "list", "data": [], "url": "%s"}'
@@ -68,7 +68,7 @@ async def test_the_service_reads_lists_with_the_calls_of_its_budget(
     lists_world: SandboxListsWorld, sandbox: Sandbox, database_url: str
 ) -> None:
     """
-    What its container opens is all that it takes.
+    It uses only what its container opens.
     """
     [made] = lists_world.make(ObjectList.CUSTOMERS)
     env = {

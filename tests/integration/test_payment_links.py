@@ -1,4 +1,4 @@
-"""A payment is linked by hand, and taken away from its user again."""
+"""A payment is linked by hand, and unlinked from its user again."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ JAN = utc(2026, 1, 31)
 
 
 def charged(stack: ServiceWithSandbox, name: str, **fields: Any) -> str:
-    """Let a charge of nobody's be reported; return its id."""
+    """Send a charge without an owner; return its id."""
     body = event(
         SUCCEEDED, name.replace("-", "_"), at=JAN, **{"customer": None, **fields}
     )
@@ -30,7 +30,7 @@ def test_a_payment_of_an_unknown_email_is_linked_and_unlinked(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    It buys its month, and gives it back; each decision is kept with who and why.
+    It buys its month, and loses it; each decision is stored with operator and reason.
     """
     payment = charged(stack, f"stray_{ada.id}", receipt_email="typo@exmaple.com")
     before = ada.status
@@ -56,7 +56,7 @@ def test_what_was_unlinked_by_hand_is_linked_by_nothing_else(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    Not by its e-mail, a later report of it, a registration, or the worker.
+    Not by its e-mail, a later report, a registration, or the worker.
     """
     email = f"{ada.id}@example.com"
     payment = charged(stack, f"hers_{ada.id}", receipt_email=email)
@@ -75,7 +75,8 @@ def test_a_payment_in_conflict_is_linked_by_hand(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    Its customer is one user's and its metadata name another: asked of the gateway.
+    Its customer belongs to one user and its metadata name another: it is fetched from
+    the gateway.
     """
     bob = stack.user()
     bob.give_card().raise_for_status()
@@ -107,7 +108,8 @@ def test_a_payment_of_nobody_is_kept_from_whom_it_names(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    It is unlinked before its user is there, and stays so, though Stripe has it not.
+    It is unlinked before its user exists, and stays so, although Stripe does not have
+    it.
     """
     bob = stack.user()
     email = f"{bob.id}@example.com"

@@ -1,4 +1,4 @@
-"""What a caller may decide about a price, over HTTP and on the command line.
+"""What a caller may choose about a price, over HTTP and on the command line.
 
 The gateway's clock is the real one here: it began four weeks ago.
 """
@@ -23,7 +23,7 @@ from support.service_with_sandbox import (
 )
 
 SECOND: Final = timedelta(seconds=1)
-# No month is shorter: whoever subscribed then has not been renewed yet.
+# No month is shorter: a user who subscribed then has not been renewed yet.
 AGES: Final = (27, 10, 0)
 WAYS: Final = ("product", "price")
 
@@ -48,7 +48,7 @@ class Subscriber:
         return self.payer.get(self.path)
 
     def both(self, payer: Payer, body: Any) -> list[httpx.Response]:
-        """Ask for a change and for its preview, as somebody."""
+        """Request a change and its preview, as a user."""
         return [
             payer.call("PATCH", self.path, body),
             payer.call("POST", f"{self.path}/preview", body),
@@ -62,7 +62,7 @@ def subscribed(stack: ServiceWithSandbox) -> Subscriber:
 
 @pytest.fixture(scope="module")
 def subscribers(stack: ServiceWithSandbox) -> Mapping[tuple[str, int], Subscriber]:
-    """Return who subscribed so many days ago, for one test each."""
+    """Return users who subscribed that many days ago, one for each test."""
     found: dict[tuple[str, int], Subscriber] = {}
     for age in AGES:
         then = datetime.now(UTC) - timedelta(days=age)
@@ -73,7 +73,7 @@ def subscribers(stack: ServiceWithSandbox) -> Mapping[tuple[str, int], Subscribe
 
 @pytest.fixture(scope="module")
 def old(subscribers: Mapping[tuple[str, int], Subscriber]) -> Subscriber:
-    """Somebody with a subscription of ten days, that no test changes."""
+    """A user with a subscription of ten days, which no test changes."""
     return subscribers["old", 10]
 
 
@@ -85,8 +85,8 @@ def test_a_users_price_is_refused(
     stack: ServiceWithSandbox, ada: Payer, old: Subscriber, price: str
 ) -> None:
     """
-    403 for the order, the change and the preview, whatever price it is, with the
-    field; the gateway is not asked for anything.
+    403 for the order, the change and the preview, for any price, with the field; no
+    request is sent to the gateway.
     """
     named = getattr(stack, price, price)
     _, before = ada.status, list(stack.posts)
@@ -106,7 +106,7 @@ def test_a_users_price_is_refused(
 
 def test_a_users_trial_is_refused(stack: ServiceWithSandbox, ada: Payer) -> None:
     """
-    403 with the field, as often as it is asked for; the user is entitled to nothing.
+    403 with the field, for every repetition; the user gets no entitlement.
     """
     for key in (None, "one", "one"):
         answer = ada.subscribe(product=stack.product, trial_days=730, key=key)
@@ -121,7 +121,7 @@ def test_anothers_subscription_is_no_way_to_learn_of_prices(
     stack: ServiceWithSandbox, ada: Payer, old: Subscriber
 ) -> None:
     """
-    404 comes before 403: that it exists is not told either.
+    404 comes before 403: the answer does not reveal that it exists.
     """
     _ = ada.status
     path = f"/users/{old.payer.id}/{old.path}"
@@ -135,7 +135,7 @@ def test_a_user_changes_to_another_product(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    At its default price, with no administrator: the answer says what it is now.
+    At its default price, without an administrator: the answer names the current price.
     """
     id_ = ada.subscribed()["id"]
 
@@ -157,7 +157,7 @@ def test_a_product_that_one_has_is_refused_in_the_preview_too(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    409 with the one there is, for the change and for its preview.
+    409 with the existing subscription, for the change and for its preview.
     """
     first = ada.subscribed()
     second = Subscriber(ada, ada.subscribe(product=stack.other_product).json()["id"])
@@ -179,8 +179,8 @@ def test_a_preview_is_what_the_change_then_takes(
     by: str,
 ) -> None:
     """
-    To the cent, on any day of the month, with the date that the preview told; of a
-    user who names a product, and of an administrator who names a price.
+    To the cent, on any day of the month, with the preview's date; for a user who names
+    a product, and for an administrator who names a price.
     """
     one = subscribers[by, age]
     who, wanted = {
@@ -209,7 +209,7 @@ def too_early_or_late(one: Subscriber) -> list[str]:
         datetime.fromisoformat(one.now[f"current_period_{it}"])
         for it in ("start", "end")
     )
-    # A test that takes its time must not make them good ones.
+    # A slow test must not make them valid.
     dates = [
         now - timedelta(seconds=601),
         now + timedelta(hours=1),
@@ -234,8 +234,8 @@ def test_a_date_of_ones_own_is_refused(
     stack: ServiceWithSandbox, old: Subscriber, who: str
 ) -> None:
     """
-    422 for the change and for its preview, with the field: a second before the
-    period's end, 100 seats do not cost 0.00. Nothing is asked of the gateway.
+    422 for the change and for its preview, with the field: a second before the period's
+    end, 100 seats do not cost 0.00. No request is sent to the gateway.
     """
     stack.catch_up()
     caller = old.payer if who == "user" else old.payer.admin
@@ -257,7 +257,7 @@ def test_the_operator_gives_a_trial_and_names_a_price(
     stack: ServiceWithSandbox, ada: Payer, inside: Inside
 ) -> None:
     """
-    Whoever has the settings is an administrator; `--product` is for both commands.
+    A caller with the settings is an administrator; both commands have `--product`.
     """
     _ = ada.status
     env = stack.world.env(0, 0)
@@ -279,7 +279,7 @@ def test_a_date_of_the_operators_own_is_refused(
     stack: ServiceWithSandbox, old: Subscriber, inside: Inside
 ) -> None:
     """
-    6 with the reason, for the change and for what it would cost.
+    6 with the reason, for the change and for its cost.
     """
     stack.catch_up()
     env = stack.world.env(0, 0)
@@ -297,15 +297,15 @@ def test_a_dry_run_finds_what_the_command_would_find(
     stack: ServiceWithSandbox, ada: Payer, inside: Inside
 ) -> None:
     """
-    Nobody, or no such subscription: 3, as without it; no such product: 2; one that the
-    user has: 6. Of a subscription that has ended it says what the command would say; of
-    one that has not, what would be done, and does not.
+    No such user or subscription: 3, as without the option; no such product: 2; one that
+    the user has: 6. For an ended subscription it says what the command would say; for
+    any other, what would be done, without doing it.
     """
     env = stack.world.env(0, 0)
     id_ = ada.subscribed()["id"]
 
     def told(*words: str) -> tuple[int, str, str]:
-        """Return what both say, which has to be the same."""
+        """Return what both say, which must be the same."""
         dry = inside("subscription", *words, "--dry-run", env=env)
         done = inside("subscription", *words, env=env)
         assert dry == done
@@ -335,7 +335,7 @@ def test_what_a_dry_run_says_is_what_the_change_takes(
     stack: ServiceWithSandbox, ada: Payer, inside: Inside
 ) -> None:
     """
-    With the date that it printed, as it printed it.
+    With the date as the preview printed it.
     """
     stack.catch_up()
     env = stack.world.env(0, 0)

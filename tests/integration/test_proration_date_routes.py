@@ -1,6 +1,6 @@
-"""A preview's date that is used for something else, over HTTP.
+"""A preview's date that is used for another change, over HTTP.
 
-The gateway's clock is behind ours, so that what is recent for us is its own past.
+The gateway's clock is behind ours, so that what is recent for us is in its own past.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ def behind(postgres: str, template: str) -> Iterator[ServiceWithSandbox]:
 
 
 def both(payer: Payer, id_: str, **change: Any) -> Sequence[httpx.Response]:
-    """Ask for a change, and for what it would cost."""
+    """Request a change, and its cost."""
     path = f"subscriptions/{id_}"
     return [
         payer.call("POST", f"{path}/preview", change),
@@ -42,8 +42,8 @@ def test_a_date_is_none_for_a_subscription_that_is_younger(
     behind: ServiceWithSandbox,
 ) -> None:
     """
-    Of another's preview, a minute before one's own subscription began: it is not
-    reckoned from before it began.
+    Of another user's preview, a minute before the subscription began: proration never
+    starts before the subscription.
     """
     bob, ada = behind.user(), behind.user()
     path = f"subscriptions/{bob.subscribed()['id']}/preview"
@@ -62,8 +62,8 @@ def test_a_date_of_another_change_costs_what_a_preview_of_this_one_says(
     behind: ServiceWithSandbox,
 ) -> None:
     """
-    No preview is stored: a date is good for any change of the subscription, once. After
-    a change it is one from before it, for whatever comes next.
+    No preview is stored: a date is valid for any change of the subscription, once.
+    After a change it is older than the change, whatever comes next.
     """
     ada = behind.user()
     id_ = ada.subscribed()["id"]
@@ -89,8 +89,8 @@ def test_a_date_before_a_renewal_that_was_not_heard_of_is_refused(
     postgres: str, template: str
 ) -> None:
     """
-    We take the period for the current one, and the gateway knows better: it is the
-    same 422, for the change and for its preview, and nothing is changed.
+    We take the period for the current one, and the gateway knows better: the same 422,
+    for the change and for its preview, and nothing is changed.
     """
     with selling(postgres, template, ago=timedelta(days=1, minutes=1)) as stack:
         price = stack.wire.post(

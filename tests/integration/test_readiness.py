@@ -1,4 +1,4 @@
-"""What /readyz says of a database that answers, only reads, or is silent."""
+"""The answer of /readyz if the database answers, only reads, or is silent."""
 
 from pathlib import Path
 from typing import Final
@@ -36,8 +36,8 @@ async def test_f11_a_process_without_writes_is_not_ready_after_five_seconds(
     database_url: str,
 ) -> None:
     """
-    A failover may be quicker. Where the lease of revocations ran out meanwhile it is
-    not ready at once, and what the reason for that is, is told.
+    A failover may be quicker. If the lease of revocations ended meanwhile it is not
+    ready at once, and the answer gives that reason.
     """
     times, lease = [100.0], Lease()
     writability = Writability(lambda: times[-1])
@@ -61,7 +61,8 @@ async def test_each_reason_is_a_word_and_the_first_one_is_told(
     database_url: str,
 ) -> None:
     """
-    Who drains has no other reason, and what a database says comes last.
+    A draining process gives no other reason; the database's state has the lowest
+    precedence.
     """
     lease, told, trouble = Lease(runs=False), list[str | None](), ["no keys yet of A"]
     store = PostgresStore(database_url, 1)
@@ -85,7 +86,7 @@ async def test_each_reason_is_a_word_and_the_first_one_is_told(
 
 async def test_f17_a_silent_database_is_unavailable_and_not_read_only() -> None:
     """
-    Nothing is known of its writes.
+    The state of its writes is unknown.
     """
     dsn = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
     async with PostgresStore(dsn, 1).opened() as store:
@@ -97,7 +98,7 @@ async def test_f17_a_silent_database_is_unavailable_and_not_read_only() -> None:
 
 def test_each_reason_is_explained() -> None:
     """
-    In `docs/lifecycle.md`, with what to do about it.
+    In `docs/lifecycle.md`, with the remedy.
     """
     page = (Path(__file__).parents[2] / "docs/lifecycle.md").read_text()
     explained = [line.split("`")[1] for line in page.splitlines() if line[:3] == "| `"]

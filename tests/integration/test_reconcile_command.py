@@ -1,4 +1,4 @@
-"""`payments reconcile`: what nobody heard of is reported, and repaired on request."""
+"""`payments reconcile`: missed changes are reported, and repaired on request."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from support.command_line import Answer, answer_of
 from support.commands import NOBODY, payments
 from support.service_with_sandbox import GOOD, Payer, ServiceWithSandbox
 
-# Of a time that every sweep of this module compares.
+# A time that every sweep of this module compares.
 _INVENTED: Final = """
 insert into payments (id, state, dispute, refunded_minor, version, created_at,
     recorded_at, updated_at)
@@ -25,19 +25,19 @@ on conflict do nothing
 """
 
 
-# What is on its way has arrived.
+# Everything under way has arrived.
 _RECONCILE: Final = ("reconcile", "--settle", "0")
 
 
 def reconcile(stack: ServiceWithSandbox, *words: str, **env: str) -> Answer:
-    # In this process: to start one takes longer than what it does.
+    # In this process: starting one takes longer than the command.
     all_env = {**stack.world.env(0, 0), **env}
     return answer_of(main, *_RECONCILE, *words, env=all_env)
 
 
 @pytest.fixture
 def drifted(stack: ServiceWithSandbox, ada: Payer) -> Payer:
-    """Lend a subscriber of whose planned end nobody heard."""
+    """Lend a subscriber with a planned end that the service missed."""
     ada.subscribed(GOOD)
     stack.settle()
     [made] = ada.subscriptions
@@ -52,10 +52,10 @@ def test_one_user_is_reported_and_repaired(
     stack: ServiceWithSandbox, drifted: Payer
 ) -> None:
     """
-    A report changes nothing; the exit code is 7 until nothing differs any more.
+    A report changes nothing; the exit code is 7 until nothing differs.
     """
     user = ("--user", drifted.id)
-    # As a process of its own, once.
+    # Once as a process of its own.
     told = payments(*_RECONCILE, *user, env=stack.world.env(0, 0))
     report = reconcile(stack, *user, "--json")
     repaired = reconcile(stack, *user, "--apply", "--json")
@@ -111,7 +111,7 @@ def test_a_customer_that_names_a_user_is_bound(
 
 def test_all_are_compared_in_both_directions(stack: ServiceWithSandbox) -> None:
     """
-    What Stripe has not is for a person, and stays; progress is on stderr.
+    Objects that Stripe does not have need a person, and stay; progress is on stderr.
     """
     url = stack.world.env(0, 0)["PAYMENTS_DATABASE_URL"]
     databases.run(databases.execute(url, _INVENTED))
@@ -141,12 +141,12 @@ def test_all_are_compared_in_both_directions(stack: ServiceWithSandbox) -> None:
 
 def test_what_was_found_is_told_by_the_doctor(stack: ServiceWithSandbox) -> None:
     """
-    Until all is compared again: a part of it says nothing of the rest. With or without
-    a repair.
+    Until everything is compared again: a partial run says nothing of the rest. With or
+    without a repair.
     """
 
     def run(*words: str) -> Any:
-        # In this process: to start one takes longer than what it does.
+        # In this process: starting one takes longer than the command.
         return answer_of(main, *words, env=stack.world.env(0, 0))
 
     def drift() -> str:
@@ -199,12 +199,12 @@ def test_what_was_not_delivered_is_recovered(
     stack: ServiceWithSandbox, drifted: Payer
 ) -> None:
     """
-    First it says so; then it is recorded, and known. To ask again records nothing; of a
-    time that Stripe does not list it says so.
+    First reported, then recorded. A repetition records nothing; for a time that Stripe
+    no longer lists it says so.
     """
 
     def recover(*words: str) -> Any:
-        # In this process: to start one takes longer than what it does.
+        # In this process: starting one takes longer than the command.
         command = ("webhook", "recover", *words)
         return answer_of(main, *command, env=stack.world.env(0, 0))
 

@@ -1,4 +1,4 @@
-"""How often a request goes to the database: each time costs a network's latency."""
+"""How many round trips to the database a request takes: each costs network latency."""
 
 from collections.abc import Callable, Iterator
 
@@ -16,7 +16,7 @@ USERS_COUNT = 3
 
 @attrs.frozen
 class Counted:
-    """A service that sells, and what it asks its database."""
+    """A service with a sandbox, and its requests to its database."""
 
     stack: ServiceWithSandbox
     trips: RoundTrips
@@ -26,10 +26,10 @@ class Counted:
         before: Callable[[Payer], httpx.Response],
         request: Callable[[Payer], httpx.Response],
     ) -> int:
-        """Return how many round trips a request takes, after another one of the user.
+        """Return how many round trips a request takes, after another by the same user.
 
         The first user warms the service up. A request that takes longer than a second
-        may ask once more for calls to the gateway, so the fewest of several count.
+        may draw calls to the gateway again, so the minimum of several counts.
         """
         counts = []
         for _ in range(1 + USERS_COUNT):
@@ -45,7 +45,7 @@ class Counted:
 @pytest.fixture(scope="module")
 def counted(postgres: str, template: str) -> Iterator[Counted]:
     with counting(postgres) as (trips, dsn), selling(dsn, template) as stack:
-        # Webhooks would be counted with the request that they come from.
+        # Otherwise webhooks would be counted with the request that causes them.
         for endpoint in stack.wire.get("webhook_endpoints")["data"]:
             stack.wire.delete(f"webhook_endpoints/{endpoint['id']}")
         yield Counted(stack, trips)
@@ -55,7 +55,7 @@ def test_a_subscription_of_a_new_customer_takes_few_round_trips(
     counted: Counted,
 ) -> None:
     """
-    With a new card, of a user who is registered; BEGIN and COMMIT count, too.
+    With a new card, of a registered user; BEGIN and COMMIT count, too.
     """
     needed = counted.needed(
         lambda user: user.call("GET", "payment-status"),
@@ -66,7 +66,7 @@ def test_a_subscription_of_a_new_customer_takes_few_round_trips(
 
 def test_a_card_update_takes_few_round_trips(counted: Counted) -> None:
     """
-    Of a user who has a customer and a card already.
+    Of a user who already has a customer and a card.
     """
     needed = counted.needed(Payer.give_card, lambda user: user.give_card(OTHER))
     assert 1 <= needed <= UPDATE_CARD_MAX

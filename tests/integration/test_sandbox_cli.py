@@ -1,4 +1,4 @@
-"""`payments-sandbox …`: what its commands do to one that is served, and say."""
+"""`payments-sandbox …`: the effect of its commands on a sandbox, and their output."""
 
 import json
 import os
@@ -27,7 +27,7 @@ from support.receiver import receiving
 from support.service import free_port
 
 COMMAND = (sys.executable, "-m", "payments_sandbox")
-# The same commands, where the service is installed with its extra.
+# The same commands, if the service is installed with its extra.
 OURS = (sys.executable, "-m", "payments_service", "sandbox")
 TIMEOUT_S = 60.0
 KEY = "sk_test_" + "k" * 8
@@ -35,7 +35,7 @@ KEY = "sk_test_" + "k" * 8
 
 @attrs.frozen
 class Served:
-    """A served sandbox, and how to talk to it."""
+    """A served sandbox, and a client of it."""
 
     process: "subprocess.Popen[str]"
     facts: dict[str, str]
@@ -62,7 +62,7 @@ class Served:
         return httpx.get(url, headers=headers, verify=TLS).raise_for_status().json()
 
     def ask(self, path: str) -> Any:
-        """Ask what only its owner may see."""
+        """Request what only its owner may see."""
         headers = {"Authorization": f"Bearer {self.facts['stripe_api_key']}"}
         url = f"{self.facts['sandbox_url']}/_sandbox/{path}"
         return httpx.get(url, headers=headers, verify=TLS).raise_for_status().json()
@@ -112,7 +112,7 @@ def serve(*words: str, ticking: bool = False) -> Served:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
-    """One sandbox for the module; each test uses users of its own."""
+    """One sandbox for the module; each test uses its own users."""
     served = serve("--catalog", "--start", "2026-01-31T12:00:00Z")
     yield served
     assert served.end() == 0
@@ -120,7 +120,7 @@ def served() -> Iterator[Served]:
 
 def test_a_trigger_makes_the_event_and_what_leads_to_it(served: Served) -> None:
     """
-    The customer, the card and the charge are there afterwards; a value is taken.
+    The customer, the card and the charge exist afterwards; a value can be set.
     """
     happened = as_process(
         *("trigger", "charge.failed", "--user", "ada"),
@@ -143,8 +143,8 @@ def test_objects_from_elsewhere_are_imported_and_finished_by_hand(
     served: Served, tmp_path: Path
 ) -> None:
     """
-    A list in a file; a wrong one is named with its field, and so is what is no JSON.
-    A card of theirs is set up by its client secret.
+    A list in a file; an invalid one is named with its field, and so is invalid JSON. A
+    card is set up by its client secret.
     """
     customer = {"id": "cus_far", "object": "customer", "email": "far@example.com"}
     setup = {
@@ -176,7 +176,7 @@ def test_objects_from_elsewhere_are_imported_and_finished_by_hand(
 
 def test_time_passes_by_advance_alone(served: Served) -> None:
     """
-    A month is a calendar month, and what falls due in it happens.
+    A month is a calendar month, and everything due in it happens.
     """
     before = served.json("state")
     served.run("trigger", "customer.subscription.created", "--user", "month")
@@ -194,7 +194,7 @@ def test_time_passes_by_advance_alone(served: Served) -> None:
 
 def test_a_card_declines_when_it_is_told_to(served: Served) -> None:
     """
-    From then on, until it is told to be good.
+    From then on, until the card is set to succeed.
     """
     served.run("trigger", "payment_method.attached", "--user", "declines")
     card = served.get("payment_methods?limit=1")["data"][0]["id"]
@@ -211,7 +211,7 @@ def test_a_card_declines_when_it_is_told_to(served: Served) -> None:
 
 def test_chaos_is_set_shown_and_calmed(served: Served) -> None:
     """
-    Rates and single faults; a word that is no fault, and no rate, are refused.
+    Rates and single faults; an unknown fault or an invalid rate is refused.
     """
     shown = served.json("chaos", "drop=0.25", "twin=1")
     planned = served.json(
@@ -243,7 +243,7 @@ def test_chaos_is_set_shown_and_calmed(served: Served) -> None:
 )
 def test_a_dry_run_changes_nothing(served: Served, words: tuple[str, ...]) -> None:
     """
-    It prints what would be asked.
+    It prints the request that it would send.
     """
     before = served.json("state")
 
@@ -275,7 +275,7 @@ def test_a_wrong_word_is_named(
     served: Served, words: tuple[str, ...], code: int, says: str
 ) -> None:
     """
-    One sentence on stderr, and the exit code that says whose turn it is.
+    One sentence on stderr, and the exit code that says who must act.
     """
     done = served.run(*words)
 
@@ -285,7 +285,7 @@ def test_a_wrong_word_is_named(
 
 def test_nobody_there_is_said(tmp_path: Path) -> None:
     """
-    No sandbox, no development service, nothing named, a wrong address.
+    No sandbox, no development service, no address, a wrong address.
     """
     base = {"PATH": os.environ["PATH"], "PAYMENTS_DEV_DIR": str(tmp_path)}
     dead = {
@@ -309,7 +309,7 @@ def test_nobody_there_is_said(tmp_path: Path) -> None:
 
 
 def hang_up(listener: socket.socket) -> None:
-    """Take a connection and what it asks, and end without an answer."""
+    """Accept a connection and its request, and close without an answer."""
     connection, _ = listener.accept()
     with connection:
         connection.recv(1024)
@@ -323,7 +323,8 @@ def test_a_sandbox_that_dies_in_the_middle_may_have_done_a_part(
     tmp_path: Path, words: tuple[str, ...], *, may_have_happened: bool
 ) -> None:
     """
-    Whoever let time pass is told so, and how to find out; who only asked is not.
+    A command that advances time says so, and how to find out; a command that only reads
+    does not.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         dying = threading.Thread(target=hang_up, args=[listener])
@@ -358,7 +359,7 @@ def test_the_services_command_is_the_same(
     served: Served, words: tuple[str, ...]
 ) -> None:
     """
-    `payments sandbox …` answers what `payments-sandbox …` does, with its exit code.
+    `payments sandbox …` prints what `payments-sandbox …` does, with its exit code.
     """
     theirs = served.run(*words)
 
@@ -371,7 +372,7 @@ def test_the_services_command_is_the_same(
 
 def test_a_stranger_is_refused(served: Served) -> None:
     """
-    Without the key nothing can be done to it.
+    Every route of the sandbox requires the key.
     """
     env = {**served.env, "PAYMENTS_SANDBOX_KEY": "sk_test_other"}
 
@@ -383,7 +384,7 @@ def test_a_stranger_is_refused(served: Served) -> None:
 
 def test_a_reset_begins_anew_with_what_it_was_started_with() -> None:
     """
-    The catalog is there again, the customers are not; the key stays.
+    The catalog is there again, the customers are deleted; the key stays.
     """
     served = serve("--catalog")
     try:
@@ -402,7 +403,7 @@ def test_a_reset_begins_anew_with_what_it_was_started_with() -> None:
 
 def test_it_forwards_what_happens_signed() -> None:
     """
-    Every event goes to --forward, signed with --secret, in --api-version.
+    Every event is sent to --forward, signed with --secret, in --api-version.
     """
     secret, port = "whsec_" + "s" * 24, free_port()
     served = serve(
@@ -411,7 +412,7 @@ def test_it_forwards_what_happens_signed() -> None:
     )
     try:
         state = served.json("state")
-        # Nobody listens there: it is on its way until somebody does.
+        # Nothing listens there: the event is pending until something does.
         served.run("trigger", "customer.created", "--user", "ada")
         served.run("advance", "1 second")
         waiting = served.json("state")["waiting_deliveries"]
@@ -429,8 +430,8 @@ def test_it_forwards_what_happens_signed() -> None:
 
 def test_it_serves_before_it_delivers(tmp_path: Path) -> None:
     """
-    Started again with deliveries pending, it does not wait for a receiver that does not
-    answer; once that one does, it gets all of them, in their order.
+    Restarted with pending deliveries, it does not wait for a receiver that does not
+    answer; once the receiver does, it gets all of them in order.
     """
     users = ["ada", "bob", "eve"]
     with receiving() as receiver:
@@ -453,7 +454,7 @@ def test_it_serves_before_it_delivers(tmp_path: Path) -> None:
         finally:
             code = second.end()
 
-    # Before the first answer, though the machine be slow: not after all of them.
+    # Before the first answer, however slow the machine: not after all of them.
     assert answered < len(users)
     assert [it["undelivered"] for it in pending] == [1] * len(users)
     told = [it.object["metadata"]["user_id"] for it in receiver.received]
@@ -465,7 +466,7 @@ def test_its_time_passes_while_it_does_not_run_and_never_goes_back(
     tmp_path: Path,
 ) -> None:
     """
-    Wherever it was, it goes on from there: by as much as it did not run, each time.
+    It continues from its last time: ahead by as much as it did not run, each time.
     """
     journal, gap_s = tmp_path / "journal", 50
 
@@ -480,7 +481,7 @@ def test_its_time_passes_while_it_does_not_run_and_never_goes_back(
     first.run("advance", "2 months")
     times = [now_of(first)]
     with journal.open("ab") as file:
-        # Cut off by a crash; that it is cut away is not a time at which it ran.
+        # Cut off by a crash; the removal of the partial line does not count as running.
         file.write(b"{")
     os.utime(journal, (time.time() - gap_s,) * 2)
     times += [now_of(serve("--journal", str(journal), ticking=True)) for _ in range(2)]
@@ -532,8 +533,8 @@ def test_a_taken_port_and_a_damaged_journal_are_named(
 
 def test_a_journal_that_began_with_something_else_is_refused(tmp_path: Path) -> None:
     """
-    With other options the ids of all that an app knows would be others. One of a
-    version that did not write them down is taken.
+    With other options all ids that an app knows would change. A state from a version
+    that did not store the options is accepted.
     """
     journal = tmp_path / "journal"
     kept = ("--journal", str(journal))
@@ -555,7 +556,8 @@ def test_a_journal_that_began_with_something_else_is_refused(tmp_path: Path) -> 
 
 def test_its_time_is_kept_in_a_file_for_others_to_follow(tmp_path: Path) -> None:
     """
-    From before it is served, in seconds, after each command; only its owner reads it.
+    Available before it is served, in seconds, after each command; only its owner can
+    read it.
     """
     clock, journal = tmp_path / "clock", tmp_path / "journal"
     kept = ("--clock-file", str(clock), "--journal", str(journal))

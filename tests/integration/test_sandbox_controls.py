@@ -1,4 +1,4 @@
-"""`/_sandbox`: what its owner says wrongly is refused, and told where it is wrong."""
+"""`/_sandbox`: wrong requests of its owner are refused, with the place of the error."""
 
 import http.client
 from urllib.parse import urlsplit
@@ -31,7 +31,7 @@ def test_a_control_that_is_told_nonsense_names_the_field(
     wire: Wire, name: str, fields: dict[str, object], wrong: str
 ) -> None:
     """
-    Which field it is stands in the answer; nothing is done, not even the rest of it.
+    The answer names the field; nothing is done, not even the rest of the request.
     """
     before = wire.sandbox.state()
 
@@ -59,7 +59,7 @@ def test_a_control_that_is_told_nonsense_names_the_field(
 )
 def test_a_control_that_is_told_no_json_says_so(wire: Wire, body: bytes) -> None:
     """
-    However deep it is nested: a mistake of the caller's is a 400.
+    However deeply it is nested: the caller's mistake is a 400.
     """
     refused = wire.send("/_sandbox/advance", body, {"content-type": "application/json"})
 
@@ -69,7 +69,7 @@ def test_a_control_that_is_told_no_json_says_so(wire: Wire, body: bytes) -> None
 
 def test_a_client_that_hangs_up_in_its_request_makes_nothing(wire: Wire) -> None:
     """
-    Half a request is none, and the next one is served.
+    Half a request is no request, and the next one is served.
     """
     connection = http.client.HTTPConnection(urlsplit(wire.sandbox.url).netloc)
     connection.putrequest("POST", "/v1/customers")

@@ -1,4 +1,4 @@
-"""What the sandbox delivers, seen where it arrives: over HTTP, at a receiver."""
+"""Webhooks of the sandbox, checked at a receiver over HTTP."""
 
 import asyncio
 from itertools import pairwise
@@ -27,7 +27,7 @@ MINUTE: Final = 60
 
 
 def is_signed(received: Received, secret: str) -> bool:
-    """Tell whether the real SDK takes it for an event that this secret signed."""
+    """Say whether the real SDK accepts it as an event signed with this secret."""
     try:
         event = stripe.Webhook.construct_event(
             received.body, received.signature, secret, api_key="unused"
@@ -38,7 +38,7 @@ def is_signed(received: Received, secret: str) -> bool:
 
 
 def attempts(wire: Wire) -> list[tuple[int, str]]:
-    """Return when each delivery was tried, and what was answered."""
+    """Return the time and the answer of each delivery attempt."""
     tried = wire.client.get("/_sandbox/deliveries").raise_for_status().json()
     return [(it["at"], it["answer"]) for it in tried]
 
@@ -48,7 +48,8 @@ def attempts(wire: Wire) -> list[tuple[int, str]]:
 
 def test_the_sdk_verifies_what_is_delivered(wire: Wire, receiver: Receiver) -> None:
     """
-    The secret that the registration told signs; no other one does, and no other body.
+    The secret that the registration returned signs; no other secret and no other body
+    verifies.
     """
     secret = register(wire, receiver.url)["secret"]
     wire.post("customers", name="Ada")
@@ -87,7 +88,7 @@ def test_a_rolled_secret_signs_for_a_day_beside_the_new_one(
 
 def test_a_secret_can_be_rolled_at_once(wire: Wire, receiver: Receiver) -> None:
     """
-    One that leaked is not kept: from then on it signs nothing, retries included.
+    A leaked secret is dropped: from then on it signs nothing, retries included.
     """
     id_ = wire.sandbox.deliver_to(receiver.url, SECRET)
     receiver.statuses.append(500)
@@ -109,9 +110,9 @@ def test_an_endpoints_version_decides_what_it_is_told(
     wire: Wire, receiver: Receiver
 ) -> None:
     """
-    acacia has the period on the subscription, and links a charge to its invoice and
-    an invoice to its subscription; basil moved the period to the items and the link
-    to the invoice's parent, and a charge knows of no invoice.
+    acacia has the period on the subscription, and links a charge to its invoice and an
+    invoice to its subscription; basil moved the period to the items and the link to the
+    invoice's parent, and a charge names no invoice.
     """
     for version in (ACACIA, BASIL):
         register(wire, f"{receiver.url}/{version}", version=version)
@@ -148,9 +149,8 @@ def test_our_own_translation_reads_each_delivery_of_each_generation(
     wire: Wire, receiver: Receiver
 ) -> None:
     """
-    Whatever happens, in whatever generation it is told, `translate` reads it; and what
-    it says of a payment is the same in all of them, but for the invoice, which only
-    acacia links.
+    `translate` reads every event in every API version, and reports the same of a
+    payment in all of them, except for the invoice, which only acacia links.
     """
     for version in GENERATIONS:
         register(wire, f"{receiver.url}/{version}", version=version)
@@ -190,12 +190,12 @@ def test_our_own_translation_reads_each_delivery_of_each_generation(
         assert list(linked) == newest
 
 
-# Who is told
+# Recipients
 
 
 def test_an_endpoint_is_told_what_it_enabled(wire: Wire, receiver: Receiver) -> None:
     """
-    The types that it named, and from when on it names them; "*" is all of them.
+    The types that it names, from the time when it names them; "*" is all of them.
     """
     few = register(wire, f"{receiver.url}/few", "charge.succeeded", "invoice.paid")
     register(wire, f"{receiver.url}/all")
@@ -215,8 +215,8 @@ def test_an_endpoint_is_told_what_it_enabled(wire: Wire, receiver: Receiver) -> 
 
 def test_a_disabled_endpoint_is_told_nothing(wire: Wire, receiver: Receiver) -> None:
     """
-    Neither what happens meanwhile, nor, when it is enabled again, what it missed; what
-    it had refused before is not tried again while it is off.
+    Neither events of the meantime nor, when it is enabled again, those that it missed;
+    events that it had refused before are not retried while it is disabled.
     """
     endpoint = register(wire, receiver.url)
     receiver.statuses.append(500)
@@ -235,7 +235,7 @@ def test_a_disabled_endpoint_is_told_nothing(wire: Wire, receiver: Receiver) -> 
 
 def test_a_deleted_endpoint_is_told_nothing(wire: Wire, receiver: Receiver) -> None:
     """
-    What was to be tried again is not; whoever else listens is told.
+    Pending retries are dropped; other endpoints still get them.
     """
     gone = register(wire, f"{receiver.url}/gone")
     register(wire, f"{receiver.url}/here")
@@ -253,8 +253,8 @@ def test_a_deleted_endpoint_is_told_nothing(wire: Wire, receiver: Receiver) -> N
 
 def test_an_endpoint_may_go_while_something_is_on_its_way_to_it() -> None:
     """
-    What is being carried to it is not answered, what waits goes nowhere, and whoever
-    carries it carries on.
+    A delivery in progress is not answered, waiting ones are dropped, and the sender
+    continues.
     """
     api = Api.begin()
     endpoint = api.post(
@@ -266,7 +266,7 @@ def test_an_endpoint_may_go_while_something_is_on_its_way_to_it() -> None:
     async def carry() -> None:
         sender = WebhookSender(api.engine)
         flushing = asyncio.create_task(sender.flush())
-        # It takes the first one, and waits for its answer.
+        # It accepts the first one, and waits for its answer.
         await asyncio.sleep(0)
         api.delete(f"webhook_endpoints/{endpoint['id']}")
         await flushing
@@ -286,8 +286,8 @@ def test_a_failing_receiver_is_tried_ever_more_rarely_and_given_up(
     wire: Wire, receiver: Receiver
 ) -> None:
     """
-    The pauses grow; after three days nobody tries any more, and the event is among
-    those that were not delivered.
+    The pauses grow; after three days there are no more attempts, and the event is
+    listed as not delivered.
     """
     register(wire, receiver.url)
     receiver.status = 503
@@ -312,7 +312,8 @@ def test_each_attempt_is_the_same_body_signed_anew(
     wire: Wire, receiver: Receiver
 ) -> None:
     """
-    What changed since does not show in a payload; it says what was, when it was.
+    Later changes do not appear in a payload; it shows the state at the time of the
+    event.
     """
     secret = register(wire, receiver.url, CREATED)["secret"]
     receiver.statuses.extend([500, None, 404])
@@ -355,7 +356,8 @@ def test_only_a_2xx_is_success(
     wire: Wire, receiver: Receiver, status: int | None
 ) -> None:
     """
-    A redirect is a failure, and is not followed; so is hanging up without an answer.
+    A redirect is a failure, and is not followed; so is a connection closed without an
+    answer.
     """
     register(wire, receiver.url)
     receiver.statuses.append(status)
@@ -375,7 +377,8 @@ def test_one_failing_endpoint_does_not_keep_another_waiting(
     wire: Wire, receiver: Receiver
 ) -> None:
     """
-    Each endpoint is told, and told again, by itself; one of two is not delivered yet.
+    Each endpoint gets its deliveries and retries independently; one of two is still
+    pending.
     """
     register(wire, f"{receiver.url}/bad")
     register(wire, f"{receiver.url}/good")
@@ -394,8 +397,8 @@ def test_an_event_destination_is_told_in_thin_events(
     wire: Wire, receiver: Receiver
 ) -> None:
     """
-    Of the types that it named, signed by its own secret; none while it is disabled. An
-    endpoint beside it is told the same in snapshots.
+    Of the types that it names, signed by its own secret; none while it is disabled. An
+    endpoint next to it gets the same events as snapshots.
     """
     path = "/v2/core/event_destinations"
     made = wire.client.post(

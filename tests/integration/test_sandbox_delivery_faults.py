@@ -14,7 +14,7 @@ from support.wire import Wire
 
 
 def charged(wire: Wire, receiver: Receiver, fault: Fault, type_: str) -> list[str]:
-    """Charge somebody once, with a fault; return the types that arrived."""
+    """Make one charge, with a fault; return the types that arrived."""
     wire.sandbox.plan(fault, type_)
     wire.sandbox.trigger("charge.succeeded", "ada")
     wire.sandbox.deliver()
@@ -22,7 +22,7 @@ def charged(wire: Wire, receiver: Receiver, fault: Fault, type_: str) -> list[st
 
 
 def in_peace(wire: Wire, receiver: Receiver) -> list[str]:
-    """Return what arrives without a fault; then begin anew."""
+    """Return what arrives without a fault; then reset the sandbox."""
     register(wire, receiver.url)
     wire.sandbox.trigger("charge.succeeded", "ada")
     wire.sandbox.deliver()
@@ -34,7 +34,7 @@ def in_peace(wire: Wire, receiver: Receiver) -> list[str]:
 
 def test_each_fault_of_an_event_has_its_test() -> None:
     """
-    A fault that is new has to be shown here as well.
+    A new fault must be demonstrated here as well.
     """
     shown = [it for it in globals() if it.startswith("test_a_fault_")]
     names = {it.removeprefix("test_a_fault_").split("_is_")[0] for it in shown}
@@ -62,7 +62,7 @@ def test_a_fault_reorder_is_an_event_after_its_successor(
     wire: Wire, receiver: Receiver
 ) -> None:
     """
-    Everything arrives, but a later event comes before an earlier one.
+    Everything arrives, but a later event precedes an earlier one.
     """
     peaceful = in_peace(wire, receiver)
     register(wire, receiver.url)
@@ -77,7 +77,7 @@ def test_a_fault_delay_is_an_event_up_to_an_hour_late(
     wire: Wire, receiver: Receiver
 ) -> None:
     """
-    Of virtual time; the others do not wait for it.
+    Of virtual time; other events do not wait for it.
     """
     peaceful = in_peace(wire, receiver)
     register(wire, receiver.url)
@@ -96,7 +96,7 @@ def test_a_fault_drop_is_an_event_that_never_arrives(
     wire: Wire, receiver: Receiver
 ) -> None:
     """
-    It happened, and `/v1/events` has it among those that were not delivered.
+    It happened, and `/v1/events` lists it as not delivered.
     """
     peaceful = in_peace(wire, receiver)
     register(wire, receiver.url)
@@ -109,7 +109,7 @@ def test_a_fault_drop_is_an_event_that_never_arrives(
 
 def test_a_fault_twin_is_two_events_of_one_fact(wire: Wire, receiver: Receiver) -> None:
     """
-    Their ids differ, so only what they are about tells that they are one; both are in
+    Their ids differ, so only their object shows that they are one; both are in
     `/v1/events`.
     """
     register(wire, receiver.url)
@@ -126,7 +126,7 @@ def test_a_fault_never_made_is_a_fact_without_an_event(
     wire: Wire, receiver: Receiver
 ) -> None:
     """
-    The charge is there, and nothing ever tells of it.
+    The charge exists, and no event ever reports it.
     """
     peaceful = in_peace(wire, receiver)
     register(wire, receiver.url)
@@ -144,7 +144,8 @@ def test_a_fault_other_generation_is_an_event_in_another_dialect(
     wire: Wire, receiver: Receiver, version: str
 ) -> None:
     """
-    It says which one it is, and is one of that: a charge with an invoice, or without.
+    The event names its version, and has that version's shape: a charge with an invoice,
+    or without.
     """
     register(wire, receiver.url, "charge.succeeded", version=version)
     wire.sandbox.plan(Fault.OTHER_GENERATION, "charge.succeeded")
@@ -162,7 +163,7 @@ def test_a_fault_other_generation_is_an_event_in_another_dialect(
 
 def test_the_same_seed_meets_the_same_faults(wire: Wire, receiver: Receiver) -> None:
     """
-    By rate as well: two runs of one seed arrive as the same bytes in the same order.
+    Also with a rate: two runs of one seed deliver the same bytes in the same order.
     """
 
     def run(seed: int) -> list[tuple[str, bytes]]:
@@ -172,7 +173,7 @@ def test_the_same_seed_meets_the_same_faults(wire: Wire, receiver: Receiver) -> 
         wire.sandbox.chaos(
             **{it.value: 0.2 for it in (*DELIVERY_FAULTS, *EVENT_FAULTS)}
         )
-        # In one go: of several calls some might be delivered before the next one.
+        # In one call: between several calls some might be delivered.
         wire.sandbox.trigger("customer.subscription.created", "ada")
         wire.sandbox.advance("2 months")
         return [(it.path, it.body) for it in receiver.received]

@@ -1,4 +1,4 @@
-"""The fixture for the tests of others, used as they would use it."""
+"""The pytest fixture of the sandbox, as other projects use it."""
 
 import subprocess
 import sys
@@ -37,8 +37,8 @@ def test_it_is_gone_afterwards() -> None:
 
 def test_the_fixture_works_in_a_strangers_tests(tmp_path: Path) -> None:
     """
-    With nothing but the plugin named each test gets a fresh sandbox that is served,
-    whose clock moves, and that ends with the test.
+    If only the plugin is named, each test gets a fresh served sandbox whose clock can
+    be advanced, and which ends with the test.
     """
     (tmp_path / "test_theirs.py").write_text(THEIRS)
 

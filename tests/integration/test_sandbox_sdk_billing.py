@@ -1,6 +1,6 @@
 """The real SDK against the sandbox: the catalogue, invoices and test clocks.
 
-Each test is a story of its own; the last one tells all of them to one sandbox.
+Each test is a story of its own; the last one runs all of them against one sandbox.
 """
 
 from decimal import Decimal
@@ -27,7 +27,7 @@ pytestmark = SDK_MARKS
 
 async def test_a_catalogue_is_products_and_their_prices(sdk: SdkClient) -> None:
     """
-    A price is found by its look-up key; a product that has one cannot be deleted.
+    A price is found by its look-up key; a product with a price cannot be deleted.
     """
     products, prices = sdk.v1.products, sdk.v1.prices
     product = await products.create_async({"name": "Basic"})
@@ -118,8 +118,8 @@ async def test_a_renewal_is_a_draft_that_is_finalized_and_collected(
     sdk: SdkClient,
 ) -> None:
     """
-    For an hour a renewal is a draft; finalized by hand it is collected at once, and
-    from its intent one finds the way back to the subscription.
+    A renewal is a draft for an hour; finalized by hand it is collected at once, and its
+    intent leads back to the subscription.
     """
     customer, price = await sdk.customer(), await sdk.price()
     made = await sdk.subscribe(customer, price)
@@ -153,8 +153,8 @@ async def test_a_renewal_is_a_draft_that_is_finalized_and_collected(
 
 async def test_an_open_invoice_is_paid_elsewhere_or_voided(sdk: SdkClient) -> None:
     """
-    What was paid elsewhere makes the subscription active without a charge; what is
-    void can neither be paid nor its intent be confirmed.
+    An invoice that is paid elsewhere makes the subscription active without a charge; a
+    void invoice cannot be paid, nor can its intent be confirmed.
     """
     customer, price = await sdk.customer(None), await sdk.price()
     invoices = sdk.v1.invoices
@@ -183,7 +183,7 @@ async def test_an_open_invoice_is_paid_elsewhere_or_voided(sdk: SdkClient) -> No
 
 async def test_an_invoice_item_waits_for_the_next_invoice(sdk: SdkClient) -> None:
     """
-    An item made by hand is on the next invoice; until then it can be taken back.
+    An item created by hand is on the next invoice; until then it can be deleted.
     """
     items, customer = sdk.v1.invoice_items, await sdk.customer()
     kept = await items.create_async(
@@ -209,8 +209,8 @@ async def test_an_invoice_item_waits_for_the_next_invoice(sdk: SdkClient) -> Non
 
 async def test_a_test_clock_has_a_time_of_its_own(sdk: SdkClient) -> None:
     """
-    What happens to a clock's customers happens at its time, and the sandbox's time
-    stands still; the clock takes them along when it goes.
+    Events of a clock's customers happen at its time, and the sandbox's time stands
+    still; deleting the clock deletes them.
     """
     clocks, price, now = sdk.v1.test_helpers.test_clocks, await sdk.price(), sdk.now
     start = now + 400 * 24 * HOUR
@@ -246,8 +246,8 @@ STORIES: Final[tuple[Story, ...]] = (
 
 async def test_together_they_call_every_address_of_billing(sdk: SdkClient) -> None:
     """
-    Told one after the other to one sandbox the stories hold as well, and together they
-    get a good answer from every method and path of this area.
+    Run one after the other against one sandbox the stories hold as well, and together
+    they get a good answer from every method and path of this area.
     """
     called, theirs = await answers_to(sdk, STORIES), addresses("billing")
 

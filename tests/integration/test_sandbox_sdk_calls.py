@@ -1,4 +1,4 @@
-"""The real SDK against the sandbox: what is true of every call, be it what it may."""
+"""The real SDK against the sandbox: rules of every call."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ pytestmark = SDK_MARKS
 
 async def test_a_list_is_read_to_its_end_and_back(sdk: SdkClient) -> None:
     """
-    Auto-pagination meets every object once, whatever the size of a page: by cursor
-    forwards and backwards, and through a search.
+    Auto-pagination returns every object once, for any page size: by cursor forwards and
+    backwards, and through a search.
     """
     made = [
         (await sdk.v1.customers.create_async({"name": "One of 7"})).id for _ in range(7)
@@ -35,7 +35,7 @@ async def test_a_list_is_read_to_its_end_and_back(sdk: SdkClient) -> None:
 
 async def test_a_cursor_that_names_nothing_is_refused(sdk: SdkClient) -> None:
     """
-    A cursor of nothing, or two at once, is a mistake: an empty page would hide it.
+    An unknown cursor, or two at once, is an error: an empty page would hide it.
     """
     made = await sdk.customer(None)
     for cursors in (
@@ -51,7 +51,7 @@ async def test_a_cursor_that_names_nothing_is_refused(sdk: SdkClient) -> None:
 
 async def test_a_mistake_is_an_error_of_its_class(sdk: SdkClient) -> None:
     """
-    Whose fault it is, the class tells; where it is, the parameter and the code.
+    The exception class says whose error it is; the parameter and the code say where.
     """
     customers = sdk.v1.customers
     with pytest.raises(stripe.InvalidRequestError) as missing:
@@ -86,7 +86,7 @@ async def test_a_mistake_is_an_error_of_its_class(sdk: SdkClient) -> None:
 async def test_a_key_is_one_operation_for_a_day(sdk: SdkClient) -> None:
     """
     The same key and parameters: the same answer. Other parameters: an error. A day
-    later: a new operation. A decline is an answer too; a refused parameter is none.
+    later: a new operation. A decline is stored too; a refused parameter is not.
     """
     customers, once = sdk.v1.customers, {"idempotency_key": "once"}
     key: Any = once
@@ -129,9 +129,8 @@ async def test_the_sdks_own_retries_never_make_two(
     sandbox: Sandbox, fault: str
 ) -> None:
     """
-    The SDK tries a POST again with the key that it gave it. Where the answer was lost
-    on the way it gets it now; a stored 500 is repeated, and is the end. Two are never
-    made.
+    The SDK retries a POST with the same key. If the answer was lost, the SDK gets it
+    now; a stored 500 is repeated, and ends the retries. Two objects are never created.
     """
     async with opened(sandbox, max_network_retries=2) as sdk:
         sdk.sandbox.plan(fault, "POST /v1/customers")
@@ -151,7 +150,7 @@ async def test_the_sdks_own_retries_never_make_two(
 
 async def test_a_get_is_tried_until_it_succeeds(sandbox: Sandbox) -> None:
     """
-    Reading has no key and nothing is stored: after two 500s the third try answers.
+    Reads have no key and store nothing: after two 500s the third try succeeds.
     """
     async with opened(sandbox, max_network_retries=2) as sdk:
         sdk.sandbox.plan("error_before", "GET /v1/customers", times=2)

@@ -1,6 +1,6 @@
-"""The real SDK against the sandbox: customers, their cards, and taking money once.
+"""The real SDK against the sandbox: customers, their cards, and single payments.
 
-Each test is a story of its own; the last one tells all of them to one sandbox.
+Each test is a story of its own; the last one runs all of them against one sandbox.
 """
 
 from typing import Final
@@ -24,7 +24,7 @@ pytestmark = SDK_MARKS
 
 async def test_a_customer_is_kept_found_changed_and_deleted(sdk: SdkClient) -> None:
     """
-    A customer is found by id, by e-mail and by search; once deleted it is a stub.
+    A customer is found by id, by e-mail and by search; a deleted one is a stub.
     """
     customers = sdk.v1.customers
     made = await customers.create_async(
@@ -64,7 +64,7 @@ async def test_a_card_is_made_of_a_token_attached_changed_and_detached(
     sdk: SdkClient,
 ) -> None:
     """
-    A card belongs to one customer at a time, and only a customer's card is changed.
+    A card belongs to one customer at a time, and only an attached card can be changed.
     """
     methods, customer = sdk.v1.payment_methods, await sdk.customer(None)
     card = await methods.create_async({"type": "card", "card": {"token": "tok_visa"}})
@@ -100,8 +100,8 @@ async def test_a_setup_intent_keeps_a_card_once_its_holder_agrees(
     sdk: SdkClient,
 ) -> None:
     """
-    The bank's step decides: refused, no card is kept; accepted, the card is attached
-    and may be charged while its holder is away.
+    The bank's authentication decides: refused, no card is stored; accepted, the card is
+    attached and can be charged off-session.
     """
     setups, customer = sdk.v1.setup_intents, await sdk.customer(None)
     intent = await setups.create_async({"customer": customer.id})
@@ -148,8 +148,8 @@ async def test_a_setup_intent_keeps_a_card_once_its_holder_agrees(
 
 async def test_a_payment_intent_is_paid_or_canceled_once(sdk: SdkClient) -> None:
     """
-    An intent may be changed until it is paid; a decline leaves it open, with the
-    failed charge beside it.
+    An intent can be changed until it is paid; a decline leaves it open, with the failed
+    charge.
     """
     intents, customer = sdk.v1.payment_intents, await sdk.customer(None)
     intent = await intents.create_async(
@@ -187,7 +187,7 @@ async def test_a_payment_intent_is_paid_or_canceled_once(sdk: SdkClient) -> None
 
 async def test_a_charge_is_refunded_up_to_its_amount(sdk: SdkClient) -> None:
     """
-    Refunds add up to the charge and no further.
+    Refunds add up to at most the charge.
     """
     refunds, charge = sdk.v1.refunds, await sdk.charged(amount=900)
     part = await refunds.create_async({"charge": charge.id, "amount": 300})
@@ -212,7 +212,8 @@ async def test_a_charge_is_refunded_up_to_its_amount(sdk: SdkClient) -> None:
 
 async def test_a_dispute_is_won_or_lost_by_its_evidence(sdk: SdkClient) -> None:
     """
-    The words of Stripe's test mode decide; a closed dispute is lost, and over.
+    The evidence texts of Stripe's test mode decide; a closed dispute is lost, and
+    final.
     """
     disputes = sdk.v1.disputes
 
@@ -237,7 +238,7 @@ async def test_a_dispute_is_won_or_lost_by_its_evidence(sdk: SdkClient) -> None:
         assert answered.status == verdict
         happened = sdk.happened(it.id)
         assert "charge.dispute.closed" in happened
-        # The money comes back to who won, and only to them.
+        # The money is returned to the winner only.
         returned = "charge.dispute.funds_reinstated" in happened
         assert returned is (verdict == "won")
     assert (await disputes.close_async(closed.id)).status == "lost"
@@ -251,8 +252,8 @@ async def test_a_dispute_is_won_or_lost_by_its_evidence(sdk: SdkClient) -> None:
 
 async def test_events_are_read_by_type_time_and_cursor(sdk: SdkClient) -> None:
     """
-    The newest is first; a cursor holds its place, whatever else is asked for; after
-    30 days an event is gone.
+    The newest is first; a cursor keeps its place, whatever filters are used; after 30
+    days an event is deleted.
     """
     events = sdk.v1.events
     first = await sdk.customer(None)
@@ -264,7 +265,7 @@ async def test_events_are_read_by_type_time_and_cursor(sdk: SdkClient) -> None:
     assert [it.data.object["id"] for it in made.data] == [charge.customer, second.id]
     later = await events.list_async({"created": {"gte": since}, "limit": 100})
     assert {it.created for it in later.data} == {since}
-    # No more of them: a renewal of an older subscription may fall due this second too.
+    # No more of them: a renewal of an older subscription may be due in this second too.
     kinds = await events.list_async(
         {
             "types": ["charge.*", "customer.created"],
@@ -277,7 +278,7 @@ async def test_events_are_read_by_type_time_and_cursor(sdk: SdkClient) -> None:
         "customer.created",
         "customer.created",
     ]
-    # Of those before this one, which is of another type.
+    # Those before this one, which has another type.
     newest = later.data[0]
     assert newest.type == "payment_intent.succeeded"
     older = await events.list_async(
@@ -307,7 +308,7 @@ async def test_an_endpoint_is_registered_with_a_secret_told_once(
     endpoints = sdk.v1.webhook_endpoints
     made = await endpoints.create_async(
         {
-            # Nobody listens there, and nothing that happens is of that type.
+            # Nothing listens there, and no event of that type happens.
             "url": "https://example.invalid/webhooks",
             "enabled_events": ["customer.tax_id.created"],
             "api_version": "2025-03-31.basil",
@@ -335,7 +336,7 @@ async def test_an_event_destination_is_registered_changed_and_deleted(
     sdk: SdkClient,
 ) -> None:
     """
-    It sends thin events; its secret is told once, where that is asked for.
+    It sends thin events; its secret is returned once, if the request includes it.
     """
     destinations = sdk.v2.core.event_destinations
     made = await destinations.create_async(
@@ -377,8 +378,8 @@ STORIES: Final[tuple[Story, ...]] = (
 
 async def test_together_they_call_every_address_of_payments(sdk: SdkClient) -> None:
     """
-    Told one after the other to one sandbox the stories hold as well, and together they
-    get a good answer from every method and path of this area.
+    Run one after the other against one sandbox the stories hold as well, and together
+    they get a good answer from every method and path of this area.
     """
     called, theirs = await answers_to(sdk, STORIES), addresses("payments")
 

@@ -1,6 +1,6 @@
 """The real SDK against the sandbox: how subscriptions begin, change and end.
 
-Each test is a story of its own; the last one tells all of them to one sandbox.
+Each test is a story of its own; the last one runs all of them against one sandbox.
 """
 
 from typing import Any, Final
@@ -28,7 +28,7 @@ pytestmark = SDK_MARKS
 
 async def test_a_good_card_makes_an_active_subscription(sdk: SdkClient) -> None:
     """
-    The first period is paid at once, and everything of it is linked: subscription,
+    The first period is paid at once, and all its objects are linked: subscription,
     invoice, its payment, the intent and the charge.
     """
     customer, price = await sdk.customer(), await sdk.price()
@@ -59,8 +59,8 @@ async def test_a_failing_card_leaves_what_the_payment_behavior_says(
     sdk: SdkClient,
 ) -> None:
     """
-    allow_incomplete: an incomplete subscription. error_if_incomplete: an error, and
-    nothing else. pending_if_incomplete: for updates only.
+    allow_incomplete: an incomplete subscription. error_if_incomplete: an error without
+    effect. pending_if_incomplete: for updates only.
     """
     customer, price = await sdk.customer(FAILING), await sdk.price()
 
@@ -86,8 +86,8 @@ async def test_a_failing_card_leaves_what_the_payment_behavior_says(
 
 async def test_default_incomplete_waits_for_the_client_to_pay(sdk: SdkClient) -> None:
     """
-    Nothing is charged until the client confirms with the invoice's own secret; then
-    the card is kept, as `save_default_payment_method` says.
+    Nothing is charged until the client confirms with the invoice's own secret; then the
+    card is saved, as `save_default_payment_method` says.
     """
     customer, price = await sdk.customer(None), await sdk.price()
 
@@ -171,8 +171,8 @@ async def test_the_banks_step_decides_a_first_payment(sdk: SdkClient) -> None:
 
 async def test_a_trial_is_free_and_then_paid(sdk: SdkClient) -> None:
     """
-    A trial's invoice is of nothing and makes no charge; it is announced three days
-    before its end, and then the first month is collected.
+    A trial's invoice is of zero and creates no charge; its end is announced three days
+    before, and then the first month is collected.
     """
     customer, price = await sdk.customer(), await sdk.price()
 
@@ -196,8 +196,8 @@ async def test_a_trial_is_free_and_then_paid(sdk: SdkClient) -> None:
 
 async def test_a_trial_without_a_card_is_paused_and_resumed(sdk: SdkClient) -> None:
     """
-    Told to pause, a subscription whose trial ends without a card waits; resumed with
-    a card, a whole new period is charged and runs.
+    With the setting to pause, a subscription whose trial ends without a card is paused;
+    resumed with a card, a whole new period is charged and begins.
     """
     customer, price = await sdk.customer(None), await sdk.price()
     trial = await sdk.subscribe(
@@ -230,7 +230,8 @@ async def test_a_trial_without_a_card_is_paused_and_resumed(sdk: SdkClient) -> N
 async def test_an_upgrade_that_fails_waits_for_its_payment(sdk: SdkClient) -> None:
     """
     With pending_if_incomplete the old price stays until the invoice is paid; then the
-    change is applied. Not paid within 23 hours it is dropped, and its invoice void.
+    change is applied. If it is not paid within 23 hours, the change is dropped and its
+    invoice is void.
     """
     customer = await sdk.customer()
     small, big = await sdk.price(900), await sdk.price(2000)
@@ -271,7 +272,7 @@ async def test_an_upgrade_that_fails_waits_for_its_payment(sdk: SdkClient) -> No
 
 async def test_a_change_is_refused_whole_or_billed_later(sdk: SdkClient) -> None:
     """
-    error_if_incomplete leaves everything as it was; create_prorations leaves its two
+    error_if_incomplete leaves everything unchanged; create_prorations leaves its two
     items for the renewal, whose preview shows them.
     """
     customer = await sdk.customer()
@@ -309,8 +310,8 @@ async def test_a_change_is_refused_whole_or_billed_later(sdk: SdkClient) -> None
 
 async def test_a_new_anchor_starts_a_new_period_now(sdk: SdkClient) -> None:
     """
-    What is left of the old period is credited, the new one is charged whole, and the
-    preview says so before.
+    The rest of the old period is credited, the new one is charged whole, and the
+    preview shows that before.
     """
     customer = await sdk.customer()
     made = await sdk.subscribe(customer, await sdk.price())
@@ -333,8 +334,8 @@ async def test_a_new_anchor_starts_a_new_period_now(sdk: SdkClient) -> None:
 
 async def test_a_subscription_ends_as_it_was_told_to(sdk: SdkClient) -> None:
     """
-    At the end of its period, at a moment, or at once; ended ones are listed only for
-    who asks for all.
+    At the end of its period, at a time, or at once; ended ones are listed only on
+    request.
     """
     subscriptions, price = sdk.v1.subscriptions, await sdk.price()
     customer = await sdk.customer()
@@ -372,7 +373,7 @@ async def test_a_subscription_ends_as_it_was_told_to(sdk: SdkClient) -> None:
     every: Any = {**mine, "status": "all"}
     found = (await subscriptions.list_async(every)).data
     assert [it.status for it in found] == ["canceled"] * 3
-    # Nothing was renewed on the way.
+    # Nothing was renewed meanwhile.
     assert len((await sdk.v1.charges.list_async(mine)).data) == 3
     with pytest.raises(stripe.InvalidRequestError):
         await subscriptions.cancel_async(at_once.id)
@@ -396,8 +397,8 @@ async def test_together_they_call_every_address_of_subscriptions(
     sdk: SdkClient,
 ) -> None:
     """
-    Told one after the other to one sandbox the stories hold as well, and together they
-    get a good answer from every method and path of this area.
+    Run one after the other against one sandbox the stories hold as well, and together
+    they get a good answer from every method and path of this area.
     """
     called, theirs = await answers_to(sdk, STORIES), addresses("subscriptions")
 

@@ -1,4 +1,4 @@
-"""Two runs of `payments stripe setup` at once, their calls in any order."""
+"""Two concurrent runs of `payments stripe setup`, their calls in any order."""
 
 import asyncio
 import random
@@ -30,7 +30,7 @@ SEEDS: Final = range(400 if PROVES else 2)
 
 
 class Stepped(Transport):
-    """It makes a call whenever it is its turn."""
+    """It makes a call when it is its turn."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ def account() -> Iterator[Sandbox]:
 
 
 def orders() -> list[list[int]]:
-    """Return in which order calls are made: one wholly within the other, too."""
+    """Return the orders of calls; those of one run wholly within the other, too."""
     nested = [[0] * at + [1] * CALLS + [0] * CALLS for at in STEPS]
     mixed = list[list[int]]()
     for seed in SEEDS:
@@ -112,8 +112,8 @@ def test_two_at_once_leave_one_endpoint_whose_secret_is_known(
     account: Sandbox, tmp_path: Path, names: tuple[str, str]
 ) -> None:
     """
-    A run that is told that all is well has its secret; the other one is told that
-    another run is at it, or that the secret is not in its file.
+    A run that succeeds has its secret; the other reports that another run is in
+    progress, or that the secret is not in its file.
     """
     for number, order in enumerate(orders()):
         account.reset()

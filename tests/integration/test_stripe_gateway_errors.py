@@ -1,6 +1,6 @@
-"""Each error of Stripe, and each fault on the way to it, is an error of ours.
+"""Each Stripe error, and each transport fault, becomes one of our errors.
 
-No warning is let through: the transport is ours.
+No warning is emitted: the transport is ours.
 """
 
 import asyncio
@@ -27,12 +27,12 @@ from support.lying_stripe import CREATE, CUSTOMER, KEY, answer, failure_of, lyin
 from support.stripe_gateway import Place
 
 pytestmark = pytest.mark.anyio
-# Less than a slow answer of the sandbox takes; little to wait for in vain.
+# Shorter than a slow answer of the sandbox; little time is lost without result.
 DEADLINE_S: Final = 0.4
 CARD_NUMBER: Final = "4242" * 4
 
 
-# What goes wrong on the way
+# Transport faults
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ async def test_each_fault_is_what_it_is(
     place: Place, fault: Fault, expected: object
 ) -> None:
     """
-    Nothing was done, or nobody knows; and whether the key is still of use.
+    Nothing was done, or the outcome is unknown; and whether the key can be reused.
     """
     hasty = StripeGateway(place.sandbox.api_key, base=place.sandbox.url, livemode=False)
     place.sandbox.plan(fault, "POST /v1/customers")
@@ -76,7 +76,8 @@ async def test_each_fault_is_what_it_is(
 
 async def test_a_key_that_carried_something_else_is_silence(place: Place) -> None:
     """
-    Ours was not done, but who knows what was: no new key is taken blindly.
+    Our request was not executed, but it is unknown which one was: no new key is used
+    blindly.
     """
     await place.ask(CREATE, "key-1")
     with pytest.raises(GatewayOutcomeUnknown) as silence:
@@ -86,7 +87,7 @@ async def test_a_key_that_carried_something_else_is_silence(place: Place) -> Non
 
 async def test_a_key_that_stripe_does_not_know_is_busy(sandbox: Sandbox) -> None:
     """
-    Nothing was done; somebody has to mend the key.
+    Nothing was done; the key must be corrected by hand.
     """
     gateway = StripeGateway("sk_test_" + "y" * 16, base=sandbox.url, livemode=False)
     async with gateway.opened():
@@ -130,7 +131,8 @@ async def test_the_sdk_tells_nobody_of_us(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     """
-    No telemetry, which writes into a home; no addresses and messages in the logs.
+    No telemetry, which writes into a home directory; no addresses and messages in the
+    logs.
     """
     assert stripe.enable_telemetry is False
     with caplog.at_level(logging.DEBUG), pytest.raises(GatewayRefused):
@@ -140,7 +142,7 @@ async def test_the_sdk_tells_nobody_of_us(
     assert told == []
 
 
-# Answers that no sandbox gives
+# Answers that the sandbox does not give
 
 
 @pytest.mark.parametrize("drips", [False, True])
@@ -151,7 +153,7 @@ async def test_an_answer_that_does_not_end_is_silence(
     begun: bytes, *, drips: bool
 ) -> None:
     """
-    The deadline is for the whole exchange, however often a byte comes.
+    The deadline is for the whole exchange, even if bytes keep coming.
     """
     async with lying(begun, deadline_s=DEADLINE_S, holds=True, drips=drips) as it:
         assert isinstance(await failure_of(it[0]), GatewayOutcomeUnknown)
@@ -159,7 +161,7 @@ async def test_an_answer_that_does_not_end_is_silence(
 
 async def test_nobody_there_is_silence() -> None:
     """
-    A port at which nobody listens.
+    Nothing listens at the port.
     """
     async with lying() as (_, liar):
         pass
@@ -170,7 +172,7 @@ async def test_nobody_there_is_silence() -> None:
     assert failure.reason == "ConnectError"
 
 
-# Each error of Stripe's: its status and words, what it is to us, and what it says.
+# Each Stripe error: its status and text, our error, and our message.
 Told = tuple[type[PaymentsError], Mapping[str, object]]
 BUSY: Final[Told] = (GatewayNotAttempted, {})
 OUTCOME_UNKNOWN: Final[Told] = (GatewayOutcomeUnknown, {"server_error_cached": False})
@@ -244,7 +246,8 @@ async def test_each_error_is_told_in_our_words(
     status: int, error: Mapping[str, object], told: Told
 ) -> None:
     """
-    A no, not now, or nobody knows; the field is ours, the codes are Stripe's.
+    Refused, not now, or outcome unknown; the field name is ours, the codes are
+    Stripe's.
     """
     async with lying(answer({"error": error}, status)) as (gateway, _):
         failure = await failure_of(gateway)
@@ -259,12 +262,12 @@ async def test_an_error_of_another_shape_is_never_a_no(
     status: int, error: object
 ) -> None:
     """
-    The SDK trips over some of them; nobody else does.
+    The SDK fails on some of them; no other code does.
     """
     async with lying(answer({"error": error}, status)) as (gateway, _):
         failure = await failure_of(gateway)
     if isinstance(error, dict) and status in {400, 402, 404}:
-        # It is in the right shape, and says no more.
+        # It has the right shape, and no content.
         assert isinstance(failure, GatewayRefused)
     else:
         assert isinstance(failure, GatewayNotAttempted | GatewayOutcomeUnknown)
@@ -273,7 +276,7 @@ async def test_an_error_of_another_shape_is_never_a_no(
 @pytest.mark.parametrize("status", [400, 402, 404, 409, 429, 500, 200])
 async def test_no_error_carries_what_stripe_said(status: int) -> None:
     """
-    Messages quote input: neither they nor the key, nor what was sent, get out.
+    Stripe's messages quote input: neither they nor the key, nor the request, are shown.
     """
     names = ("message", "code", "type", "decline_code", "param")
     said = dict.fromkeys(names, f"{CARD_NUMBER} is not it")

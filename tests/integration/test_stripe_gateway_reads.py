@@ -1,4 +1,4 @@
-"""What the Stripe gateway reads: invoices, payments, prices, previews, cards."""
+"""Reads of the Stripe gateway: invoices, payments, prices, previews, cards."""
 
 from datetime import timedelta
 
@@ -21,12 +21,12 @@ from support.stripe_gateway import Place, invoice_of, reported
 pytestmark = pytest.mark.anyio
 
 
-# What is read
+# Reads
 
 
 async def test_a_term_is_found_behind_a_proration(place: Place) -> None:
     """
-    The latest invoice covers nothing new; an older one tells what was paid for.
+    The latest invoice covers nothing new; an older one shows the paid period.
     """
     report = await place.started()
     place.sandbox.advance("3 days")
@@ -47,7 +47,7 @@ async def test_a_term_is_found_behind_a_proration(place: Place) -> None:
 
 async def test_what_somebody_added_covers_nothing(place: Place) -> None:
     """
-    A fee on the invoice of a renewal has a period too, of no length or of any.
+    A fee on the invoice of a renewal has a period too, of zero or any length.
     """
     report = await place.started()
     place.post(
@@ -78,7 +78,7 @@ async def test_a_collection_tells_how_far_it_is(
     place: Place, card: str, state: InvoicePaymentState, decline_code: str | None
 ) -> None:
     """
-    What the bank said, and the secret with which a browser goes on.
+    The bank's decline code, and the secret with which a browser continues.
     """
     report = await place.started(card=card)
 
@@ -104,7 +104,7 @@ async def test_a_disputed_payment_says_how_the_dispute_stands(
     place: Place, closed_as: str | None, state: DisputeState
 ) -> None:
     """
-    The charge alone only says that there was one, long after it was lost.
+    The charge alone only shows that a dispute existed, long after it was lost.
     """
     report = await place.started(card="pm_card_createDispute")
     [charge] = place.api("GET", "charges", customer=report.customer_id)["data"]
@@ -121,7 +121,7 @@ async def test_a_disputed_payment_says_how_the_dispute_stands(
 
 async def test_a_price_says_whether_it_can_be_sold(place: Place) -> None:
     """
-    Once or again and again, still or no more; and a product has one, or none.
+    One-time or recurring, active or not; and a product has one, or none.
     """
     often = place.price()
     once = place.post(
@@ -143,7 +143,7 @@ async def test_a_price_says_whether_it_can_be_sold(place: Place) -> None:
 
 async def test_a_preview_bills_another_interval_at_once(place: Place) -> None:
     """
-    A new period begins: its whole price is due, less what is left of the old one.
+    A new period begins: its whole price is due, less the rest of the old one.
     """
     report = await place.started()
     yearly = place.price(9000, recurring={"interval": "year"})["id"]
@@ -168,7 +168,7 @@ async def test_a_preview_bills_another_interval_at_once(place: Place) -> None:
 
 async def test_a_preview_needs_a_date_and_refuses_what_cannot_be(place: Place) -> None:
     """
-    Without a date nobody could pay what was said; the refusal names the field.
+    Without a date the preview could not be paid as shown; the refusal names the field.
     """
     report = await place.started()
     change = UpdateSubscription(
@@ -187,7 +187,7 @@ async def test_a_preview_needs_a_date_and_refuses_what_cannot_be(place: Place) -
         assert refusal.value.field == field
 
 
-# Answers that no sandbox gives
+# Answers that the sandbox does not give
 
 
 @pytest.mark.parametrize(
@@ -216,8 +216,8 @@ async def test_a_bank_that_wants_its_absent_customer_wants_action(
     error: object, state: InvoicePaymentState, decline_code: str | None
 ) -> None:
     """
-    A renewal is tried without the payer, who can still confirm it. Of the payments
-    of an invoice the default one counts, and none that was given up.
+    A renewal is tried off-session, and the payer can still confirm it. Of an invoice's
+    payments the default one counts, and no canceled one.
     """
     payments = [
         {"payment": {"payment_intent": intent}, "status": status, "is_default": default}
@@ -241,7 +241,7 @@ async def test_a_bank_that_wants_its_absent_customer_wants_action(
             "/v1/payment_intents/pi_3": answer(intent),
         }
         collection = await gateway.invoice_payment("in_1")
-        # What the invoice says to a browser goes before what its payment says.
+        # The invoice's secret for the browser has precedence over that of its payment.
         told = {**invoice, "confirmation_secret": {"client_secret": "in_1_secret_1"}}
         liar.answers = {**liar.answers, "/v1/invoices/in_1": answer(told)}
         confirmed = await gateway.invoice_payment("in_1")
@@ -266,7 +266,7 @@ async def test_an_open_invoice_is_as_its_payment_is(
     status: str, state: InvoicePaymentState
 ) -> None:
     """
-    What is not known is not over.
+    An unknown status does not count as ended.
     """
     payments = [{"payment": {"payment_intent": {"id": "pi_1"}}, "status": "open"}]
     intent = {"id": "pi_1", "object": "payment_intent", "status": status}
@@ -278,7 +278,7 @@ async def test_an_open_invoice_is_as_its_payment_is(
 
 async def test_a_deleted_customer_has_no_card() -> None:
     """
-    It is still told of, as nothing but its id.
+    It is still reported, as nothing but its id.
     """
     body = {"id": "cus_1", "object": "customer", "deleted": True}
     async with lying(answer(body)) as (gateway, _):
@@ -287,7 +287,7 @@ async def test_a_deleted_customer_has_no_card() -> None:
 
 async def test_a_card_of_the_older_api_pays_if_none_was_chosen(place: Place) -> None:
     """
-    A payment method goes before it; what is no card is shown nowhere.
+    A payment method has precedence; a source that is no card is never shown.
     """
     customer = place.post("customers")
     theirs = CustomerId(customer["id"])
@@ -320,7 +320,7 @@ async def test_a_card_of_the_older_api_pays_if_none_was_chosen(place: Place) -> 
 
 async def test_what_is_attached_and_no_card_is_refused() -> None:
     """
-    A bank account may be a payment method too; we take none.
+    A bank account may be a payment method too; the service accepts none.
     """
     request = AttachCard(customer_id=CUS_1, payment_method="pm_1")
     async with lying(answer({**METHOD, "card": None})) as (gateway, _):

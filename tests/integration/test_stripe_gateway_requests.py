@@ -1,6 +1,6 @@
-"""What the Stripe gateway asks, in Stripe's words: the SDK over HTTP and a sandbox.
+"""The Stripe gateway's requests, by the SDK over HTTP to a sandbox.
 
-What every gateway promises is in `contracts`; here is what is Stripe's own.
+The promises of every gateway are in `contracts`; here are Stripe's details.
 """
 
 import json
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.anyio
 MARK: Final = {"user_id": "ada", "intent_id": "intent-1"}
 
 
-# What is asked
+# Requests
 
 
 Asking = Callable[[Place], Awaitable[tuple[GatewayRequest, str, dict[str, Any]]]]
@@ -182,7 +182,7 @@ async def test_a_request_is_asked_in_stripes_words(
     place: Place, asking: Asking
 ) -> None:
     """
-    The address, the form, our key and our version: all of it, and nothing else.
+    The path, the form, our key and our version: exactly these.
     """
     request, where, wanted = await asking(place)
     place.asked.clear()
@@ -205,7 +205,7 @@ async def test_what_is_frozen_is_the_same_every_time(
     place: Place, asking: Asking
 ) -> None:
     """
-    JSON whose keys are sorted, with the version in which it will be sent.
+    JSON with sorted keys, with the version in which it will be sent.
     """
     request, where, _ = await asking(place)
     frozen = place.gateway.freeze(request)
@@ -223,7 +223,7 @@ async def test_what_an_older_release_froze_is_sent_and_read(
     place: Place, version: str
 ) -> None:
     """
-    In the version of then, and the answer says the same as in today's.
+    In the old version, and the answer reads the same as in today's.
     """
     customer = place.customer()
     request = place.start(customer, place.price()["id"])
@@ -248,7 +248,7 @@ async def test_what_an_older_release_froze_is_sent_and_read(
 @pytest.mark.parametrize("id_", ["", "a/b", "../x", "a?b", "a%2Fb", "é", "a b", "a\n"])
 async def test_what_is_no_id_does_not_become_an_address(place: Place, id_: str) -> None:
     """
-    It could lead to anywhere, with our key.
+    It could lead anywhere, with our key.
     """
     for request, field in (
         (
@@ -268,12 +268,12 @@ async def test_what_is_no_id_does_not_become_an_address(place: Place, id_: str) 
     assert place.asked == []
 
 
-# What has been done already
+# Requests that were already executed
 
 
 async def test_what_is_done_already_is_done(place: Place) -> None:
     """
-    Ended, paid, attached before, under another key: a success, and found as well.
+    Ended, paid, attached before, under another key: a success, and `find` returns it.
     """
     report = await place.started(has_card=False)
     card = place.card(report.customer_id)
@@ -286,7 +286,7 @@ async def test_what_is_done_already_is_done(place: Place) -> None:
             await place.ask(request, f"{type(request).__name__}.{number}")
             for number in range(2)
         ]
-        # Who looks sees the latest invoice as well, and so what was paid for.
+        # `find` reads the latest invoice as well, and so the paid period.
         looked = await place.gateway.find(request)
         assert looked is not None
         for answer_ in (again, looked):
@@ -295,7 +295,7 @@ async def test_what_is_done_already_is_done(place: Place) -> None:
 
 async def test_a_no_is_not_taken_for_done(place: Place) -> None:
     """
-    Another's card, a void invoice, a subscription that never was.
+    Another's card, a void invoice, a subscription that never existed.
     """
     report = await place.started(has_card=False)
     card, other = place.card(report.customer_id), place.card(place.customer(None))
@@ -317,7 +317,7 @@ async def test_a_no_is_not_taken_for_done(place: Place) -> None:
 
 async def test_a_magic_card_is_attached_under_a_name_of_its_own(place: Place) -> None:
     """
-    In the test mode `pm_card_visa` makes one; it cannot be found by that name.
+    In test mode `pm_card_visa` creates one; it cannot be found by that name.
     """
     request = AttachCard(
         customer_id=place.customer(None), payment_method="pm_card_visa"

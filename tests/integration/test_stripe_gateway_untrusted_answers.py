@@ -1,4 +1,4 @@
-"""What the Stripe gateway does not believe: a server that lies in Stripe's place."""
+"""Answers that the Stripe gateway rejects: a lying server in Stripe's place."""
 
 import asyncio
 import gzip
@@ -52,7 +52,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_a_good_answer_is_believed() -> None:
     """
-    The liar can tell the truth: what fails below fails for its lie.
+    The server can also answer correctly: the failures below are due to its lies.
     """
     async with lying(answer(CUSTOMER)) as (gateway, _):
         frozen = gateway.freeze(CREATE)
@@ -108,7 +108,8 @@ LIES: Final[Mapping[str, bytes]] = {
 @pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
 async def test_t72_a_lie_is_silence(lie: bytes) -> None:
     """
-    It is neither yes nor no; the key may still tell. Nobody follows where it leads.
+    It is neither success nor refusal; the key may still resolve it. The redirect is not
+    followed.
     """
     async with lying(lie) as (gateway, liar):
         failure = await failure_of(gateway)
@@ -119,7 +120,7 @@ async def test_t72_a_lie_is_silence(lie: bytes) -> None:
 
 async def test_the_longest_answer_is_read() -> None:
     """
-    The limit is on the limit, not beside it.
+    The bound itself is allowed.
     """
     short = {**CUSTOMER, "more": ""}
     room = ANSWER_BYTES_MAX - len(json.dumps(short))
@@ -136,7 +137,7 @@ async def test_the_longest_answer_is_read() -> None:
 @pytest.mark.parametrize("livemode", [True, False])
 async def test_each_mode_believes_its_own(*, livemode: bool) -> None:
     """
-    Test money never pays in live mode, nor the reverse.
+    Test data never counts in live mode, or the reverse.
     """
     for said in (True, False):
         body = {**CUSTOMER, "livemode": said}
@@ -184,7 +185,7 @@ SET_UP: Final[dict[str, Any]] = {
     "customer": "cus_1",
     "metadata": {"intent_id": "intent-1"},
 }
-# A request, the answer to it, and what in it would make it one to something else.
+# A request, its answer, and the field that would make it an answer to another request.
 MISTAKES: Final[list[tuple[GatewayRequest, dict[str, Any], dict[str, Any]]]] = [
     (START, SUBSCRIPTION, {"customer": "cus_2", "metadata": {"intent_id": "i-2"}}),
     (
@@ -228,7 +229,7 @@ async def test_t72_an_answer_about_something_else_is_silence(
     request_: GatewayRequest, right: dict[str, Any], wrong: dict[str, Any]
 ) -> None:
     """
-    Another thing, another's, or not as it was asked for: one word is enough.
+    Another object, another's, or not as requested: one field is enough.
     """
     async with lying(answer(right)) as (gateway, liar):
         frozen = gateway.freeze(request_)
@@ -287,7 +288,7 @@ of_each_read = pytest.mark.parametrize("read", READS.values(), ids=READS)
 )
 async def test_what_is_read_is_believed_no_more(read: Any, lie: bytes) -> None:
     """
-    Of whatever is looked at.
+    For every kind of object that is read.
     """
     async with lying(lie) as (gateway, _):
         with pytest.raises(GatewayOutcomeUnknown):
@@ -308,7 +309,7 @@ async def test_a_read_fails_as_a_request_does(
     read: Any, status: int, code: str, kinds: type[PaymentsError]
 ) -> None:
     """
-    A no is a no, and not now is not now.
+    A refusal stays a refusal, and "not now" stays "not now".
     """
     body = {"error": {"type": "api_error", "code": code}}
     async with lying(answer(body, status)) as (gateway, _):
@@ -324,7 +325,7 @@ async def test_another_id_than_the_one_that_was_asked_for_is_silence(
     kind: str, read: str
 ) -> None:
     """
-    What is looked up is applied: it has to be the thing itself.
+    A fetched object is applied: it must be the object itself.
     """
     body = {**SUBSCRIPTION, "object": kind, "id": "another_1"}
     async with lying(answer(body)) as (gateway, _):
@@ -354,7 +355,7 @@ HALF_SAID: Final[Mapping[str, dict[str, Any]]] = {
 @pytest.mark.parametrize("read", HALF_SAID)
 async def test_what_is_said_by_half_is_silence(read: str) -> None:
     """
-    An id where the thing itself was asked for, a status that nobody knows.
+    An id in place of an expanded object, an unknown status.
     """
     async with lying(answer(HALF_SAID[read])) as (gateway, _):
         with pytest.raises(GatewayOutcomeUnknown, match=r"only the id|unclear"):
@@ -363,7 +364,7 @@ async def test_what_is_said_by_half_is_silence(read: str) -> None:
 
 async def test_a_list_without_an_end_is_silence() -> None:
     """
-    Nobody turns pages for ever.
+    Pages are not followed for ever.
     """
     page = {"object": "list", "data": [SUBSCRIPTION], "has_more": True}
     async with lying(answer(page)) as (gateway, liar):
@@ -375,7 +376,7 @@ async def test_a_list_without_an_end_is_silence() -> None:
 
 async def test_a_list_of_nobodys_is_missing_its_owner() -> None:
     """
-    Stripe says so of a customer that is not there.
+    Stripe says so of a customer that does not exist.
     """
     body = {"error": {"code": "resource_missing", "param": "customer"}}
     async with lying(answer(body, 400)) as (gateway, _):
@@ -427,7 +428,7 @@ json_values = st.recursive(
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_t72_whatever_is_answered_is_an_error_of_ours(status: int, body: bytes) -> None:
     """
-    Nothing that anybody answers is more than a refusal, or less than one.
+    Any answer becomes one of three errors; a refusal has a status of 400 or more.
     """
 
     async def ask() -> None:

@@ -1,4 +1,4 @@
-"""Stripe's list of events, from a server that lies in its place."""
+"""Stripe's list of events, from a lying server in its place."""
 
 import json
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ def listed(*newest_first: Any, **fields: Any) -> bytes:
 
 async def test_the_query_is_asked_in_the_words_of_stripe() -> None:
     """
-    Moments as seconds; what is not asked for is not sent.
+    Times as seconds; absent filters are not sent.
     """
     noon = datetime(2026, 1, 10, 12, tzinfo=UTC)
     seconds = str(int(noon.timestamp()))
@@ -48,7 +48,7 @@ async def test_the_query_is_asked_in_the_words_of_stripe() -> None:
 
 async def test_f47_one_event_that_cannot_be_read_spoils_no_page() -> None:
     """
-    It is to be kept apart, as it would be as a webhook; the others are read.
+    It is quarantined, as it would be as a webhook; the others are read.
     """
     odd = [
         {**GOOD, "id": "evt_odd", "livemode": "yes"},
@@ -70,7 +70,7 @@ async def test_f47_one_event_that_cannot_be_read_spoils_no_page() -> None:
 
 async def test_what_nobody_reads_of_an_event_may_be_anything() -> None:
     """
-    A NUL in it, say: Postgres keeps the body as bytes.
+    A NUL in it, for example: Postgres stores the body as bytes.
     """
     event = {**GOOD, "note": "\0"}
     async with lying(listed(event)) as (gateway, _):
@@ -81,7 +81,7 @@ async def test_what_nobody_reads_of_an_event_may_be_anything() -> None:
 
 async def test_t21_t22_what_is_of_another_mode_or_account_is_marked() -> None:
     """
-    As in a webhook: nothing of it is believed, and it spoils no page.
+    As in a webhook: its content is not trusted, and it does not spoil the page.
     """
     other = {**GOOD, "id": "evt_live", "livemode": True}
     theirs = {**GOOD, "id": "evt_theirs", "account": "acct_other"}
@@ -120,7 +120,7 @@ async def test_t26_an_event_of_another_version_asks_for_a_sync() -> None:
 )
 async def test_an_answer_that_is_no_list_of_events_is_none(lie: bytes) -> None:
     """
-    Nothing of it is read, and it is no end of the list.
+    Nothing of it is read, and it does not count as the end of the list.
     """
     async with lying(lie) as (gateway, _):
         with pytest.raises(GatewayOutcomeUnknown):

@@ -23,7 +23,7 @@ from support.service_with_sandbox import (
 
 def test_a_quantity_is_changed(ada: Payer) -> None:
     """
-    At once, and what it costs more is taken at once.
+    At once, and the extra cost is charged at once.
     """
     id_ = ada.subscribed()["id"]
 
@@ -38,7 +38,7 @@ def test_a_quantity_is_changed(ada: Payer) -> None:
 
 def test_a_price_is_changed_up_and_down(stack: ServiceWithSandbox, ada: Payer) -> None:
     """
-    Up is paid at once; down gives nothing back, but is credited.
+    An upgrade is charged at once; a downgrade refunds nothing, but is credited.
     """
     id_ = ada.subscribed()["id"]
 
@@ -55,7 +55,7 @@ def test_a_price_is_changed_up_and_down(stack: ServiceWithSandbox, ada: Payer) -
 
 def test_an_end_is_planned_and_taken_back(ada: Payer) -> None:
     """
-    Either way the subscription lives on until then.
+    Either way the subscription is active until then.
     """
     id_ = ada.subscribed()["id"]
 
@@ -74,7 +74,7 @@ def test_an_end_that_the_portal_planned_is_taken_back(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    As a moment, which the gateway keeps apart from an end that comes with the period.
+    As a time, which the gateway distinguishes from an end with the period.
     """
     id_ = ada.subscribed()["id"]
     [subscription] = ada.living
@@ -112,7 +112,7 @@ def test_a_change_of_both_that_is_refused_changes_neither(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    422 says that nothing was done: the subscription goes on after its period.
+    422 says that nothing was done: the subscription continues after its period.
     """
     id_ = ada.subscribed()["id"]
 
@@ -156,7 +156,7 @@ def test_t78_a_change_that_is_none_is_refused(
     begun: tuple[Payer, str], body: Any
 ) -> None:
     """
-    400 for the change and for its preview; the subscription stays as it is.
+    400 for the change and for its preview; the subscription is unchanged.
     """
     ada, id_ = begun
     one = f"subscriptions/{id_}"
@@ -214,7 +214,7 @@ def test_a_change_to_a_product_that_one_has_is_refused(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    It would be a second one of it: 409, with the one there is.
+    It would be a second subscription of the product: 409, with the existing one.
     """
     first = ada.subscribed()
     second = ada.subscribe(product=stack.other_product).json()
@@ -241,7 +241,7 @@ def test_an_ended_subscription_cannot_be_changed(ada: Payer) -> None:
 
 def test_a_preview_of_less_owes_nothing(stack: ServiceWithSandbox, ada: Payer) -> None:
     """
-    What was paid too much is credited, not given back: 0 is due, and 0 is taken.
+    An overpayment is credited, not refunded: 0 is due, and 0 is charged.
     """
     id_ = ada.admin.subscribed(price=stack.pro)["id"]
 
@@ -289,7 +289,7 @@ def test_a_body_that_is_too_large_or_no_json_is_refused(
 
 def test_a_change_to_what_it_is_already_costs_nothing(ada: Payer) -> None:
     """
-    200, and nothing is taken.
+    200, and nothing is charged.
     """
     told = ada.subscribed()
 
@@ -305,7 +305,7 @@ def test_a_change_to_what_it_is_already_costs_nothing(ada: Payer) -> None:
 
 def test_a_preview_changes_nothing(stack: ServiceWithSandbox, ada: Payer) -> None:
     """
-    Looking is free, as often as one likes.
+    Previews are free, however many.
     """
     id_ = ada.subscribed()["id"]
     before = ada.subscriptions
@@ -326,7 +326,7 @@ def test_a_preview_changes_nothing(stack: ServiceWithSandbox, ada: Payer) -> Non
 
 
 def upgraded_in_vain(ada: Payer) -> tuple[str, httpx.Response]:
-    """Ask for more than the card will pay for."""
+    """Request more than the card will pay for."""
     id_ = ada.subscribed()["id"]
     ada.stack.sandbox.set_card(ada.card, declines="insufficient_funds")
     return id_, ada.admin.change(id_, price=ada.stack.pro)
@@ -336,7 +336,7 @@ def test_an_upgrade_that_is_not_paid_is_held(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    200 that says what is waited for; the price is the old one, what is paid stays.
+    200 that says what is awaited; the price is the old one, what is paid stays.
     """
     id_, answer = upgraded_in_vain(ada)
     ada.stack.settle()
@@ -359,7 +359,7 @@ def test_an_upgrade_that_is_never_paid_is_given_up(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    After a day it is forgotten: the price is the old one, nothing was granted.
+    After a day it is dropped: the price is the old one, nothing was granted.
     """
     id_, _ = upgraded_in_vain(ada)
     ada.stack.settle()
@@ -404,7 +404,7 @@ def test_an_upgrade_that_a_bank_confirms_is_made(
 
 def test_a_renewal_moves_the_date(ada: Payer) -> None:
     """
-    The next month is paid for by itself.
+    The next month is paid automatically.
     """
     ada.subscribed()
     before = moment(ada.status["payment_expire_date"])

@@ -7,7 +7,7 @@ from support.service_with_sandbox import BASIC, Payer, pointers, refusal
 
 def test_ended_now_keeps_the_paid_time(ada: Payer) -> None:
     """
-    The subscription is canceled; until the date the user may enter.
+    The subscription is canceled; until the date the user is entitled.
     """
     told = ada.subscribed()
 
@@ -26,7 +26,7 @@ def test_ended_now_keeps_the_paid_time(ada: Payer) -> None:
 @pytest.mark.parametrize("when", ["now", "period_end"])
 def test_ended_twice_is_ended_once(ada: Payer, when: str) -> None:
     """
-    200 with the same state; the gateway is asked no more.
+    200 with the same state; no further request is sent to the gateway.
     """
     path = f"subscriptions/{ada.subscribed()['id']}?when={when}"
     first = ada.call("DELETE", path)
@@ -41,7 +41,7 @@ def test_ended_twice_is_ended_once(ada: Payer, when: str) -> None:
 
 def test_ended_with_the_period_lives_until_then(ada: Payer) -> None:
     """
-    Planned first; canceled when the time has come, and nothing more is taken.
+    Planned first; canceled when the time has come, and nothing more is charged.
     """
     told = ada.subscribed()
     id_ = told["id"]
@@ -61,7 +61,7 @@ def test_ended_with_the_period_lives_until_then(ada: Payer) -> None:
 
 def test_what_is_to_end_may_be_ended_now(ada: Payer) -> None:
     """
-    A planned end is no obstacle; after it, a planned end is none any more.
+    A planned end does not prevent it; afterwards a planned end no longer exists.
     """
     one = f"subscriptions/{ada.subscribed()['id']}"
     ada.call("DELETE", f"{one}?when=period_end").raise_for_status()
@@ -76,7 +76,7 @@ def test_what_is_to_end_may_be_ended_now(ada: Payer) -> None:
 @pytest.mark.parametrize("when", ["tomorrow", "", "NOW", "now%00", "at_period_end"])
 def test_ended_at_another_time_is_refused(begun: tuple[Payer, str], when: str) -> None:
     """
-    400 with the field; the subscription lives.
+    400 with the field; the subscription stays active.
     """
     ada, id_ = begun
 
@@ -89,7 +89,7 @@ def test_ended_at_another_time_is_refused(begun: tuple[Payer, str], when: str) -
 
 def test_what_ended_may_be_begun_anew(ada: Payer) -> None:
     """
-    A canceled one is in nobody's way.
+    A canceled subscription blocks no other.
     """
     first = ada.subscribed()
     ada.call("DELETE", f"subscriptions/{first['id']}").raise_for_status()

@@ -1,4 +1,4 @@
-"""A first payment that the bank has to confirm, or declines, over HTTP."""
+"""A first payment that the bank must confirm, or declines, over HTTP."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from support.service_with_sandbox import (
 
 def test_without_a_card_the_browser_goes_on(ada: Payer) -> None:
     """
-    201, incomplete, with the secret of the payment that is awaited; nothing granted.
+    201, incomplete, with the secret of the awaited payment; nothing is granted.
     """
     answer = ada.subscribe()
     ada.stack.settle()
@@ -32,7 +32,7 @@ def test_without_a_card_the_browser_goes_on(ada: Payer) -> None:
 
 def test_what_was_begun_without_a_card_is_paid_in_the_browser(ada: Payer) -> None:
     """
-    The browser confirms with a card: the webhook says so, and the user may enter.
+    The browser confirms with a card: the webhook reports it, and the user is entitled.
     """
     ada.subscribe()
     [theirs] = ada.subscriptions
@@ -69,7 +69,7 @@ def test_a_bank_that_asks_is_answered_in_the_browser(ada: Payer) -> None:
 
 def test_a_refused_confirmation_grants_nothing(ada: Payer) -> None:
     """
-    The user may not enter, then or when the gateway gives up.
+    The user is not entitled, then or after the gateway gives up.
     """
     ada.give_card(ASKING)
     ada.subscribe()
@@ -89,7 +89,7 @@ def test_a_refused_confirmation_grants_nothing(ada: Payer) -> None:
 
 def test_a_confirmed_payment_that_is_declined_grants_nothing(ada: Payer) -> None:
     """
-    The holder confirms, and then there is no money: it waits for another card.
+    The holder confirms, and then funds are insufficient: it waits for another card.
     """
     ada.give_card("pm_card_authenticationRequiredChargeDeclinedInsufficientFunds")
     answer = ada.subscribe()
@@ -106,7 +106,8 @@ def test_a_confirmed_payment_that_is_declined_grants_nothing(ada: Payer) -> None
 
 def test_what_a_bank_refused_may_be_ended_and_begun_anew(ada: Payer) -> None:
     """
-    It lives until the gateway gives it up, and says so; who does not wait ends it.
+    It is pending until the gateway gives it up, and reports that; a user who does not
+    wait ends it.
     """
     ada.give_card(ASKING)
     first = ada.subscribe().json()
@@ -134,7 +135,7 @@ def test_a_change_of_what_awaits_its_first_payment_is_answered(
     ada: Payer, change: dict[str, Any]
 ) -> None:
     """
-    Made or refused, it is no error of ours; nothing is granted by it.
+    Executed or refused, it is not our error; it grants nothing.
     """
     id_ = ada.subscribe().json()["id"]
 
@@ -147,7 +148,7 @@ def test_a_change_of_what_awaits_its_first_payment_is_answered(
 
 def test_a_declined_first_payment_leaves_nothing_in_the_way(ada: Payer) -> None:
     """
-    402 with the bank's word, nothing live; a good card works at once.
+    402 with the bank's decline code, nothing active; a good card works at once.
     """
     ada.give_card(FAILING)
 
@@ -172,7 +173,8 @@ def test_a_declined_card_of_the_order_leaves_nothing_either(
     ada: Payer, card: str
 ) -> None:
     """
-    Declined when it is kept or when it is charged: 402, and the next order is good.
+    Declined when it is attached or when it is charged: 402, and the next order
+    succeeds.
     """
     answer = ada.subscribe(payment_method=card)
     live = ada.living

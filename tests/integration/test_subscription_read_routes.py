@@ -1,4 +1,4 @@
-"""Subscriptions are listed and read over HTTP, each by its user only."""
+"""Subscriptions are listed and read over HTTP, each only by its user."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ from support.service_with_sandbox import Payer, ServiceWithSandbox, problem_of, 
 
 def test_subscriptions_are_listed_and_read(ada: Payer) -> None:
     """
-    Each with the date until which it is paid for; the status has the same. Stripe's id
-    leads to it as ours does.
+    Each with the date until which it is paid; the status has the same. Stripe's id
+    finds it as ours does.
     """
     told = ada.subscribed()
 
@@ -37,7 +37,7 @@ def test_nobody_has_subscriptions_to_begin_with(ada: Payer) -> None:
 
 def test_ended_ones_are_listed_too(ada: Payer) -> None:
     """
-    The first begun first.
+    The earliest start first.
     """
     first = ada.subscribed()
     ada.call("DELETE", f"subscriptions/{first['id']}").raise_for_status()
@@ -68,7 +68,7 @@ def test_t41_another_users_subscription_does_not_exist(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    404 in the other's name and in one's own; nothing happens to it.
+    404 in the other's path and in one's own; the subscription is unchanged.
     """
     bob = stack.user()
     theirs = bob.subscribed()
@@ -91,7 +91,7 @@ def test_t41_another_users_subscription_does_not_exist(
 @pytest.mark.parametrize("id_", ["x", "sub_1", "a%00b", "é", "x" * 300])
 def test_a_subscription_that_is_none_does_not_exist(ada: Payer, id_: str) -> None:
     """
-    404, whatever it looks like, for every request.
+    404, whatever its format, for every request.
     """
     _ = ada.status
 
@@ -101,7 +101,7 @@ def test_a_subscription_that_is_none_does_not_exist(ada: Payer, id_: str) -> Non
 
 def test_without_a_token_nothing_is_told(ada: Payer) -> None:
     """
-    401 on every route, before anything else is looked at.
+    401 on every route, before any other check.
     """
     root = f"{ada.stack.service.url}/users/{ada.id}"
     asked = [*requests_about("x"), ("GET", "subscriptions", None)]
@@ -121,7 +121,7 @@ def test_an_administrator_may_do_all_of_it(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    By the user's e-mail; what is done is the user's.
+    By the user's e-mail; changes are the user's.
     """
     _ = ada.status
     root, token = f"/users/{ada.id}@example.com", stack.world.admin()

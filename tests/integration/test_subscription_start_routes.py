@@ -1,4 +1,4 @@
-"""A subscription is begun over HTTP: what it costs, grants, and what is refused."""
+"""A subscription is begun over HTTP: its cost, its grant, and refusals."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +18,7 @@ from support.service_with_sandbox import (
 
 
 def period_end(subscription: Any) -> datetime:
-    """Return when the gateway's own subscription is next to be paid."""
+    """Return when the gateway's own subscription is next due."""
     [item] = subscription["items"]["data"]
     return datetime.fromtimestamp(item["current_period_end"], UTC)
 
@@ -29,7 +29,7 @@ def test_a_subscription_is_begun_by_product_or_price(
 ) -> None:
     """
     A product is sold at its default price, a price by an administrator. The answer is
-    the subscription, paid.
+    the paid subscription.
     """
     ada.give_card()
     wanted = {"product": stack.product, "price": stack.basic}[by]
@@ -67,7 +67,7 @@ def test_a_new_subscription_is_known_before_any_webhook(ada: Payer) -> None:
 
 def test_what_webhooks_say_later_changes_nothing(ada: Payer) -> None:
     """
-    The events of a subscription that we began say what we know already.
+    The events of a subscription that the service began report what is known already.
     """
     ada.give_card()
     ada.subscribe()
@@ -91,7 +91,7 @@ def test_a_quantity_is_paid_for(ada: Payer) -> None:
 
 def test_a_trial_is_free_until_it_ends(ada: Payer) -> None:
     """
-    Nothing is taken; the date is the trial's end, and the user may enter.
+    Nothing is charged; the date is the trial's end, and the user is entitled.
     """
     told = ada.admin.subscribed(trial_days=10)
 
@@ -121,7 +121,7 @@ def test_a_trial_that_ends_is_paid_for(ada: Payer) -> None:
 
 def test_the_log_of_changes_tells_of_a_trial(ada: Payer) -> None:
     """
-    When it began, by what, and when it was over; so does what people query.
+    When it began, with its cause, and when it was over; the account's row shows it too.
     """
     told = ada.admin.subscribed_without_card(trial_days=2)
     stored = ada.stored("payment_status from payment_accounts")
@@ -142,7 +142,7 @@ def test_the_log_of_changes_tells_of_a_trial(ada: Payer) -> None:
 
 def test_a_trial_needs_no_card(ada: Payer) -> None:
     """
-    It begins at once; there is nothing to be paid yet.
+    It begins at once; nothing is due yet.
     """
     answer = ada.admin.subscribe(trial_days=10)
 
@@ -151,7 +151,7 @@ def test_a_trial_needs_no_card(ada: Payer) -> None:
 
 def test_a_trial_that_ends_without_a_card_is_not_paid(ada: Payer) -> None:
     """
-    There is nothing to take it from: the status says that it failed.
+    No card can pay it: the status is `failed`.
     """
     told = ada.admin.subscribed_without_card(trial_days=2)
 
@@ -166,7 +166,7 @@ def test_a_trial_that_ends_without_a_card_is_not_paid(ada: Payer) -> None:
 
 def test_an_order_that_no_bill_can_hold_is_answered(ada: Payer) -> None:
     """
-    The most that may be ordered, of what costs: the gateway's limits are its own.
+    The maximum quantity at a price above zero: the gateway has its own limits.
     """
     ada.give_card()
 
@@ -190,7 +190,7 @@ def test_a_card_may_come_with_the_order(ada: Payer) -> None:
 
 def test_the_gateways_objects_carry_the_users_and_the_intents_id(ada: Payer) -> None:
     """
-    Whoever looks at Stripe's dashboard finds the user; whoever heals, the intent.
+    The dashboard of Stripe shows the user; a resumed operation finds the intent.
     """
     ada.subscribed()
 
@@ -206,7 +206,7 @@ def test_a_second_living_one_of_the_product_is_refused(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    At any price: 409 that names the one there is. Another product is another.
+    At any price: 409 that names the existing one. Another product is independent.
     """
     first = ada.subscribed()
 
@@ -258,7 +258,7 @@ def test_a_second_living_one_of_the_product_is_refused(
 )
 def test_an_order_that_makes_no_sense_is_refused(ada: Payer, body: Any) -> None:
     """
-    400 with the field and the reason; the gateway is not asked.
+    400 with the field and the reason; no request is sent to the gateway.
     """
     before = list(ada.stack.posts)
 
@@ -272,7 +272,7 @@ def test_an_order_that_makes_no_sense_is_refused(ada: Payer, body: Any) -> None:
 @pytest.mark.parametrize("field", ["product", "price"])
 def test_what_is_not_sold_is_unprocessable(ada: Payer, field: str) -> None:
     """
-    422 with the field; not even a customer is made.
+    422 with the field; not even a customer is created.
     """
     answer = ada.admin.subscribe(**{field: f"{field}_nobody_knows"})
 
@@ -283,7 +283,7 @@ def test_what_is_not_sold_is_unprocessable(ada: Payer, field: str) -> None:
 
 def test_an_unknown_card_in_an_order_is_unprocessable(ada: Payer) -> None:
     """
-    422 with the field; nothing is begun.
+    422 with the field; no subscription is begun.
     """
     answer = ada.subscribe(payment_method="pm_nobody_knows")
 
@@ -296,7 +296,7 @@ def test_a_price_in_another_currency_is_unprocessable(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    A customer pays in one currency; the first subscription stays as it is.
+    A customer pays in one currency; the first subscription is unchanged.
     """
     first = ada.subscribed()
 
@@ -312,7 +312,7 @@ def test_who_has_ended_elsewhere_may_subscribe_again_at_once(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    Ended in the dashboard, and its event is never made: the gateway is asked first.
+    Ended in the dashboard, and its event never comes: the gateway is checked first.
     """
     first = ada.subscribed()["id"]
     [subscription] = ada.living
@@ -331,7 +331,7 @@ def test_a_change_to_a_product_that_has_ended_elsewhere_is_made(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    The refusal would rest on a subscription that is no more.
+    Otherwise the refusal would rest on a subscription that has ended.
     """
     ada.subscribed()
     [first] = ada.living

@@ -1,4 +1,4 @@
-"""A user is synced over HTTP, with a sandbox whose webhooks have not come."""
+"""A user is synced over HTTP, with a sandbox whose webhooks have not arrived."""
 
 from typing import Any
 
@@ -15,7 +15,10 @@ def synced(payer: Payer, **more: Any) -> httpx.Response:
 
 
 def checked_out(payer: Payer) -> Any:
-    """Buy as a hosted checkout does: a customer that names its user, who pays."""
+    """
+    Buy as a hosted checkout does: a customer with the user's id in its metadata, who
+    pays.
+    """
     wire, email = payer.stack.wire, f"{payer.id}@example.com"
     customer = wire.post("customers", email=email, metadata={"user_id": payer.id})
     card = wire.post(f"payment_methods/{GOOD}/attach", customer=customer["id"])
@@ -29,8 +32,8 @@ def test_a_checkout_is_seen_although_its_webhooks_are_lost(
     stack: ServiceWithSandbox,
 ) -> None:
     """
-    One request is enough, and answers as the status does then. Webhooks that come
-    after it, and the worker, change nothing.
+    One request is enough, and its answer is the current status. Later webhooks and the
+    worker change nothing.
     """
     payer = stack.user()
     assert payer.standing == ("none", False)
@@ -57,7 +60,8 @@ def test_another_may_not_nor_a_reader_and_not_too_often(
     stack: ServiceWithSandbox,
 ) -> None:
     """
-    Another's is 404; a second one of a user is 429, and says when to come again.
+    Another user's is 404; a second sync of a user is 429, with the time of the next
+    try.
     """
     payer = stack.user()
     payer.get("payment-status")

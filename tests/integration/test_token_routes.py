@@ -1,4 +1,4 @@
-"""Who may call, and how a token dies, over real HTTP."""
+"""Who may call, and how a token is revoked, over real HTTP."""
 
 import base64
 import json
@@ -36,7 +36,7 @@ def test_every_route_needs_a_token(
     service: ServiceProcess, method: str, path: str, authorization: str | None
 ) -> None:
     """
-    No token, no answer: 401 with a challenge, before the body is even looked at.
+    Without a token: 401 with a challenge, before the body is read.
     """
     headers = {} if authorization is None else {"Authorization": authorization}
 
@@ -51,7 +51,7 @@ def test_t28_t35_a_token_that_does_not_hold_is_refused(
     service: ServiceProcess,
 ) -> None:
     """
-    Expired, for somebody else, unsigned, or signed by another: 401.
+    Expired, for another audience, unsigned, or signed by another key: 401.
     """
     world = service.world
     good = world.token("u", email="u@example.com")
@@ -75,7 +75,7 @@ def test_t28_t35_a_token_that_does_not_hold_is_refused(
 
 def test_two_authorization_headers_are_refused(service: ServiceProcess) -> None:
     """
-    One of two would be a guess.
+    It is not defined which of two counts.
     """
     token = f"Bearer {service.world.admin()}"
 
@@ -90,7 +90,7 @@ def test_two_authorization_headers_are_refused(service: ServiceProcess) -> None:
 
 def test_a_user_invalidates_their_own_token(service: ServiceProcess) -> None:
     """
-    Dead at once, also spelled with a `=`; the user's other token lives.
+    Revoked at once, also with a trailing `=`; the user's other token stays valid.
     """
     token = service.world.token("bye", email="bye@example.com")
     other = service.world.token("bye", email="bye@example.com")
@@ -108,7 +108,8 @@ def test_a_user_invalidates_their_own_token(service: ServiceProcess) -> None:
 
 def test_t47_another_users_token_is_not_ours_to_kill(service: ServiceProcess) -> None:
     """
-    Another's token is 404 and lives on; an admin may kill it; junk is 200.
+    Another user's token is 404 and stays valid; an admin may revoke it; a text that is
+    no token is 200.
     """
     theirs = service.world.token("theirs", email="t@example.com")
     mine = service.world.token("mine", email="m@example.com")
@@ -125,7 +126,7 @@ def test_t47_another_users_token_is_not_ours_to_kill(service: ServiceProcess) ->
 
 def test_all_of_a_users_tokens_die_together(service: ServiceProcess) -> None:
     """
-    Every token issued until now is dead, and one issued later is not.
+    Every token issued until now is revoked, and one issued later is not.
     """
     world = service.world
     now = datetime.now(UTC)
@@ -151,7 +152,7 @@ def test_t38_a_token_dies_by_its_name_whatever_end_is_said(
     service: ServiceProcess, end: str
 ) -> None:
     """
-    An end that is over already is not relied on; nor is one said before that was wrong.
+    An expiry in the past is not relied on; nor is an earlier wrong one.
     """
     token = service.world.token("named", email="named@example.com")
     claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
@@ -169,7 +170,7 @@ def test_an_admin_kills_a_token_by_its_name_and_lists_the_dead(
     service: ServiceProcess,
 ) -> None:
     """
-    The list comes in pages whose cursors only we can read.
+    The list is paged, with cursors that only the service can read.
     """
     admin = service.world.admin()
     for number in range(3):

@@ -1,4 +1,4 @@
-"""Traces of a service that runs, as they come to a collector over HTTP."""
+"""Traces of a running service, as a collector receives them over HTTP."""
 
 import secrets
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from support.spans import Sent, flush, sent_to, traced_to
 
 CANARY: Final = secrets.token_hex(8)
 EMAIL: Final = f"{CANARY}@example.com"
-# What a path's part may be: what another one is, is not found.
+# Formats that a path segment may have: others are not found.
 PLACES: Final = {"user": EMAIL, "subscription": f"sub_{CANARY}"}
 
 
@@ -33,7 +33,7 @@ def stack(
     postgres: str, template: str, collector: Receiver
 ) -> Iterator[ServiceWithSandbox]:
     """
-    A service whose every request is traced.
+    A service that traces every request.
     """
     more = traced_to(collector.url)
     with selling(postgres, template, more=more) as stack:
@@ -51,8 +51,8 @@ def test_a_subscription_is_one_trace_from_the_request_to_the_outbox(
     stack: ServiceWithSandbox, collector: Receiver
 ) -> None:
     """
-    The request, its use case, loads and saves, and each call of the gateway; the save
-    that changed what is told to others says how many changes it logged.
+    The request, its use case, loads and saves, and each call of the gateway; a save of
+    changes for the feed says how many it logged.
     """
     payer = stack.user()
     payer.subscribed()
@@ -81,7 +81,7 @@ def test_a_webhooks_batch_is_linked_to_its_request(
     stack: ServiceWithSandbox, collector: Receiver
 ) -> None:
     """
-    It may be recorded with others: it is a trace of its own.
+    Several events may be recorded together: that is a trace of its own.
     """
     answer = stack.service.post_event(event(SUCCEEDED, secrets.token_hex(8)))
     assert answer.status_code == 200
@@ -99,7 +99,7 @@ def test_a_workers_jobs_are_traces_of_its_own(
     stack: ServiceWithSandbox, collector: Receiver
 ) -> None:
     """
-    Sent before it ends; what the job asks Stripe, reads and saves is in it.
+    Sent before the process ends; it includes the job's Stripe calls, loads and saves.
     """
     payer = stack.user()
     payer.give_card().raise_for_status()
@@ -118,7 +118,7 @@ def test_stripe_is_told_of_no_trace(
     stack: ServiceWithSandbox, collector: Receiver
 ) -> None:
     """
-    It would learn how our requests belong together, and does nothing with it.
+    Stripe would learn how our requests belong together, and does not use it.
     """
     headers = set[str]()
     watch = stack.sandbox.engine.watch
@@ -138,7 +138,7 @@ def test_stripe_is_told_of_no_trace(
 
 
 def call(stack: ServiceWithSandbox, operation: Operation, token: str) -> httpx.Response:
-    """Call an operation with a canary wherever a caller may put a text."""
+    """Call an operation with a canary in every text that a caller supplies."""
     ids = {it: PLACES.get(it, CANARY) for it in operation.parameters}
     known = {"email": EMAIL, "product": CANARY, "price": CANARY, "token": CANARY}
     body = operation.bodies({**known, "payment_method": f"pm_{CANARY}"})[0]
@@ -163,9 +163,9 @@ def test_t61_t79_no_span_holds_what_anybody_wrote(
     stack: ServiceWithSandbox, collector: Receiver
 ) -> None:
     """
-    Every operation, by the user, by an administrator and with a token that is none, a
-    canary in its path, its query, its headers and its body; a webhook that holds it, a
-    gateway that quotes it in a refusal. No id, e-mail or secret is in any span.
+    Every operation, by the user, by an administrator and with an invalid token, a
+    canary in its path, its query, its headers and its body; a webhook that contains it,
+    a gateway that quotes it in a refusal. No id, e-mail or secret is in any span.
     """
     world = stack.world
     own = world.token(CANARY, email=EMAIL)
@@ -200,7 +200,7 @@ def test_a_problem_names_its_trace(
     stack: ServiceWithSandbox, collector: Receiver
 ) -> None:
     """
-    By it the spans of what went wrong are found.
+    It finds the spans of the failed request.
     """
     answer = stack.service.call(
         "GET", "/users/nobody/payment-status", stack.world.admin()

@@ -40,7 +40,7 @@ Pair = Sequence[ServiceProcess]
 
 @pytest.fixture(scope="module")
 def pair(postgres: str, template: str) -> Iterator[Pair]:
-    """Two processes for the tests of the module; each uses users of its own."""
+    """Two processes for the tests of the module; each test uses its own users."""
     with (
         databases.copy_of(postgres, template) as dsn,
         running(World(dsn), 2) as services,
@@ -64,7 +64,7 @@ async def at_once(
 
 
 async def copies_of(pair: Pair, body: bytes, route: str) -> list[httpx.Response]:
-    """Deliver the same bytes many times at once, half of them to each process."""
+    """Deliver the same bytes many times concurrently, half of them to each process."""
     headers = pair[0].world.signed(body)
 
     async def deliver(http: httpx.AsyncClient, number: int) -> httpx.Response:
@@ -100,7 +100,7 @@ async def test_f09_t03_the_briefs_file_fifty_times_at_once_is_one_event(
     pair: Pair,
 ) -> None:
     """
-    The same bytes, 50 times at once, to two processes: 50 x 200 and one row.
+    The same bytes, 50 times concurrently, to two processes: 50 x 200 and one row.
     """
     body = (SAMPLES / "charge_succeeded.json").read_bytes()
 
@@ -113,7 +113,7 @@ async def test_f09_a_linked_charge_fifty_times_at_once_moves_the_date_once(
     pair: Pair,
 ) -> None:
     """
-    A user's charge, 50 times at once, to two processes, buys one month.
+    A user's charge, 50 times concurrently, to two processes, buys one month.
     """
     pair[0].register("fifty", "fifty@example.com")
     charge = event(SUCCEEDED, "fifty", at=utc(2026, 1, 31))
@@ -128,7 +128,7 @@ async def test_f09_a_linked_charge_fifty_times_at_once_moves_the_date_once(
 
 
 def a_payment(dice: random.Random, number: int) -> Payment:
-    """Return a charge of some time and some end; some times come twice."""
+    """Return a charge of a random time and outcome; some times repeat."""
     day = datetime(2015, 1, 31, 12, tzinfo=UTC) + timedelta(days=dice.randrange(2000))
     return Payment(
         id=PaymentId(f"ch_split_{number}"),
@@ -154,8 +154,8 @@ async def test_events_split_over_both_come_to_what_one_would_make_of_them(
     pair: Pair,
 ) -> None:
     """
-    200 charges of three users, shuffled and split over both processes at once, end
-    in the standing of the same payments in the model; both processes say so.
+    200 charges of three users, shuffled and split over both processes concurrently,
+    give the entitlement of the same payments in the model; both processes return it.
     """
     dice = random.Random(SEED)  # noqa: S311  # an order that can be had again
     payments = [a_payment(dice, number) for number in range(CHARGES)]
@@ -179,8 +179,8 @@ async def test_charges_of_one_second_split_over_both_each_buy_a_month(
     pair: Pair,
 ) -> None:
     """
-    None of them is older than another, so nothing is ever folded from the start: a
-    month that one process wrote over the other's would be missing for good.
+    None of them is older than another, so the sum is never computed from the start
+    again: a month that one process overwrote would be missing for good.
     """
     pair[0].register("second", "second@example.com")
     anchor, mail = utc(2015, 1, 31), "second@example.com"
@@ -208,7 +208,7 @@ def asks(service: ServiceProcess, user: str, token: str) -> int:
 
 def test_t38_t39_a_token_killed_through_one_is_dead_at_the_other(pair: Pair) -> None:
     """
-    At once, in any spelling, through whichever process; another token lives.
+    At once, in any spelling, through either process; another token stays valid.
     """
     world = pair[0].world
     kept = world.token("dies", email="dies@example.com")
@@ -228,7 +228,7 @@ def test_t38_t39_a_token_killed_through_one_is_dead_at_the_other(pair: Pair) -> 
 @pytest.mark.parametrize("through", [0, 1])
 def test_t38_all_of_a_users_tokens_die_at_both(pair: Pair, through: int) -> None:
     """
-    At once, in any spelling; another user's token lives.
+    At once, in any spelling; another user's token stays valid.
     """
     here, there = pair[through], pair[1 - through]
     world, now = here.world, datetime.now(UTC)
@@ -265,8 +265,8 @@ async def registrations(
 
 async def test_t69_an_email_raced_for_is_one_users(pair: Pair) -> None:
     """
-    32 users want one e-mail at once, in several spellings: one gets it, the others
-    are told that it is taken, and both processes know whose it is.
+    32 users register one e-mail concurrently, in several spellings: one gets it, the
+    others are refused because it is taken, and both processes know its owner.
     """
     composed = unicodedata.normalize("NFC", "andr\u00e9@example.com")
     decomposed = unicodedata.normalize("NFD", composed)
@@ -286,7 +286,7 @@ async def test_t69_an_email_raced_for_is_one_users(pair: Pair) -> None:
 
 async def test_a_user_registered_many_times_at_once_is_one(pair: Pair) -> None:
     """
-    The same registration, 32 times at once, to both: all 200, and one user.
+    The same registration, 32 times concurrently, to both: all 200, and one user.
     """
     answers = await registrations(pair, [("same", "same@example.com")] * RIVALS)
 

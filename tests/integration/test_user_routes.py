@@ -14,8 +14,8 @@ from support.service import ServiceProcess
 
 def test_three_charges_and_a_failure(service: ServiceProcess) -> None:
     """
-    31 January, 28 February, 31 March: the anchor's day is kept. Then a charge fails
-    and the status says so, while the time that was paid for stays.
+    31 January, 28 February, 31 March: the anchor's day is preserved. Then a charge
+    fails and the status says so, while the paid time stays.
     """
     service.register("story", "story@example.com", "cus_story")
     told = []
@@ -60,7 +60,7 @@ def test_a_charge_finds_its_user_by_email(service: ServiceProcess, field: str) -
 
 def test_an_unlinked_charge_waits_for_its_user(service: ServiceProcess) -> None:
     """
-    A charge of nobody's is kept, and belongs to the user who appears later.
+    A charge without an owner is stored, and linked to the user who appears later.
     """
     charge = event(SUCCEEDED, "later", at=utc(2026, 1, 1), customer="cus_later")
     assert service.post_event(charge).json() == {"outcome": "applied"}
@@ -72,7 +72,7 @@ def test_an_unlinked_charge_waits_for_its_user(service: ServiceProcess) -> None:
 
 def test_a_user_reads_their_own_status_by_id_and_email(service: ServiceProcess) -> None:
     """
-    The first call of a user whose token carries an e-mail registers them.
+    The first call of a user whose token has an e-mail registers them.
     """
     token = service.world.token("own", email="own@example.com")
 
@@ -94,7 +94,7 @@ def test_a_user_reads_their_own_status_by_id_and_email(service: ServiceProcess) 
 
 def test_t41_another_users_status_does_not_exist(service: ServiceProcess) -> None:
     """
-    404 and not 403: nobody learns who is registered.
+    404 and not 403: the answer does not reveal who is registered.
     """
     service.register("theirs", "theirs@example.com")
     token = service.world.token("mine", email="mine@example.com")
@@ -110,7 +110,7 @@ def test_t41_another_users_status_does_not_exist(service: ServiceProcess) -> Non
 
 def test_an_etag_spares_the_body(service: ServiceProcess) -> None:
     """
-    Who has this very answer gets 304; a payment changes the tag.
+    A caller with the current tag gets 304; a payment changes the tag.
     """
     service.register("tag", "tag@example.com")
     path, token = "/users/tag/payment-status", service.world.admin()
@@ -132,7 +132,8 @@ def test_an_etag_spares_the_body(service: ServiceProcess) -> None:
 
 def test_registering_is_idempotent_and_renames(service: ServiceProcess) -> None:
     """
-    The same PUT again changes nothing; another e-mail renames; the old one is free.
+    The same PUT again changes nothing; another e-mail renames; the old one can be used
+    again.
     """
     service.register("moves", "old@example.com")
     before = databases.digest(service.world.database_url)
@@ -201,7 +202,7 @@ def test_a_user_id_that_is_none_is_refused(service: ServiceProcess, user: str) -
 @pytest.mark.parametrize("content", [b"{", b'{"email": "\xff"}', b"[" * 200_000])
 def test_unreadable_json_is_refused(service: ServiceProcess, content: bytes) -> None:
     """
-    No JSON, no UTF-8, too deep: 400, and the process lives.
+    No JSON, no UTF-8, too deep: 400, and the process continues.
     """
     answer = httpx.put(
         f"{service.url}/users/fresh",
@@ -219,7 +220,7 @@ def test_unreadable_json_is_refused(service: ServiceProcess, content: bytes) -> 
 
 def test_t42_registering_needs_the_admin_scope(service: ServiceProcess) -> None:
     """
-    A user's own token registers nobody.
+    A user's own token cannot register another user.
     """
     token = service.world.token("me", email="me@example.com")
 
@@ -230,7 +231,7 @@ def test_t42_registering_needs_the_admin_scope(service: ServiceProcess) -> None:
 
 def test_an_expired_month_is_not_entitled(service: ServiceProcess) -> None:
     """
-    The status stays `paid`; whether the user may enter is what the clock says.
+    The status stays `paid`; the clock decides whether the user is entitled.
     """
     service.register("late", "late@example.com")
     long_ago = datetime.now(UTC) - timedelta(days=365)
@@ -248,7 +249,8 @@ def test_an_email_with_a_slash_is_found_by_its_path(
     service: ServiceProcess, written: str
 ) -> None:
     """
-    `%2F` within a segment divides no path; an id cannot have it, and says so.
+    An encoded `%2F` does not split a path; an id cannot contain it, and the answer says
+    so.
     """
     service.register("slash", "a/b@example.com")
     users = f"{service.url}/users"

@@ -1,4 +1,4 @@
-"""The webhook routes over real HTTP: what is taken, and everything that is not."""
+"""The webhook routes over real HTTP: what they accept, and all that they refuse."""
 
 import gzip
 import json
@@ -29,7 +29,7 @@ def post(
 
 
 def assert_refused(answer: httpx.Response, status: int, code: str) -> None:
-    """Assert a problem as RFC 9457 has it, with a request id on both sides."""
+    """Assert a problem of RFC 9457, with the request id in the header and the body."""
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers["content-type"] == "application/problem+json"
     problem = answer.json()
@@ -49,8 +49,8 @@ def test_the_briefs_files_are_kept_on_their_routes(
     service: ServiceProcess, sample: str, route: str
 ) -> None:
     """
-    The two payloads of the brief, byte for byte and signed, are 200 and kept as
-    they came, although they share one event id.
+    The two payloads of the brief, byte for byte and signed, are 200 and stored
+    unchanged, although they share one event id.
     """
     body = (SAMPLES / sample).read_bytes()
 
@@ -87,7 +87,7 @@ def test_an_unknown_type_is_kept_and_answered_200(service: ServiceProcess) -> No
 
 def test_t21_a_live_event_is_kept_apart_in_development(service: ServiceProcess) -> None:
     """
-    An event of the other mode is answered 200, kept, and never applied.
+    An event of the other mode is answered 200, stored, and never applied.
     """
     service.register("live", "live@example.com")
     live = event(SUCCEEDED, "live", receipt_email="live@example.com", livemode=True)
@@ -108,7 +108,7 @@ def test_t09_refused_and_quarantined_webhooks_are_counted_by_reason(
     service: ServiceProcess,
 ) -> None:
     """
-    On the ops port, from zero on, and with nothing of the input for a reason.
+    On the ops port, starting at zero, and no reason contains input.
     """
     refused = 'payments_webhooks_refused_total{reason="%s"}'
     apart = 'payments_webhooks_quarantined_total{reason="%s"}'
@@ -142,14 +142,14 @@ def test_t09_refused_and_quarantined_webhooks_are_counted_by_reason(
         refused % "event_type_mismatch": 1,
         refused % "unsupported_media_type": 1,
         apart % "livemode is not ours": 1,
-        # Of the wrong route, and the live one twice: they are Stripe's.
+        # Of the wrong route, and the live one twice: both are signed by Stripe.
         'payments_webhooks_verified_total{secret="1"}': 3,
     }
 
 
 def test_the_other_routes_type_is_refused(service: ServiceProcess) -> None:
     """
-    A signed event of another type than the route's is 400 and kept nowhere.
+    A signed event of another type than the route's is 400 and not stored.
     """
     before = databases.digest(service.world.database_url)
 
@@ -206,7 +206,7 @@ def test_t01_t06_a_signature_that_does_not_hold_is_refused(
     headers: Callable[[World], list[tuple[str, str]]],
 ) -> None:
     """
-    Missing, forged, stale, future or twofold: 400, and the database is unchanged.
+    Missing, forged, stale, future or duplicate: 400, and the database is unchanged.
     """
     before = databases.digest(service.world.database_url)
 
@@ -225,7 +225,7 @@ def test_t12_a_signature_of_other_bytes_than_ascii_is_refused(
     service: ServiceProcess,
 ) -> None:
     """
-    Header bytes beyond ASCII are a refusal, not an error of ours.
+    Header bytes beyond ASCII are refused, and are not our error.
     """
     signature = service.world.signed(BODY)["Stripe-Signature"].encode()
 
@@ -287,8 +287,9 @@ def test_t13_t19_a_signed_body_that_cannot_be_read_is_kept_apart(
     service: ServiceProcess, case: str, body: bytes, field: str
 ) -> None:
     """
-    It is ours to mend, and not Stripe's to repeat: 200, kept byte for byte, and its
-    reason names the field. No payment comes of it, and its second delivery is one.
+    We must fix it, and Stripe need not repeat it: 200, stored byte for byte, and its
+    reason names the field. It causes no payment, and its second delivery is a
+    duplicate.
     """
     body = body.replace(b"evt_malformed", b"evt_" + case.encode().hex().encode())
     for outcome in ("quarantined", "duplicate"):
@@ -318,7 +319,7 @@ def test_a_body_that_cannot_be_read_is_kept_on_every_route(
     service: ServiceProcess, kind: str
 ) -> None:
     """
-    Of one whose type can be read, the brief's routes take their own only.
+    The brief's routes accept only their own types, if the type can be read.
     """
     broken = json.dumps({"id": "evt_broken", "type": kind}).encode()
     unreadable = b"nothing that is JSON, on a route of the brief: " + kind.encode()
@@ -335,7 +336,7 @@ def test_t14_a_body_over_512_kib_is_refused(
     service: ServiceProcess, *, chunked: bool
 ) -> None:
     """
-    513 KiB are 413, whether their length was announced or not.
+    513 KiB are 413, with or without a declared length.
     """
     body = b" " * (513 * 1024)
     content = iter([body[:100_000], body[100_000:]]) if chunked else body
@@ -386,7 +387,7 @@ def test_t20_another_verb_is_refused(service: ServiceProcess, verb: str) -> None
 
 def test_a_refusal_echoes_nothing(service: ServiceProcess) -> None:
     """
-    What somebody sent comes back in no answer.
+    No answer echoes the input.
     """
     canary = "canary4242"
     body = changed(currency=canary, amount=-1, customer=[canary])

@@ -1,4 +1,4 @@
-"""Webhooks to receivers that do what they should, and to those that do not."""
+"""Webhooks to receivers that behave correctly, and to those that do not."""
 
 import asyncio
 import secrets
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.anyio
 NOW: Final = datetime(2026, 1, 10, 12, tzinfo=UTC)
 KEY: Final = DeliveryKey("crm", 12)
 BODY: Final = b'{"type":"access.changed"}'
-# Half of what is usual: who waits longer does not keep to the deadline.
+# Half of the usual: a slower attempt has missed the deadline.
 WITHIN_S: Final = 7.0
 DELIVERED: Final = SendResult(is_delivered=True)
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -37,7 +37,7 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @pytest.fixture(autouse=True)
 def _no_way_but_straight(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a proxy of the environment lead nowhere."""
+    """Point the environment's proxy to nothing."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
         monkeypatch.setenv(name.lower(), "http://127.0.0.1:1")
@@ -45,7 +45,7 @@ def _no_way_but_straight(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @attrs.define
 class Names:
-    """What names mean: the addresses that each look-up returns, in turn."""
+    """Results of name look-ups: the addresses that each returns, in turn."""
 
     answers: list[Sequence[str]]
     asked: list[tuple[str, int]] = attrs.field(factory=list)
@@ -57,7 +57,7 @@ class Names:
 
 @attrs.define
 class HangingNames:
-    """A look-up that answers, but of one host not until it is let go."""
+    """A resolver that answers, except for one host until it is released."""
 
     host: str
     let_go: threading.Event = attrs.field(factory=threading.Event)
@@ -107,7 +107,7 @@ def port_of(receiver: Receiver) -> int:
 async def answering(
     answer: Answer, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[tuple[int, list[bytes]]]:
-    """Serve what reads a request and answers it so; lend its port, and what came."""
+    """Serve requests with this handler; lend its port, and the requests."""
     heads = list[bytes]()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -134,7 +134,7 @@ def saying(text: bytes) -> Answer:
 
 async def test_a_change_arrives_signed_by_every_secret() -> None:
     """
-    With the path, the query, the host's name and the body as they are.
+    With the path, the query, the host name and the body unchanged.
     """
     keys = (secrets.token_bytes(32), secrets.token_bytes(32))
     with receiving() as receiver:
@@ -168,7 +168,7 @@ async def test_any_2xx_is_delivered_and_nothing_else(
     reason: str,
 ) -> None:
     """
-    Nobody goes where a redirect leads.
+    A redirect is not followed.
     """
     with receiving() as receiver:
         receiver.status = status
@@ -197,7 +197,7 @@ async def test_an_endpoint_says_for_how_long_to_wait(
     text: str, wait: timedelta | None
 ) -> None:
     """
-    In seconds, or until when; anything else says nothing.
+    In seconds, or as a date; any other value is ignored.
     """
     answer = f"HTTP/1.1 503 no\r\nRetry-After: {text}\r\n\r\n".encode()
     async with answering(saying(answer)) as (port, _):
@@ -210,7 +210,7 @@ async def test_an_endpoint_says_for_how_long_to_wait(
 
 async def test_t67_an_address_that_was_checked_is_connected_to() -> None:
     """
-    A name that means something else a moment later is asked once an attempt.
+    A name whose address may change is resolved once for each attempt.
     """
     names = Names([["127.0.0.1"], ["169.254.169.254"]])
     with receiving() as receiver:
@@ -240,7 +240,7 @@ async def test_t67_a_private_address_is_not_connected_to(address: str) -> None:
 
 async def test_t67_of_several_addresses_those_are_tried_that_are_allowed() -> None:
     """
-    The next one where one cannot be connected to.
+    The next address, if the first cannot be connected to.
     """
     with receiving() as receiver:
         addresses = ["169.254.169.254", "127.0.0.2", "127.0.0.1", "127.0.0.1"]
@@ -252,7 +252,7 @@ async def test_t67_of_several_addresses_those_are_tried_that_are_allowed() -> No
 
 async def test_t67_a_redirect_to_a_private_address_leads_nowhere() -> None:
     """
-    It is a failure, and what it names is not asked.
+    It is a failure, and the host that it names is not called.
     """
     with receiving() as private:
         text = f"HTTP/1.1 307 there\r\nLocation: {private.url}/\r\n\r\n".encode()
@@ -265,7 +265,7 @@ async def test_t67_a_redirect_to_a_private_address_leads_nowhere() -> None:
 
 async def test_who_hangs_is_waited_for_until_the_deadline() -> None:
     """
-    Also where an answer has begun.
+    Also if an answer has begun.
     """
 
     async def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -282,7 +282,7 @@ async def test_who_hangs_is_waited_for_until_the_deadline() -> None:
 
 async def test_f54_a_name_server_that_hangs_is_waited_for_until_the_deadline() -> None:
     """
-    The look-up is a part of the attempt.
+    The look-up counts as part of the attempt.
     """
 
     with hanging("crm.example") as names:
@@ -304,7 +304,7 @@ async def test_f51_name_servers_that_hang_hold_up_no_other_endpoint() -> None:
         other = attrs.evolve(endpoint(port, host="shop.example"), name="shop")
         sender = WebhookSender([hung, other], lambda: NOW, names, TLS)
         async with asyncio.timeout(WITHIN_S), sender.opened():
-            # As many as the loop's own threads are at most.
+            # At most as many as the loop's own threads.
             tries = [asyncio.create_task(sender.send(KEY, BODY)) for _ in range(32)]
             failed = await asyncio.gather(*tries)
 
@@ -322,7 +322,7 @@ async def test_f51_name_servers_that_hang_hold_up_no_other_endpoint() -> None:
 
 async def test_of_a_gigabyte_the_head_is_read() -> None:
     """
-    It is delivered, and the receiver is hung up on.
+    It is delivered, and the connection is closed.
     """
     sent = 0
     hung_up = asyncio.Event()
@@ -348,7 +348,7 @@ async def test_of_a_gigabyte_the_head_is_read() -> None:
 
 async def test_a_head_without_an_end_is_no_answer() -> None:
     """
-    Nor is it kept in memory.
+    Nor is it held in memory.
     """
 
     async def pour(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -366,7 +366,7 @@ async def test_a_head_without_an_end_is_no_answer() -> None:
 
 async def test_who_resets_has_not_answered() -> None:
     """
-    Nor has who answers no HTTP, hangs up, or is not there.
+    The same for a receiver that does not speak HTTP, hangs up, or does not exist.
     """
 
     async def reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -386,7 +386,7 @@ async def test_who_resets_has_not_answered() -> None:
 @pytest.mark.parametrize("error", [socket.gaierror(-2, "x"), UnicodeError("x")])
 async def test_f54_a_name_that_is_not_known_is_said_to_be_so(error: Exception) -> None:
     """
-    As is one that has no address.
+    So is a host without an address.
     """
 
     def fail(_: str, __: int) -> Sequence[str]:
@@ -399,7 +399,7 @@ async def test_f54_a_name_that_is_not_known_is_said_to_be_so(error: Exception) -
 
 async def test_an_endpoint_that_is_not_configured_gets_nothing() -> None:
     """
-    Whatever is there for it.
+    Whatever listens there.
     """
     async with WebhookSender([], lambda: NOW).opened() as sender:
         found = await sender.send(KEY, BODY)
@@ -410,7 +410,7 @@ async def test_an_endpoint_that_is_not_configured_gets_nothing() -> None:
 
 async def test_the_certificate_has_to_be_the_hosts(tmp_path: Path) -> None:
     """
-    By its name, though an address is connected to; and of somebody who is trusted.
+    By its name, although an address is connected to; and by a trusted authority.
     """
     server, client = server_and_client("crm.example", tmp_path)
     async with answering(saying(b"HTTP/1.1 204 no\r\n\r\n"), server) as (port, heads):

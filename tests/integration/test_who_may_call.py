@@ -1,4 +1,4 @@
-"""Who may call what: each operation of the OpenAPI document, called by everybody."""
+"""Authorization: each operation of the OpenAPI document, called by every caller."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -20,9 +20,9 @@ from support.service_with_sandbox import Payer, ServiceWithSandbox, refusal
 
 ALL: Final = [*operations()]
 NEED_TOKENS: Final = [it for it in ALL if not it.is_open]
-# Who has a scope that a route may need.
+# A caller with a scope that a route may require.
 SCOPES: Final = {"admin": ADMIN_SCOPE, "service": FEED_SCOPE}
-# What a name of nothing looks like.
+# Names of things that do not exist.
 NOBODY: Final = {
     "user": "nobody",
     "subscription": "sub-none",
@@ -33,7 +33,7 @@ NOBODY: Final = {
 
 @attrs.frozen
 class Theirs:
-    """A user and what is theirs, by the names that paths have for it."""
+    """A user and what they own, by the names that paths use."""
 
     payer: Payer
     ids: Mapping[str, str]
@@ -89,13 +89,13 @@ def call(  # noqa: PLR0913  # what makes up a request
         json=body,
         headers=headers,
     )
-    # Whatever the answer is, the document has it.
+    # The document lists this answer.
     assert str(answer.status_code) in operation.told["responses"], answer.text
     return answer
 
 
 def body_of(operation: Operation, stack: ServiceWithSandbox, whose: Theirs) -> Any:
-    """Return a body that would be taken of who may call."""
+    """Return a body that an authorized caller could send."""
     known = {
         "email": whose.email,
         "user_id": whose.payer.id,
@@ -105,9 +105,9 @@ def body_of(operation: Operation, stack: ServiceWithSandbox, whose: Theirs) -> A
 
 
 def refused(operation: Operation, caller: str) -> tuple[int, str | None] | None:
-    """Return what the document says that a caller is refused with; None: they are not.
+    """Return the documented refusal of a caller; None: they are not refused.
 
-    The code is that of what is not theirs, where it depends on the path.
+    The code is that for another user's thing, if it depends on the path.
     """
     reads = operation.method == "GET" and operation.parameters[:1] == ["user"]
     may = {"admin", "user", *(["reader"] if reads else [])}
@@ -121,9 +121,9 @@ def refused(operation: Operation, caller: str) -> tuple[int, str | None] | None:
     if operation.parameters:
         return 404, None
     if operation.method == "GET":
-        # It is the same for everybody, and names nobody.
+        # It is the same for everybody, and names no user.
         return None
-    # It names something of everybody's in its body.
+    # Its body names a thing of any user.
     return 403, "scope_required"
 
 
@@ -143,8 +143,9 @@ def test_t42_every_operation_refuses_who_may_not_call_it(
     stack: ServiceWithSandbox, ada: Theirs, bob: Theirs, client: httpx.Client
 ) -> None:
     """
-    By nobody, the user, another, a reader, a service and an administrator, about Ada by
-    her id and by her e-mail: 401, 403 or 404 as the document says; nothing is changed.
+    By an anonymous caller, the user, another user, a reader, a service and an
+    administrator, about Ada by her id and by her e-mail: 401, 403 or 404 as the
+    document says; nothing is changed.
     """
     by_email = {**ada.ids, "user": quote(ada.email, safe="")}
     before = databases.digest(stack.world.database_url)
@@ -190,14 +191,14 @@ def test_p34_nothing_of_a_user_changes_by_what_another_calls(
     stack: ServiceWithSandbox, ada: Theirs, client: httpx.Client
 ) -> None:
     """
-    Another calls every operation, about themselves, about Ada, and about both at once:
-    their rows change, and of hers not a bit.
+    Another user calls every operation, about themselves, about Ada, and about both at
+    once: their rows change, and none of hers does.
     """
-    # Whose token is revoked at the end.
+    # Their token is revoked at the end.
     bob = _theirs(stack)
     before, bobs = rows_of(stack, ada), rows_of(stack, bob)
     half = {**bob.ids, "user": ada.ids["user"]}
-    # Else the rest would be refused.
+    # Otherwise the rest would be refused.
     last = sorted(NEED_TOKENS, key=lambda it: "invalidate" in it.id)
     for operation in last:
         for ids in (bob.ids, ada.ids, half):
@@ -213,7 +214,7 @@ def test_what_is_anothers_is_as_if_it_were_not(
     stack: ServiceWithSandbox, ada: Theirs, bob: Theirs, client: httpx.Client
 ) -> None:
     """
-    In a path of Ada's, an id of Bob's or of nothing is 404 with the same words, for her
+    In a path of Ada's, an id of Bob's or of nothing is 404 with the same text, for her
     and for an administrator; nothing is changed.
     """
     before = databases.digest(stack.world.database_url)
@@ -227,7 +228,7 @@ def test_what_is_anothers_is_as_if_it_were_not(
             for value in (bob.ids[name], NOBODY[name]):
                 ids = {**ada.ids, name: value}
                 if name in {"intent", "payment"} and value == bob.ids[name]:
-                    # An administrator reaches it: there is no user in the path.
+                    # An administrator may use it: the path has no user.
                     callers = [] if operation.needs_admin else [ada.payer.token]
                 else:
                     callers = [stack.world.admin()]
@@ -247,8 +248,8 @@ def test_every_operation_that_reads_is_answered_to_who_may_call_it(
     stack: ServiceWithSandbox, ada: Theirs, bob: Theirs, client: httpx.Client
 ) -> None:
     """
-    To the user, a reader, a service and an administrator, as far as the document lets
-    them.
+    To the user, a reader, a service and an administrator, as far as the document
+    allows.
     """
     read = set[str]()
 
@@ -262,7 +263,7 @@ def test_every_operation_that_reads_is_answered_to_who_may_call_it(
     assert read == {"no token", "user", "other user", "reader", "service", "admin"}
 
 
-# After the reading: it ends what is read.
+# After the reads: it ends what they read.
 LAST: Final = ("end_subscription", "invalidate_token", "invalidate_user_tokens")
 
 
@@ -270,7 +271,8 @@ def test_every_body_that_the_document_shows_is_taken(
     stack: ServiceWithSandbox, client: httpx.Client
 ) -> None:
     """
-    Sent by who may call, of somebody new; what ends or revokes comes last.
+    Sent by authorized callers, about new users; operations that end or revoke come
+    last.
     """
     cyd = _theirs(stack)
     free = stack.user()
@@ -304,7 +306,7 @@ def test_the_document_is_served_to_anybody_and_kept_by_caches(
     stack: ServiceWithSandbox, client: httpx.Client
 ) -> None:
     """
-    It is the one that is kept in docs; who has it gets no second copy.
+    It is the document in docs; a caller with its tag gets no second copy.
     """
     url = f"{stack.service.url}/openapi.json"
 

@@ -1,4 +1,4 @@
-"""`payments worker` as a process: it lives, tells so, and ends when it is told to."""
+"""`payments worker` as a process: its liveness, its metrics, and its end on SIGTERM."""
 
 import asyncio
 import signal
@@ -19,7 +19,7 @@ NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
 
 
 def _lives(url: str, process: "subprocess.Popen[bytes]") -> bool:
-    """Return once it says that it lives, or has ended."""
+    """Return once it is live, or has ended."""
     while process.poll() is None:
         try:
             return httpx.get(f"{url}/livez", timeout=5, verify=TLS).is_success
@@ -36,7 +36,8 @@ def test_f07_a_worker_ends_when_it_is_told_to(
     database_url: str, number: signal.Signals
 ) -> None:
     """
-    With nothing half-done, and no error; it needs nothing that verifies callers.
+    Without half-finished work, and without an error; it needs no settings that verify
+    callers.
     """
     ops_port = free_port()
     env = World(database_url).env(free_port(), ops_port)
@@ -53,7 +54,7 @@ def test_f07_a_worker_ends_when_it_is_told_to(
         assert _lives(url, process)
         assert httpx.get(f"{url}/readyz", timeout=5, verify=TLS).is_success
         text = httpx.get(f"{url}/metrics", timeout=5, verify=TLS).text
-        # A counter has its ending in the format of Prometheus.
+        # A counter has its suffix in the format of Prometheus.
         wanted = [it.name for it in families() if WORKER in it.shown_by]
         assert [it for it in wanted if f"# TYPE {it}" not in text] == []
         assert "payments_jobs_due 0.0" in text
@@ -68,8 +69,8 @@ def test_f07_a_worker_ends_when_it_is_told_to(
 @pytest.mark.anyio
 async def test_f26_all_pods_share_one_budget(database_url: str) -> None:
     """
-    Used up by one it is used up for all, each endpoint by itself, and fills up again;
-    a pod whose clock is behind takes nothing that is not there.
+    Used up by one process it is used up for all, each endpoint separately, and it
+    refills; a pod with a slow clock takes no more than exists.
     """
     async with PostgresStore(database_url).opened() as store:
         one, other = PostgresCallBudget(store), PostgresCallBudget(store)
@@ -95,8 +96,8 @@ async def test_f26_a_pod_takes_several_calls_only_of_what_is_plentiful(
     database_url: str,
 ) -> None:
     """
-    However they are taken, no more of an endpoint than its budget: a few while half of
-    it is left, then one by one, and only of the endpoint that is asked for.
+    However they are taken, no more of an endpoint than its budget: a few at once while
+    half of it is left, then one by one, and only for the requested endpoint.
     """
     async with PostgresStore(database_url).opened() as store:
         one, other = PostgresCallBudget(store), PostgresCallBudget(store)
@@ -120,7 +121,7 @@ async def test_f26_what_is_left_of_the_budget_is_told_by_endpoint(
     database_url: str,
 ) -> None:
     """
-    As it has filled up by then, and never more than it holds.
+    As far as it has refilled by then, and never above its capacity.
     """
     async with PostgresStore(database_url).opened() as store:
         pod = PostgresCallBudget(store)
@@ -141,8 +142,8 @@ async def test_f26_what_is_read_in_the_background_leaves_half_of_the_budget(
     database_url: str,
 ) -> None:
     """
-    Also of a budget that nobody has made yet; who needs the other half gets it, and
-    until it has filled up again nothing is to spare.
+    Also of a budget that does not exist yet; the other half is available to others, and
+    until it has refilled nothing is to spare.
     """
     async with PostgresStore(database_url).opened() as store:
         one, other = PostgresCallBudget(store), PostgresCallBudget(store)
@@ -165,7 +166,7 @@ async def test_f26_pods_that_ask_at_once_get_no_more_than_there_is(
     database_url: str,
 ) -> None:
     """
-    Not even of budgets that nobody has made yet.
+    Not even of budgets that do not exist yet.
     """
     async with PostgresStore(database_url, 16).opened() as store:
         pods = [PostgresCallBudget(store) for _ in range(16)]
