@@ -1,1 +1,1 @@
-"""How fast, beside how fast it could be: `make bench`."""
+"""Performance, compared with measured limits: `make bench`."""

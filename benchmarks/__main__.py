@@ -1,4 +1,4 @@
-"""Durable ingest and reads, each beside its limit, measured in one run."""
+"""Durable ingest and reads, each compared with its limit, measured in one run."""
 
 import argparse
 import asyncio
@@ -20,7 +20,7 @@ KEYS: Final = (
     *("ingest", "steady", "commit", "duplicates", "hot"),
     *("reads", "explain", "feed", "locked", "slow", "overload", "hostile"),
 )
-# Each starts what it measures itself; `growth` takes minutes, most of them to fill.
+# Each starts its own processes; `growth` takes minutes, most of them to fill tables.
 APART: Final = ("start", "growth")
 
 

@@ -1,4 +1,4 @@
-"""The limits: a bare Litestar, or ASGI alone, that only verifies; one SELECT by a key.
+"""The limits: bare Litestar or plain ASGI that only verifies; one SELECT by a key.
 
 Run as `python -m benchmarks.bare PORT`, with BENCH_SECRET and BENCH_DATABASE_URL.
 """
@@ -29,7 +29,7 @@ async def webhook(request: Request[Any, Any, State]) -> dict[str, str]:
 
 
 def with_bare_asgi(app: ASGIApp) -> ASGIApp:
-    """Return an application that has `/asgi` beside it, below any framework."""
+    """Return an application with `/asgi` added below any framework."""
 
     async def routed(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP or scope["path"] != "/asgi":

@@ -1,7 +1,7 @@
-"""What is held against what: each case of ours beside its limit.
+"""The comparisons: each case of ours with its limit.
 
-The machine's speed drifts, so a limit and what is held against it take turns, and
-ratios are medians over the pairs of rounds.
+The machine's speed drifts, so a case and its limit take turns, and ratios are medians
+over the pairs of rounds.
 """
 
 import asyncio
@@ -46,9 +46,9 @@ HELD_S: Final = 10.0
 EXPLAINED_USER: Final = USERS_COUNT - 1
 FACTS_COUNT: Final = 1_000
 SLOW_S: Final = 8
-# As a proxy in front keeps them, if it may have as many as both processes take.
+# As many connections as a proxy keeps, if it may have as many as both processes accept.
 OPEN_CONNECTIONS_MAX: Final = 900
-# Of both processes: what a thousand users' renewals are within some seconds.
+# For both processes: a thousand users' renewals within some seconds.
 USUAL_RATE: Final = 200.0
 
 Result = dict[str, float]
@@ -56,9 +56,9 @@ Result = dict[str, float]
 
 @attrs.frozen(kw_only=True)
 class Case:
-    """Something of ours, and the limit that it is held against.
+    """A case of ours, and the limit that it is compared with.
 
-    Of `measure`, one of the numbers that a run returns, the ratio is told.
+    The ratio is reported for `measure`, one of the numbers that a run returns.
     """
 
     key: str
@@ -81,7 +81,7 @@ class Case:
 
 
 def _without_refusals(result: dict[str, Any]) -> Result:
-    """Print by what requests were refused; return the figures."""
+    """Print which limits refused requests; return the figures."""
     print(f"{'':<48} {result['offered']} offered, refused: {result.pop('refusals')}")
     return result
 
@@ -176,11 +176,11 @@ class Cases:
         )
 
     def steady(self) -> Iterator[Case]:
-        """Compare both under an open load of four fifths of what the service takes.
+        """Compare both under an open load of four fifths of the service's throughput.
 
-        The bare route at the same rate, and at four fifths of what it takes itself: at
-        the same rate it is far from its own limit. What they take is measured anew for
-        each pair of runs: the machine drifts.
+        The bare route runs at the same rate, and at four fifths of its own throughput:
+        at the same rate it is far from its limit. Throughputs are measured again for
+        each pair of runs, because the machine drifts.
         """
         rates = list[float]()
 
@@ -220,7 +220,7 @@ class Cases:
             return result
 
         def again() -> Result:
-            # As many as there were: what is behind them would be new.
+            # As many as existed: later ones would be new.
             return self._events(64, **latest, seconds=self.seconds * 4)
 
         return Case(
@@ -232,8 +232,8 @@ class Cases:
         )
 
     def hot(self) -> Case:
-        # An account of its own for each round: one that has the payments of all rounds
-        # folds tens of thousands anew for each event that comes late.
+        # An account for each round: an account with the payments of all rounds would
+        # sum up tens of thousands again for each late event.
         accounts = itertools.count()
         return Case(
             key="hot",
@@ -274,7 +274,7 @@ class Cases:
         )
 
     def feed(self) -> Case:
-        """From the commit of a change to its being read by who waits for it."""
+        """From the commit of a change until a waiting reader reads it."""
         status = f"{PREFIX}/users/user7/payment-status"
         return Case(
             key="feed",
@@ -362,9 +362,9 @@ class Cases:
         closed: Callable[[int], Result],
         opened: Callable[[float, float], Result],
     ) -> Case:
-        """Twice what can be sustained, beside four fifths of it.
+        """Twice the sustainable load, compared with four fifths of it.
 
-        At once after it comes half of it: that it recovers is told, too.
+        Half of it follows at once: the recovery is reported, too.
         """
         sustained = list[float]()
 
@@ -389,7 +389,7 @@ class Cases:
         )
 
     def hostile(self) -> Case:
-        """Webhooks at a usual rate, among hostile connections and without."""
+        """Webhooks at a usual rate, with and without hostile connections."""
 
         def usual() -> Result:
             return self._open_events(USUAL_RATE, self.seconds)
@@ -466,7 +466,8 @@ class Cases:
     ) -> Case:
         """Return a case in which every `each`th event is of the account with a fault.
 
-        All figures are those of the others; nobody of them may be refused.
+        All figures are those of the other accounts; none of their events may be
+        refused.
         """
 
         def clean() -> Result:
@@ -525,7 +526,7 @@ create trigger take_long before insert or update on payments for each row
 
 
 async def _commits(dsn: str, *, seconds: float) -> Result:
-    """Commit one row after the other; return how long one took."""
+    """Commit one row after the other; return the time of one commit."""
     connection = await asyncpg.connect(dsn)
     try:
         await connection.execute(
@@ -552,7 +553,7 @@ async def _commits(dsn: str, *, seconds: float) -> Result:
 
 
 async def _heard(bench: Bench, port: int, token: str, *, seconds: float) -> Result:
-    """Register users, each while somebody waits; a loop gives positions beside it."""
+    """Register users, each with a waiting reader; a loop gives positions meanwhile."""
     took = list[float]()
     headers = {"Authorization": f"Bearer {token}"}
     # Without the system's certificates, which take a while to read.
@@ -578,7 +579,7 @@ async def _heard(bench: Bench, port: int, token: str, *, seconds: float) -> Resu
         while time.perf_counter() < ends_at:
             url = f"http://127.0.0.1:{port}{PREFIX}/feed?after={after}&wait_s=30"
             waiting = asyncio.create_task(http.get(url))
-            # At any moment of the two loops that ask.
+            # At a random phase of the two polling loops.
             await asyncio.sleep(random.uniform(0.2, 0.4))  # noqa: S311  # no secret
             name = f"heard{uuid.uuid4().hex}"
             await register(user_id(name), Email.of(f"{name}@example.com"))

@@ -1,4 +1,4 @@
-"""How long the client takes for what an application asks on each of its requests."""
+"""The time that the client takes for an application's checks on each request."""
 
 import asyncio
 import base64
@@ -30,7 +30,7 @@ CALLS_COUNT: Final = 200_000
 PASSES_COUNT: Final = 2_000
 ROUNDS_COUNT: Final = 5
 FEATURES: Final = ("reports", "api", "support")
-# Microseconds; what `docs/client.md` promises.
+# Microseconds; the promise of `docs/client.md`.
 ALLOWS_US_MAX: Final = 2.0
 FIRST_US_MAX: Final = 250.0
 AGAIN_US_MAX: Final = 2.0
@@ -100,7 +100,7 @@ class _Signer:
 
 
 def _least_us(count: int, once: Callable[[], object]) -> float:
-    """Return the time of one of `count`, in the best of some rounds."""
+    """Return the time of one of `count` calls, in the best of some rounds."""
     best = float("inf")
     for _ in range(ROUNDS_COUNT):
         started = time.perf_counter()
@@ -131,7 +131,7 @@ async def _passes() -> tuple[float, float]:
     first = again = float("inf")
     for _ in range(ROUNDS_COUNT):
         verifier = PassVerifier(signer)
-        # Keys are asked for once, and not by each pass.
+        # Keys are fetched once, not for each pass.
         await verifier.verify(signer.signed("before"))
         started = time.perf_counter()
         for token in tokens:

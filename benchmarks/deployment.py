@@ -1,4 +1,4 @@
-"""What is measured: a database with its users, our processes, and the load on them."""
+"""The deployment under test: a database with users, our processes, and their load."""
 
 import itertools
 import json
@@ -30,7 +30,7 @@ from payments_service.dev.welcome import SAMPLES
 
 USERS_COUNT: Final = 2_000
 REQUESTS_MAX: Final = 100_000
-# The one account that is locked or slow, in the cases that have one.
+# The account that is locked or slow, in the cases that have one.
 THEIR_USER: Final = USERS_COUNT
 
 
@@ -39,7 +39,7 @@ class Bench:
     """A database, its users, and who may call."""
 
     database_url: str
-    # Charges come in the order of their own time, from run to run.
+    # Charges come in the order of their own time, across runs.
     runs: Iterator[int] = attrs.field(factory=itertools.count)
     secret: str = attrs.field(factory=lambda: f"whsec_{secrets.token_hex(24)}")
     jwks: str = attrs.field(factory=lambda: generate_jwks("bench"))
@@ -127,17 +127,17 @@ def _until_answering(port: int) -> None:
 
 
 def load(**plan: Any) -> dict[str, float]:
-    """Put a load on the service; nothing of it may be refused."""
+    """Put a load on the service; no request may be refused."""
     result = open_load(**plan)
     refusals = result.pop("refusals")
-    # Of the one account that is locked or slow they may be.
+    # Except those of the account that is locked or slow.
     if refusals:
         raise RuntimeError(f"{result['refused']:.0f} requests were refused: {refusals}")
     return result
 
 
 def open_load(**plan: Any) -> dict[str, Any]:
-    """Put a load on the service of which something may be refused."""
+    """Put a load on the service that may refuse requests."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.load"],
         input=json.dumps(plan).encode(),
@@ -157,7 +157,7 @@ def attack(**plan: Any) -> Iterator[None]:
         stdout=subprocess.PIPE,
     ) as process:
         try:
-            # Both are there: they were asked for.
+            # Both pipes exist: they were requested.
             stdin, stdout = process.stdin, process.stdout
             if stdin is not None and stdout is not None:
                 stdin.write(json.dumps(plan).encode())
@@ -197,13 +197,13 @@ def cpu_s(parents: Sequence[int]) -> float:
 
 @attrs.frozen
 class Meter:
-    """Whose processor time counts: our two processes, and Postgres."""
+    """The processes whose processor time counts: our two, and Postgres."""
 
     service: Sequence[int]
     postgres: Sequence[int]
 
     def around(self, run: Callable[[], dict[str, float]]) -> dict[str, float]:
-        """Run, and add what one request cost, in microseconds of a processor."""
+        """Run, and add the cost of one request, in microseconds of processor time."""
         before = cpu_s(self.service), cpu_s(self.postgres)
         rss_before = rss_mb(self.service)
         result = run()

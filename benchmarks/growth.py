@@ -1,8 +1,8 @@
-"""What an event and a read cost where much is kept, beside where little is.
+"""The cost of an event and a read in a large database, compared with a small one.
 
 Two databases on one server, each with a service of its own, in turns. The large one is
 the small one many times over, under other names; one account has very many payments.
-Bodies of old events are dropped after their time, so there are none.
+Bodies of old events are dropped after their retention, so there are none.
 """
 
 import asyncio
@@ -35,15 +35,15 @@ ACCOUNTS_COUNT: Final = 1_000
 # from `user2000` on as many times over.
 FIRST: Final = ACCOUNTS_COUNT
 COPIES_COUNT: Final = 999
-# No divisor of the number of accounts: one after the other they are far apart.
+# No divisor of the number of accounts: consecutive accounts are far apart.
 STEP: Final = 617_983
 CONNECTIONS: Final = 16
 PAYMENTS_COUNTS: Final = (1_000, 20_000)
 FILLED_S: Final = 120.0
-# What one account gets in a round: its payments stay about as many.
+# The events of one account in a round: its number of payments hardly changes.
 FEW: Final = 300
-# So much that a look-up finds its pages of an index there, as it does at a server that
-# is made for as many accounts.
+# Enough that the index pages of a look-up are cached, as at a server that is sized for
+# as many accounts.
 BUFFERS_MB: Final = 2_048
 _KEYED: Final[Mapping[str, tuple[str, ...]]] = {
     "payment_accounts": ("user_id", "email", "email_key", "customer_id"),
@@ -141,9 +141,9 @@ def main(port: int, rounds: int, seconds: float) -> None:
 
 
 def _compared(name: str, little: Side, much: Side, rounds: int, seconds: float) -> None:
-    """Tell what each costs there, as a ratio to what it costs here."""
+    """Print the costs there, as a ratio to the costs here."""
     for what, measured in (("event", Side.events), ("read", Side.reads)):
-        # Once without being counted: the first touches of a page are the disk's.
+        # One uncounted run: the first reads of a page go to the disk.
         measured(little, seconds=seconds)
         measured(much, seconds=2 * seconds)
         pairs = [
@@ -154,7 +154,7 @@ def _compared(name: str, little: Side, much: Side, rounds: int, seconds: float) 
 
 
 def _of_one(side: Side, payments: int, user: int, rounds: int, seconds: float) -> None:
-    """Tell what an account costs that has so many payments, beside one that has one."""
+    """Print the cost of an account with so many payments, compared with one payment."""
     if payments > 1:
         side.events(
             seconds=FILLED_S,
@@ -203,8 +203,8 @@ def _served(
 
 
 def _copies() -> Iterator[str]:
-    """Return what makes the small database large: its rows, under other names."""
-    # Neither triggers nor foreign keys are asked, and nothing is waited for.
+    """Return the statements that make the small database large: its rows, renamed."""
+    # No trigger or foreign key is checked, and nothing is waited for.
     yield "set session_replication_role = replica; set synchronous_commit = off"
     for name, keyed in _KEYED.items():
         table = METADATA.tables[name]

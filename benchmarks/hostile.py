@@ -1,6 +1,6 @@
-"""Hostile connections, from a process of its own: they keep a service busy.
+"""Hostile connections, from a separate process: they keep a service busy.
 
-Reads a JSON plan on stdin; prints what it did so far, as a line of JSON, when all have
+Reads a JSON plan on stdin; prints its counts so far, as a line of JSON, when all have
 connected once, and then each second until the end.
 """
 
@@ -16,7 +16,7 @@ import attrs
 import uvloop
 
 HOST: Final = "127.0.0.1"
-# Whose connection was closed comes again, after so long.
+# A connection that was closed is opened again after this time.
 AGAIN_S: Final = 5.0
 FORGERS_COUNT: Final = 16
 _HEAD: Final = b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
@@ -26,8 +26,8 @@ _HEAD: Final = b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r
 class Plan:
     """`ports` are taken in turns; `path` is a webhook's.
 
-    A byte a second comes on the slow connections. A forgery is a webhook of a usual
-    size with a signature that no secret of ours made.
+    Slow connections send a byte a second. A forgery is a webhook of a usual size with a
+    signature of an unknown secret.
     """
 
     ports: Sequence[int]
@@ -89,9 +89,9 @@ class Attack:
                 await attack(reader, writer, first)
                 writer.close()
             except (OSError, EOFError, RuntimeError):
-                # uvloop raises RuntimeError for what is written after the end.
+                # uvloop raises RuntimeError for writes after the end.
                 self.counts["broken"] += 1
-            # Who forges comes again at once, but does not spin.
+            # A forger comes again at once, but does not spin.
             await asyncio.sleep(0.1 if name == "forgeries" else AGAIN_S)
 
     async def _slow(

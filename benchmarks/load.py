@@ -1,4 +1,4 @@
-"""Load from a process of its own: requests made beforehand, one per connection at once.
+"""Load from a separate process: requests made beforehand, one per connection at once.
 
 Reads a JSON plan on stdin, prints a JSON result on stdout.
 """
@@ -29,17 +29,17 @@ class Plan:
     With a `body`, each request is a webhook of its own: `@ID@` in it becomes unique,
     `@CUSTOMER@` one of `customers_count` from `first_customer` on, each
     `customers_step` after the other, `@CREATED@` one second after the other from
-    `created_from` on, and it is signed with `secret`. Without one, the path may have
+    `created_from` on, and it is signed with `secret`. Without a body, the path may have
     `@CUSTOMER@`.
 
-    Each is answered with `status`, or counts as refused.
+    An answer with another status than `status` counts as refused.
 
-    With a `rate`, the load is open: so many requests begin each second whatever becomes
-    of those before, on a connection that is free, or a new one, up to `connections`.
-    Behind these they wait, and that counts.
+    With a `rate`, the load is open: that many requests begin each second, whatever
+    becomes of earlier ones, on a free connection or a new one, up to `connections`.
+    Beyond that, requests wait for a connection, and the wait counts.
 
-    With `their_each`, one more request after each so many is `their_customer`'s, on a
-    connection of its own: who waits for that customer delays nobody else.
+    With `their_each`, every so many requests one more is `their_customer`'s, on a
+    connection of its own: a wait for that customer delays no other.
     """
 
     ports: Sequence[int]
@@ -115,7 +115,7 @@ def _webhook(plan: Plan, number: int, customer: int, signed_at: int) -> bytes:
 
 @attrs.define
 class Lane:
-    """What some connections send, and how it went."""
+    """The requests of some connections, and their results."""
 
     waiting: Sequence[bytes]
     repeat: bool = False
@@ -135,17 +135,17 @@ class Lane:
 
 @attrs.define
 class Run:
-    """What the connections share."""
+    """The state that the connections share."""
 
     plan: Plan
     others: Lane
     theirs: Lane
     until: float
-    # The ends of the connections of the one customer.
+    # The tasks of the connections of the one customer.
     their_ends: list["asyncio.Task[None]"] = attrs.field(factory=list)
 
     def next(self) -> bytes | None:
-        """Return what the others send next; None at the end."""
+        """Return the next request of the others; None at the end."""
         if time.perf_counter() >= self.until:
             return None
         each = self.plan.their_each
@@ -165,7 +165,7 @@ class Connection(asyncio.Protocol):
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transport is no asyncio.Transport, though it does what one does.
+        # uvloop's transport is no asyncio.Transport, though it behaves as one.
         self._transport = cast(asyncio.Transport, transport)
         if self._lane is self._run.others:
             self._send(self._run.next())
@@ -186,7 +186,7 @@ class Connection(asyncio.Protocol):
         if not found:
             return
         told = head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]
-        # 304 has none, and no body.
+        # A 304 has no length and no body.
         length = int(told or b"0")
         if len(rest) < length:
             return
@@ -219,7 +219,7 @@ class Pooled(asyncio.Protocol):
     def __init__(self, run: "OpenRun") -> None:
         self._run = run
         self._buffer = b""
-        # When the request was to begin whose answer is awaited; None: none is.
+        # The due time of the request whose answer is awaited; None: there is none.
         self._due: float | None = None
 
     @override
@@ -250,7 +250,7 @@ class Pooled(asyncio.Protocol):
         self._buffer = b""
         due, self._due = self._due, None
         if due is None:
-            # Refused as a connection, before there was a request.
+            # Refused as a connection, before any request.
             self._run.refuse("connection")
         elif head.startswith(b"HTTP/1.1 200"):
             self._run.latencies_s.append(time.perf_counter() - due)
@@ -268,7 +268,7 @@ class Pooled(asyncio.Protocol):
 
 @attrs.define
 class OpenRun:
-    """An open load: what is due, the connections, and how it went."""
+    """An open load: due requests, the connections, and the results."""
 
     plan: Plan
     waiting: deque[tuple[bytes, float]] = attrs.field(factory=deque)
@@ -286,7 +286,7 @@ class OpenRun:
         self.refusals[what] += 1
 
     def free(self, connection: Pooled) -> None:
-        """Let a connection send the next request that waits, or wait itself."""
+        """Let a connection send the next waiting request, or wait itself."""
         if self.waiting:
             connection.send(*self.waiting.popleft())
         else:
@@ -330,11 +330,11 @@ async def measure_open(plan: Plan) -> dict[str, Any]:
     while number < count:
         now = time.perf_counter() - started
         while number < min(count, int(now * plan.rate)):
-            # Not when it was due: that the load itself is late is no fault of theirs.
+            # Not the due time: a late load generator is not the service's fault.
             run.begin(made[number % len(made)], time.perf_counter())
             number += 1
         await asyncio.sleep(0.001)
-    # Who is answered later than that has waited in vain.
+    # A later answer comes after the client has given up.
     for _ in range(100):
         if len(run.latencies_s) + run.refusals.total() >= count:
             break

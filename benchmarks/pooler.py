@@ -1,7 +1,7 @@
-"""What PgBouncer costs: the same service through it and without it, in turns.
+"""The cost of PgBouncer: the same service through it and without it, in turns.
 
-Behind it no prepared statement is kept, so each statement takes a second round trip.
-Run with `tests` on the path, as `make bench` does: they have its settings.
+Behind it no prepared statement is reused, so each statement takes a second round trip.
+Run with `tests` on the path, as `make bench` does: its settings are there.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""How long the sandbox takes for a year of many subscriptions, and for one call.
+"""The sandbox's time for a year of many subscriptions, and for one call.
 
-A call is timed beside its limit: the same client asking the same server for what has
-no route, so that the ratio says what the sandbox itself costs.
+A call is timed together with its limit: the same client requests a missing route of the
+same server, so that the ratio shows the cost of the sandbox itself.
 """
 
 import argparse
@@ -69,10 +69,10 @@ def year(count: int) -> str:
 
 
 def calls(count: int) -> str:
-    """Create customers over HTTP, one at a time, beside a call that has no route."""
+    """Create customers over HTTP, one at a time, alternating with a missing route."""
     with Sandbox() as sandbox, httpx.Client(base_url=sandbox.url) as client:
         client.headers["Authorization"] = f"Bearer {sandbox.api_key}"
-        # Told apart by the path alone: both send the same.
+        # Only the path differs: both send the same.
         took = {"/v1/customers": 0.0, "/v1/nothing": 0.0}
         for _ in range(count):
             for path in took:

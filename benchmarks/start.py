@@ -1,6 +1,6 @@
-"""How long a process takes until it is ready, and what it keeps of memory then.
+"""The time until a process is ready, and its memory then.
 
-Beside importing the application, in turns. Bytecode is there, as it is in the image.
+Compared with importing the application, in turns. Bytecode exists, as in the image.
 """
 
 import os

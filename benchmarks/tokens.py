@@ -1,4 +1,4 @@
-"""How long a token takes: the first time, again, and whether it is revoked."""
+"""The time of a token: the first time, again, and the check whether it is revoked."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ TOKENS_COUNT: Final = 2_000
 ROUNDS_COUNT: Final = 5
 # Each takes half a millisecond: they end within a lease.
 CHECKS_COUNT: Final = 50
-# Of tokens, and as many of users; none of them is of a token that is asked about.
+# Of tokens, and as many of users; none of them concerns a token of the benchmark.
 REVOKED_COUNT: Final = 10_000
 # Microseconds.
 FIRST_US_MAX: Final = 400.0
@@ -51,7 +51,7 @@ def _tokens(keys: KeySet) -> list[bytes]:
 
 
 def _us(verify: Callable[[str], object], tokens: list[bytes]) -> float:
-    # As HTTP brings them: each time another string, whose hash is not known.
+    # As HTTP delivers them: each time another string, whose hash is not cached.
     texts = [it.decode() for it in tokens]
     started = time.perf_counter()
     for text in texts:
@@ -60,7 +60,7 @@ def _us(verify: Callable[[str], object], tokens: list[bytes]) -> float:
 
 
 async def _process() -> FollowRevocations:
-    """Return a process that has applied revocations of others' tokens."""
+    """Return a process that has applied revocations of other users' tokens."""
     store, now = MemoryTokenStore(), _now()
     for number in range(REVOKED_COUNT):
         await store.invalidate(
@@ -78,8 +78,8 @@ async def _process() -> FollowRevocations:
 
 
 def _checked_us(process: FollowRevocations, tokens: list[Token]) -> float:
-    # The lease is over after a second: it begins anew here. And tokens that were here
-    # before know the hashes of their texts.
+    # The lease ends after a second: it is renewed here. And tokens that were seen
+    # before have cached hashes.
     asyncio.run(process.is_revoked(tokens[0]))
     if not all(map(process.is_surely_valid, tokens)):
         raise RuntimeError("a lease is over, or a token is revoked")

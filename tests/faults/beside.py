@@ -1,4 +1,4 @@
-"""One who is held up, and everybody beside them."""
+"""One account that is held up, and all others."""
 
 import random
 from collections import Counter, deque
@@ -27,7 +27,7 @@ async def held(dsn: str, statement: str, *values: object) -> AsyncIterator[Relea
     try:
         await connection.execute("begin")
         done = await connection.execute(statement, *values)
-        # Nothing would be held, and every test would pass.
+        # Otherwise nothing would be locked, and every test would pass.
         assert not done.endswith(" 0"), statement
 
         async def release() -> None:
@@ -45,9 +45,9 @@ async def registered(dsn: str, everybody: Iterable[Payer]) -> None:
 
 @attrs.define
 class Answers:
-    """What came back of the others' events, and of those that are held up.
+    """The answers to the others' events, and to those that are held up.
 
-    `early` are those of the latter that were answered while they were held up.
+    `early` are the latter's answers that came while they were held up.
     """
 
     others: Counter[int] = attrs.field(factory=Counter)
@@ -56,15 +56,16 @@ class Answers:
 
 
 async def _nothing() -> None:
-    """Let go of nothing."""
+    """Release nothing."""
 
 
 @attrs.define
 class Beside:
     """Delivers each event once, `own` ones spread evenly over the others.
 
-    No sender waits for one of `own`. `release` is called once all others have their
-    answers: so these came while it was held, or the deadline fails the test.
+    No sender waits for an event of `own`. `release` is called once all others have
+    their answers: so those came while the lock was held, or the deadline fails the
+    test.
     """
 
     services: Sequence[ServiceProcess]
@@ -124,7 +125,7 @@ async def redelivered(services: Sequence[ServiceProcess], events: list[Event]) -
 
 
 async def states_of(dsn: str, events: Iterable[Event]) -> Counter[str]:
-    """Return how many of these events are kept in which state."""
+    """Return how many of these events are stored in which state."""
     ids = [event["id"] for event in events]
     found = await databases.fetch(
         dsn, "select state from webhook_events where id = any($1)", ids

@@ -1,4 +1,4 @@
-"""Stripe as it delivers: from many senders, each event until it is acknowledged."""
+"""Stripe's deliveries: by many senders, each event until it is acknowledged."""
 
 import json
 from collections import Counter, deque
@@ -21,7 +21,7 @@ Event = dict[str, Any]
 
 
 def client() -> httpx.AsyncClient:
-    """Return a client whose every request in flight has a connection of its own."""
+    """Return a client with a connection for every request in flight."""
     return httpx.AsyncClient(
         timeout=TIMEOUT_S, limits=httpx.Limits(max_connections=None), verify=TLS
     )
@@ -30,7 +30,7 @@ def client() -> httpx.AsyncClient:
 async def post(
     http: httpx.AsyncClient, service: ServiceProcess, event: Event, **extensions: Any
 ) -> httpx.Response:
-    """Deliver once, signed at this moment."""
+    """Deliver once, signed now."""
     body = json.dumps(event).encode()
     return await http.post(
         f"{service.url}/webhooks/stripe",
@@ -41,14 +41,14 @@ async def post(
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Return once the condition holds; asking it is what takes the time.
+    """Return once the condition holds; evaluating it takes the time.
 
     Raises:
-        TimeoutError: it does not within `DEADLINE_S`.
+        TimeoutError: the condition does not hold within `DEADLINE_S`.
     """
     with anyio.fail_after(DEADLINE_S):
         while not await condition():
-            # Cancelled here, if the condition itself never waited.
+            # Cancelled here, in case the condition itself never awaits.
             await checkpoint()
 
 
@@ -57,15 +57,15 @@ def _queue(events: Iterable[Event]) -> deque[Event]:
 
 
 def _ignore(_: Event, __: httpx.Response) -> None:
-    """Nobody listens."""
+    """Ignore the answer."""
 
 
 @attrs.define
 class Stripe:
-    """Whoever sends `waiting`; what gets no 2xx waits again, behind all the others.
+    """Senders of the events in `waiting`; an event without a 2xx is queued again, last.
 
-    `acknowledged` has an id for each 2xx; `unanswered` counts the deliveries that
-    ended without any answer. `on_answer` hears of every answer at once.
+    `acknowledged` has an id for each 2xx; `unanswered` counts the deliveries that ended
+    without any answer. `on_answer` is called for every answer at once.
     """
 
     waiting: deque[Event] = attrs.field(converter=_queue)
@@ -84,7 +84,7 @@ class Stripe:
         """Send from all senders at once until nothing waits, or until paused.
 
         Raises:
-            TimeoutError: it takes longer than `DEADLINE_S`.
+            TimeoutError: sending takes longer than `DEADLINE_S`.
         """
         self.paused = False
         with anyio.fail_after(DEADLINE_S):

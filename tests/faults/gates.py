@@ -10,8 +10,8 @@ from faults.deliveries import until
 from support import databases
 
 _KEY: Final = 20_261_123
-# It asks again and again instead of waiting for the lock, because the service gives
-# up on locks after 2 s, and on a statement only after 5 s.
+# It polls instead of waiting for the lock, because the service gives up on locks after
+# 2 s, and on a statement only after 5 s.
 _GATE: Final = f"""
 create function stand_at_the_gate() returns trigger language plpgsql as $$
 begin
@@ -33,7 +33,7 @@ select exists (
 
 @attrs.frozen
 class Gate:
-    """Closed: who keeps an event stands still in COMMIT. Opened only once."""
+    """Closed: a transaction that stores an event stops in COMMIT. Opened only once."""
 
     _connection: Any  # asyncpg ships no types
 
@@ -41,7 +41,7 @@ class Gate:
         return bool(await self._connection.fetchval(_STANDING))
 
     async def reached(self) -> None:
-        """Return once a transaction stands there."""
+        """Return once a transaction is stopped there."""
         await until(self.somebody_stands)
 
     async def open(self) -> None:

@@ -1,4 +1,4 @@
-"""Callers who write and read all the time, until they are told to stop."""
+"""Callers who write and read continuously, until they are stopped."""
 
 import itertools
 import json
@@ -30,7 +30,7 @@ FAILURES_MAX: Final = 10_000
 
 @attrs.frozen
 class Failure:
-    """A request without the answer that it should have had; times are monotonic."""
+    """A request without its expected answer; times are monotonic."""
 
     what: str
     status: int | str
@@ -43,8 +43,8 @@ class Failure:
 class Load:
     """Sends events, sells subscriptions, reads, and waits for changes.
 
-    What fails is sent again until it does not: as Stripe does, and as a client does
-    with the same idempotency key. Each failure is kept.
+    A failed request is sent again until it succeeds: as Stripe does, and as a client
+    does with the same idempotency key. Each failure is recorded.
     """
 
     world: World
@@ -55,14 +55,14 @@ class Load:
     everybody: list[Payer] = attrs.field(factory=list)
     sold_to: list[str] = attrs.field(factory=list)
     stopped: bool = False
-    # When the last answer came that was one.
+    # The time of the last successful answer.
     taken_s: float = 0.0
-    # Pages of the feed with changes, which have positions since a worker works.
+    # Pages of the feed with changes, which have positions while a worker runs.
     pages: int = 0
     _numbers: Any = attrs.field(factory=itertools.count)
 
     async def run(self) -> None:
-        """Send until `stopped`, and then to the end of what was begun."""
+        """Send until `stopped`, and then finish what was begun."""
         async with client() as http, anyio.create_task_group() as tasks:
             for _ in range(SENDERS):
                 tasks.start_soon(self._pay, http)
@@ -105,9 +105,9 @@ class Load:
             self.pages += bool(page.json()["changes"])
 
     async def _buy(self, http: httpx.AsyncClient) -> None:
-        """Let one user after the other give a card and subscribe."""
+        """Let one user after the other add a card and subscribe."""
         while not self.stopped:
-            # One after the other they are faster than the gateway's limit.
+            # Without pauses they would exceed the gateway's limit.
             await databases.execute(
                 self.world.database_url, "delete from gateway_budgets"
             )
@@ -156,14 +156,14 @@ class Load:
                 self.answers[what.split("/", maxsplit=1)[0].strip()] += 1
                 self.taken_s = time.monotonic()
                 return answer
-            # Its process is gone, and another one goes on with it when the lease ends.
+            # Its process is gone, and another one continues it when the lease ends.
             goes_on = is_again and "operation_in_progress" in answer.text
             is_again = True
             if not goes_on:
                 self.failures.append(
                     Failure(what, answer.status_code, began_s, text=answer.text[:300])
                 )
-            # Nothing waits for it: who is refused comes back later.
+            # Nothing waits for it: a refused request is sent again later.
             said_s = float(answer.headers.get("retry-after", 0)) if goes_on else 0
             await anyio.sleep(max(said_s, COMES_BACK_S))
         raise AssertionError(f"too much fails: {self.failures[:3]}")

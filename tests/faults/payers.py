@@ -1,4 +1,4 @@
-"""Users who pay every month, and what has to come of it."""
+"""Users who pay every month, and their expected state."""
 
 import random
 from collections import Counter
@@ -29,13 +29,13 @@ from support.service import ServiceProcess
 ANCHORS: Final = tuple(
     datetime(2015, 1, day, 12, tzinfo=UTC) for day in (31, 30, 29, 28, 15, 1)
 )
-# None of it is entitled any more, whatever the day of the test.
+# No month is entitled any longer, whatever the day of the test.
 NOW: Final = datetime(2500, 1, 1, tzinfo=UTC)
 
 
 @attrs.frozen
 class Payer:
-    """Pays at the anchor, and then at the very end of each month paid for."""
+    """Pays at the anchor, and then at the very end of each paid month."""
 
     number: int
     months: int
@@ -93,7 +93,7 @@ def shuffled(everybody: list[Payer], dice: random.Random) -> list[Event]:
 
 
 async def kept_ids(store: PostgresStore) -> Counter[str]:
-    """Return how often each event id is kept."""
+    """Return how often each event id is stored."""
     async with store.connection() as connection:
         found = await connection.fetch("select id from webhook_events")
     return Counter(row["id"] for row in found)
@@ -102,9 +102,9 @@ async def kept_ids(store: PostgresStore) -> Counter[str]:
 async def assert_each_counted_once(
     dsn: str, everybody: list[Payer], *, set_aside: Sequence[str] = ()
 ) -> None:
-    """Assert that every event of theirs is in, applied, and applied once.
+    """Assert that every event of theirs is stored, and applied once.
 
-    `set_aside` are the ids of all the other events that are in.
+    `set_aside` are the ids of all other stored events.
     """
     ids = [event["id"] for payer in everybody for event in payer.events()]
     async with PostgresStore(dsn).opened() as store:
@@ -115,7 +115,7 @@ async def assert_each_counted_once(
 
 
 async def assert_theirs_counted_once(dsn: str, everybody: list[Payer]) -> None:
-    """Assert the same of their events, whatever else there is."""
+    """Assert the same of their events, whatever else is stored."""
     ids = [event["id"] for payer in everybody for event in payer.events()]
     found = await databases.fetch(
         dsn, "select id, state from webhook_events where id = any($1)", ids
@@ -142,7 +142,7 @@ async def _count(store: PostgresStore, rows: str) -> int:
 
 
 async def _told(dsn: str, user: UserId) -> Standing:
-    """Return what the account's columns say."""
+    """Return the account's columns."""
     [row] = await databases.fetch(
         dsn,
         "select payment_status, payment_expire_date from payment_accounts"

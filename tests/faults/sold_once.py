@@ -1,4 +1,4 @@
-"""What it means that something was sold once, whatever the gateway did."""
+"""The definition of "sold once", whatever the gateway did."""
 
 from datetime import timedelta
 from typing import Final
@@ -6,12 +6,12 @@ from typing import Final
 from support.service_with_sandbox import BASIC, Payer
 
 SOON: Final = timedelta(minutes=10)
-# An error may have been made all the same: one looks for it for two hours.
+# A request may have been executed despite an error: the service looks for two hours.
 AFTER_UNKNOWN_OUTCOME: Final = timedelta(hours=3)
 
 
 def assert_sold_once(payer: Payer) -> None:
-    """Assert one subscription, one payment, one customer; and that we know of them."""
+    """Assert one subscription, one payment, one customer; and that all are stored."""
     payer.stack.settle()
     [customer] = payer.customers
     [theirs] = payer.subscriptions

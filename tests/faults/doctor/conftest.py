@@ -1,4 +1,4 @@
-"""A deployment to look at: a sandbox, two databases and an address with no keys."""
+"""A deployment to check: a sandbox, two databases and a URL without keys."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""A deployment that is well, until a test makes it otherwise."""
+"""A healthy deployment, which tests change."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -29,14 +29,14 @@ where name = '{name}'
 
 @attrs.frozen
 class Deployed:
-    """A deployment that is well, until a test makes it otherwise."""
+    """A healthy deployment, which tests change."""
 
     sandbox: Sandbox
     url: str
     empty_url: str
     run: Inside
     env: dict[str, str]
-    # An address with a key set that has no keys.
+    # The URL of a key set without keys.
     keyless_url: str
 
     @property
@@ -44,7 +44,7 @@ class Deployed:
         return Api(self.sandbox.engine)
 
     def set(self, **values: str | None) -> None:
-        """Set variables, by what follows `PAYMENTS_`; None takes one away."""
+        """Set variables, by name without `PAYMENTS_`; None removes one."""
         for name, value in values.items():
             self.env.pop(f"PAYMENTS_{name}", None)
             if value is not None:
@@ -54,13 +54,13 @@ class Deployed:
         databases.run(databases.execute(self.url, statement))
 
     def endpoint(self, **fields: Any) -> None:
-        """Let the endpoint be otherwise."""
+        """Change the endpoint."""
         world = self.sandbox.engine.world
         [it] = world.all("webhook_endpoint")
         world.change(it, None, **fields)
 
     def another(self, **fields: Any) -> None:
-        """Let there be another endpoint like it."""
+        """Create another endpoint like it."""
         world = self.sandbox.engine.world
         first, *others = world.all("webhook_endpoint")
         id_ = f"we_other{len(others)}"
@@ -84,7 +84,7 @@ class Deployed:
         ago: str = "2 hours",
         since: str | None = None,
     ) -> None:
-        """Let a sweep have found so much, of each kind."""
+        """Record a sweep that found so much, of each kind."""
         counts = {"found": found, "repaired": repaired or {}, "lost": lost}
         result = json.dumps({**counts, "since": since})
         self.sql(_SWEPT.format(name=by, ago=ago, result=result))
@@ -94,7 +94,7 @@ class Deployed:
 
 
 def endpoint_made_at(it: Deployed, moment: datetime) -> None:
-    """Begin anew at Stripe: with nothing but an endpoint that is made then."""
+    """Reset Stripe: only an endpoint exists, which is created then."""
     it.sandbox.reset()
     it.sandbox.advance(moment)
     it.api.post(

@@ -1,4 +1,4 @@
-"""Remedies that the doctor names, pasted as a reader would."""
+"""The doctor's remedies, pasted as a reader would."""
 
 import re
 import shlex
@@ -9,7 +9,7 @@ from payments_service.cli.root import payments
 
 
 def pasted(remedy: str) -> bool:
-    """Paste what is a command; say whether there was any."""
+    """Run the remedy's commands; say whether there were any."""
     commands = [shlex.split(it) for it in re.findall("`([^`]+)`", remedy)]
     for program, *words in commands:
         command: click.Command = payments
@@ -20,8 +20,8 @@ def pasted(remedy: str) -> bool:
             found = command.get_command(click.Context(command), words.pop(0))
             assert found is not None, remedy
             command = found
-        # A command keeps by what names its help was asked for the first time.
+        # A command caches by which names its help was requested the first time.
         above = click.Context(payments, **payments.context_settings)
-        # It refuses what it does not know, and what is missing.
+        # It refuses unknown and missing arguments.
         command.make_context("pasted", words, parent=above)
     return bool(commands)

@@ -1,4 +1,4 @@
-"""What the doctor finds at Stripe: the catalogue, endpoints, what they delivered."""
+"""The doctor's findings at Stripe: the catalogue, endpoints, their deliveries."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ values ('{id}', 'charge.succeeded', now(), now(), false, 'applied')
 
 
 def test_a_catalogue_is_compared_with_what_is_sold(deployed: Deployed) -> None:
-    """Its version is said, so that it is known which one was looked at."""
+    """Its version is named, so that it is clear which catalogue was checked."""
     selling()(deployed)
     answer = deployed.doctor("--json")
     [found] = [it for it in answer.json["items"] if it["check"] == "catalogue"]
@@ -26,7 +26,7 @@ def test_a_catalogue_is_compared_with_what_is_sold(deployed: Deployed) -> None:
 
 def test_what_was_before_the_endpoint_is_not_missed(deployed: Deployed) -> None:
     """
-    An account may have a long history when the service is put beside it.
+    An account may have a long history before the service is installed.
     """
     now = datetime.now(UTC)
     deployed.sandbox.reset()
@@ -47,7 +47,7 @@ def test_what_was_before_the_endpoint_is_not_missed(deployed: Deployed) -> None:
 
 
 def test_an_event_that_nobody_follows_is_not_missed(deployed: Deployed) -> None:
-    """It is listed as the others are, and nothing of it would be kept."""
+    """It is listed as the others are, and none of its events would be stored."""
     endpoint_made_at(deployed, datetime.now(UTC) - timedelta(hours=1))
     deployed.api.post("products", name="tea")
     deployed.sandbox.advance(datetime.now(UTC))
@@ -61,7 +61,7 @@ def test_an_event_that_nobody_follows_is_not_missed(deployed: Deployed) -> None:
 def test_of_what_happened_that_alone_is_missed_that_is_not_here(
     deployed: Deployed,
 ) -> None:
-    """All but one came; then all did."""
+    """First all but one came; then all did."""
     lost(deployed)
     events = deployed.sandbox.events()
     missed, *came = [it["id"] for it in events if it["type"] in EVENT_TYPES]
@@ -83,7 +83,7 @@ def test_of_what_happened_that_alone_is_missed_that_is_not_here(
 
 
 def test_the_endpoints_of_one_address_alone_are_looked_at(deployed: Deployed) -> None:
-    """Where an account has those of several deployments."""
+    """If an account has the endpoints of several deployments."""
     deployed.another(url=URL.replace("//pay.", "//other."), status="disabled")
     every = deployed.doctor()
     ours = deployed.doctor("--url", "https://pay.example.com")

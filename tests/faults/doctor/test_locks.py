@@ -1,4 +1,4 @@
-"""The doctor, where somebody else holds a lock."""
+"""The doctor, while another session holds a lock."""
 
 import asyncio
 import threading
@@ -25,7 +25,7 @@ _READ: Final = (
 
 @contextmanager
 def locked(url: str, *tables: str, until: int | None = None) -> Iterator[None]:
-    """Lock tables to the end, or until so many wait for them at once."""
+    """Lock tables until the end, or until so many sessions wait for them at once."""
     held, over = threading.Event(), threading.Event()
 
     async def hold() -> None:
@@ -56,7 +56,7 @@ def test_checks_wait_for_locks_side_by_side(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    Each on a connection of its own: that one waits makes no other one wait.
+    Each on a connection of its own: a waiting check delays no other.
     """
     for module in ("store", "schema"):
         name = f"payments_adapters.postgres.{module}.COMMAND_TIMEOUT_S"
@@ -73,9 +73,9 @@ def test_checks_wait_for_locks_side_by_side(
 def test_a_check_that_cannot_look_because_of_a_lock_is_named(
     deployed: Deployed, table: str, check: str
 ) -> None:
-    """With how to find who holds it; no other check is."""
+    """With the query that finds the session that holds it; all other checks pass."""
     name = deployed.url.rpartition("/")[2]
-    # A check that waits at all is told so: as after five seconds, but at once.
+    # Every wait is reported at once: as otherwise after five seconds.
     deployed.sql(f"alter database {name} set lock_timeout = 1")
     try:
         with locked(deployed.url, table):

@@ -1,4 +1,4 @@
-"""`payments doctor --start`: what a process needs to start."""
+"""`payments doctor --start`: the requirements of a process's start."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def test_what_a_process_cannot_start_with_is_named(
     deployed: Deployed, id_: str
 ) -> None:
     """
-    Stripe is not asked, whatever it would say.
+    Stripe is not called, whatever it would answer.
     """
     asked = list[object]()
     deployed.sandbox.engine.watch = lambda request, _: asked.append(request)
@@ -26,20 +26,20 @@ def test_what_a_process_cannot_start_with_is_named(
     assert {it["check"] for it in answer.json["items"]} <= {
         *("settings", "database", "schema", "mode", "erasure key"),
     }
-    # No bug of ours is told of it.
+    # It is not reported as our bug.
     assert "Traceback" not in answer.err
     assert asked == []
 
 
 def test_a_process_can_start_while_the_database_only_reads(deployed: Deployed) -> None:
-    """It is not ready until writes are back, and need not be started for it again."""
+    """It is not ready until writes succeed again, and needs no restart for that."""
     WRONGS["D75"].do(deployed)
     answer = deployed.doctor("--start")
     assert (answer.code, answer.out.count("\n")) == (0, 5)
 
 
 def test_a_process_can_start_while_stripe_is_gone(deployed: Deployed) -> None:
-    """What does not keep it from starting is no business of `--start`."""
+    """`--start` ignores everything that does not prevent the start."""
     for id_ in ("D29", "D37", "D50"):
         WRONGS[id_].do(deployed)
     answer = deployed.doctor("--start")
@@ -47,7 +47,7 @@ def test_a_process_can_start_while_stripe_is_gone(deployed: Deployed) -> None:
 
 
 def test_a_worker_is_looked_at_by_what_a_worker_needs(deployed: Deployed) -> None:
-    """It has no keys of callers and no secret of webhooks, and starts without."""
+    """It has no caller keys and no webhook secrets, and starts without them."""
     for name in [it for it in deployed.env if "_JWT_" in it or "WEBHOOK" in it]:
         del deployed.env[name]
 

@@ -1,4 +1,4 @@
-"""What the doctor says of sweeps, and of what they found."""
+"""The doctor's report of sweeps, and of their findings."""
 
 import re
 
@@ -38,7 +38,7 @@ def test_what_differs_still_is_repaired_or_decided(
     repaired: dict[str, int],
     remedies: set[str] | None,
 ) -> None:
-    """What no repair can mend is named without it."""
+    """What no repair can fix is named without `--apply`."""
     deployed.swept(found, repaired=repaired)
     answer = deployed.doctor("--json")
     [wrong] = [it for it in answer.json["items"] if it["status"] != "ok"]
@@ -47,7 +47,7 @@ def test_what_differs_still_is_repaired_or_decided(
 
 
 def test_what_a_sweep_repaired_is_well(deployed: Deployed) -> None:
-    """It was down, or an event was closed; a sweep that found nothing says so, too."""
+    """It was down, or an event was closed; a sweep without findings says so, too."""
     said = []
     for found in ({}, {"card": 2}):
         deployed.swept(found, repaired=found)
@@ -64,7 +64,7 @@ def test_what_a_sweep_repaired_is_well(deployed: Deployed) -> None:
 def test_of_a_sweep_and_a_reconciliation_by_hand_the_later_one_counts(
     deployed: Deployed, *, by_hand_later: bool
 ) -> None:
-    """Either may be the one that found something."""
+    """Either sweep may have found something."""
     ago = ("2 hours", "1 hour")
     deployed.swept({"card": 1}, ago=ago[not by_hand_later])
     deployed.swept({}, by=RECONCILIATION, ago=ago[by_hand_later])
@@ -74,7 +74,7 @@ def test_of_a_sweep_and_a_reconciliation_by_hand_the_later_one_counts(
 def test_what_a_longer_run_left_is_told_beside_a_shorter_one(
     deployed: Deployed,
 ) -> None:
-    """The remedy goes back as far."""
+    """The remedy covers the same period."""
     long, short = "2015-01-01T00:00:00+00:00", "2026-10-01T00:00:00+00:00"
     left = {"payment_missing": 1}
     deployed.swept(left, by=RECONCILIATION, ago="3 hours", lost=2, since=long)

@@ -1,7 +1,7 @@
-"""`payments doctor`: each configuration that is wrong is named, with its remedy.
+"""`payments doctor`: each wrong configuration is named, with its remedy.
 
-The rows of docs/doctor.md are the tests here: each makes one thing wrong in a
-deployment that is well, and that alone is found.
+The rows of docs/doctor.md are the tests here: each makes one thing wrong in a healthy
+deployment, and exactly that is found.
 """
 
 import json
@@ -45,7 +45,7 @@ def test_what_is_wrong_together_is_named_each(
     deployed: Deployed, ids: tuple[str, ...]
 ) -> None:
     """
-    One does not hide another; all that is named has a remedy.
+    No problem hides another; everything that is named has a remedy.
     """
     for id_ in ids:
         WRONGS[id_].do(deployed)
@@ -66,7 +66,7 @@ def test_what_is_wrong_together_is_named_each(
 @pytest.mark.parametrize("id_", WRONGS if PROVES else ALONE)
 def test_what_is_wrong_is_named(deployed: Deployed, id_: str) -> None:
     """
-    By its check, with a remedy; the exit code is 7, and what is well stays well. No
+    By its check, with a remedy; the exit code is 7, and all other checks pass. No
     secret is shown.
     """
     it = WRONGS[id_]
@@ -92,7 +92,7 @@ def test_the_page_has_a_row_for_each() -> None:
 
 
 def test_a_deployment_that_is_well_is_said_to_be(deployed: Deployed) -> None:
-    """Each check has a line, and the exit code is 0; nothing is changed by looking."""
+    """Each check has a line, and the exit code is 0; the checks change nothing."""
     before = databases.digest(deployed.url)
     answer = deployed.doctor()
     lines = dict(re.findall(r"(?m)^ok +([a-z -]+): (.+)$", answer.out))

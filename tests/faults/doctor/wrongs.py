@@ -1,4 +1,4 @@
-"""What can be wrong with a deployment: the rows of docs/doctor.md."""
+"""Possible problems of a deployment: the rows of docs/doctor.md."""
 
 import base64
 import json
@@ -62,13 +62,13 @@ Deed = Callable[[Deployed], object]
 
 def only_reads(deployed: Deployed) -> str:
     """Return the address of the database for sessions that only read."""
-    # A pooler takes no such setting.
+    # A pooler does not accept such a setting.
     return f"{direct(deployed.url)}?default_transaction_read_only=on"
 
 
 @attrs.frozen
 class Wrong:
-    """What is wrong, by what check it is named, and with which words."""
+    """A problem, the check that names it, and the expected words."""
 
     check: str
     words: str
@@ -80,7 +80,7 @@ def setting(words: str, **values: str | None) -> Wrong:
 
 
 def lost(it: Deployed) -> None:
-    """Let events happen that nobody delivers, and a while pass."""
+    """Create events that are not delivered, and let some time pass."""
     endpoint_made_at(it, datetime.now(UTC) - timedelta(hours=1))
     it.sandbox.trigger("charge.succeeded", "ada")
     it.sandbox.advance(datetime.now(UTC))
@@ -104,13 +104,13 @@ def thin_beside(it: Deployed) -> None:
 
 
 def delivering(it: Deployed, *, dead: bool) -> None:
-    """Let a delivery have failed for some time."""
+    """Make a delivery fail for some time."""
     it.set(WEBHOOKS_OUT=CRM)
     it.sql(_DELIVERY.format(position=1 + dead, dead=dead))
 
 
 def lacking(*resources: str) -> Deed:
-    """Return what lets the key lack the right to read these."""
+    """Return a function that removes the key's right to read these."""
 
     def do(it: Deployed) -> None:
         kept = {name for name in PERMISSIONS if name.endswith("_read")}
@@ -124,9 +124,9 @@ def lacking(*resources: str) -> Deed:
 
 
 def selling(named: str | None = None, **changed: str) -> Deed:
-    """Return what sells a product by a catalogue that names its price.
+    """Return a function that sells a product by a catalogue that names its price.
 
-    Or another price in its place; the price is otherwise as `changed` says.
+    Or another price instead; `changed` are the price's other differences.
     """
 
     def do(it: Deployed) -> None:
@@ -399,7 +399,7 @@ WRONGS: Final[Mapping[str, Wrong]] = MappingProxyType(
         ),
     }
 )
-# What follows from it, and is said, too.
+# Its consequences, which are reported, too.
 ALSO: Final[Mapping[str, set[str]]] = MappingProxyType(
     {
         "D01": {"key", "endpoints", "mode"},
@@ -422,7 +422,7 @@ ALSO: Final[Mapping[str, set[str]]] = MappingProxyType(
         "D35": {"deliveries"},
     }
 )
-# What to do there is no command.
+# The remedy there is not a command.
 BY_HAND: Final = frozenset(
     {"D28", "D30", "D31", "D32", "D33", "D34", "D35", "D41", "D42", "D46", "D56"}
     | {"D62", "D63", "D64", "D65", "D66"}

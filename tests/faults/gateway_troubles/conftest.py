@@ -1,4 +1,4 @@
-"""A service whose sandbox is calm again after each test."""
+"""A service whose sandbox has no faults left after each test."""
 
 from collections.abc import Iterator
 
@@ -21,7 +21,7 @@ def stack(world: ServiceWithSandbox) -> Iterator[ServiceWithSandbox]:
 
 @pytest.fixture
 def ada(stack: ServiceWithSandbox) -> Payer:
-    """Somebody whose card is in place before anything goes wrong."""
+    """A user whose card is set before anything fails."""
     payer = stack.user()
     payer.give_card().raise_for_status()
     return payer

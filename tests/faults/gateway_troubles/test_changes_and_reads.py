@@ -1,4 +1,4 @@
-"""Cards, changes, ends, look-ups and webhooks while the gateway is in trouble."""
+"""Cards, changes, ends, reads and webhooks while the gateway fails."""
 
 from datetime import datetime, timedelta
 
@@ -24,7 +24,7 @@ def test_a_card_comes_into_its_place_in_spite_of_troubles(
     stack: ServiceWithSandbox, ada: Payer, step: str, fault: Fault
 ) -> None:
     """
-    What only says how things should be is said again at once, also after an error.
+    A request that only sets a state is repeated at once, also after an error.
     """
     stack.sandbox.plan(fault, step)
 
@@ -43,7 +43,7 @@ def test_a_card_set_up_is_found_in_its_intent(
     stack: ServiceWithSandbox, ada: Payer, fault: Fault
 ) -> None:
     """
-    The secret comes with the intent, later.
+    The secret comes later, with the intent.
     """
     stack.sandbox.plan(fault, "POST /v1/setup_intents")
 
@@ -63,7 +63,7 @@ def test_a_change_is_made_and_paid_once(
     stack: ServiceWithSandbox, ada: Payer, fault: Fault
 ) -> None:
     """
-    The difference is taken once, however often it was asked for.
+    The difference is charged once, however many requests there were.
     """
     id_ = ada.subscribed()["id"]
     stack.sandbox.plan(fault, "POST /v1/subscriptions/*")
@@ -84,7 +84,8 @@ def test_an_end_comes_about(
     stack: ServiceWithSandbox, ada: Payer, fault: Fault
 ) -> None:
     """
-    202 first; in the end it is canceled, here and there, and what was paid stays.
+    202 first; in the end it is canceled, here and at the gateway, and what was paid
+    stays.
     """
     id_ = ada.subscribed()["id"]
     stack.sandbox.plan(fault, "DELETE /v1/subscriptions/*")
@@ -99,7 +100,7 @@ def test_an_end_comes_about(
     assert ada.standing == ("paid", True)
 
 
-# What is only looked up
+# Reads
 
 
 @pytest.mark.parametrize("fault", [Fault.ERROR_BEFORE, Fault.RESET, Fault.RATE_LIMITED])
@@ -107,9 +108,9 @@ def test_a_price_that_cannot_be_looked_up_is_asked_for_again(
     stack: ServiceWithSandbox, ada: Payer, fault: Fault
 ) -> None:
     """
-    503 with the time to come again: nothing was begun, the next attempt is good.
+    503 with the time of the next try: nothing was begun, the next attempt succeeds.
     """
-    # Nobody has asked for it before: what was looked up once may be remembered.
+    # It was not requested before: an earlier answer may be cached.
     price = stack.priced(BASIC)
     stack.sandbox.plan(fault, "GET /v1/prices/*")
 
@@ -140,7 +141,7 @@ def test_a_preview_that_cannot_be_had_is_asked_for_again(
     assert ada.call("POST", path, {"quantity": 2}).status_code == 200
 
 
-# What is told
+# Webhooks
 
 
 @pytest.mark.parametrize(
@@ -175,7 +176,7 @@ def test_a_renewal_of_which_nothing_is_told_is_looked_up(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    No event of it is ever made: the worker asks when the time has come.
+    Its event never exists: the worker fetches it when it is due.
     """
     before = datetime.fromisoformat(ada.subscribed()["current_period_end"])
     stack.sandbox.chaos(never_made=1)

@@ -1,4 +1,4 @@
-"""A gateway that is gone: what is known is told, what was asked is done later."""
+"""A gateway that is down: reads answer what is known, requests are executed later."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from support.service_with_sandbox import BASIC, OTHER, Payer, returned, selling
 
 @attrs.frozen
 class Left:
-    """A service whose gateway is gone, and somebody who had subscribed before."""
+    """A service whose gateway is down, and a user who had subscribed before."""
 
     payer: Payer
     subscription: str
@@ -30,7 +30,7 @@ def left(postgres: str, template: str) -> Iterator[Left]:
 
 
 def in_order(answer: httpx.Response) -> bool:
-    """Tell whether an answer is what one gets while the gateway is gone."""
+    """Say whether an answer is one of those allowed while the gateway is down."""
     if answer.status_code == 202:
         return answer.headers["location"].startswith("/payments-gateway/api/intents/")
     return answer.status_code == 503 and "retry-after" in answer.headers
@@ -38,7 +38,8 @@ def in_order(answer: httpx.Response) -> bool:
 
 def test_f33_with_the_gateway_gone_every_answer_keeps_the_contract(left: Left) -> None:
     """
-    202 with a place to ask or 503 with a time to come again, soon; nothing is lost.
+    202 with an operation to poll, or 503 with a time of the next try, soon; nothing is
+    lost.
     """
     payer, one = left.payer, f"subscriptions/{left.subscription}"
     newcomer = payer.stack.user()
@@ -60,7 +61,7 @@ def test_f33_with_the_gateway_gone_every_answer_keeps_the_contract(left: Left) -
 
 def test_f33_with_the_gateway_gone_what_is_known_is_told(left: Left) -> None:
     """
-    Who has paid is ours to know.
+    The service itself knows who has paid.
     """
     payer = left.payer
 
@@ -71,7 +72,7 @@ def test_f33_with_the_gateway_gone_what_is_known_is_told(left: Left) -> None:
 
 def test_f33_with_the_gateway_gone_webhooks_are_taken(left: Left) -> None:
     """
-    200 and applied: what Stripe says needs no Stripe.
+    200 and applied: an event needs no call of Stripe.
     """
     payer = left.payer.stack.user()
     _ = payer.status
@@ -88,7 +89,7 @@ def test_f33_a_gateway_that_comes_back_gets_all_that_was_asked(
     postgres: str, template: str
 ) -> None:
     """
-    What was answered 202 while it was gone is done by the worker, once.
+    Operations that were answered 202 meanwhile are executed by the worker, once.
     """
     with selling(postgres, template) as gone:
         payer = gone.user()

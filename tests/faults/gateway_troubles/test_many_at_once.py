@@ -1,4 +1,4 @@
-"""Many ask at once while the gateway is in trouble: each is sold to once."""
+"""Many concurrent requests while the gateway fails: each user buys once."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -25,8 +25,8 @@ def test_f26_a_rush_beyond_the_budget_sells_to_each_once(
     stack: ServiceWithSandbox,
 ) -> None:
     """
-    The gateway is asked no faster than is allowed: who comes too fast is served
-    later, or asked to come again; nobody is served twice.
+    The gateway is called no faster than its limit: faster callers are served later, or
+    answered with the time of the next try; no user buys twice.
     """
     payers = [stack.user() for _ in range(RUSH)]
     with ThreadPoolExecutor(RUSH) as threads:
@@ -51,8 +51,8 @@ def test_t51_the_same_order_many_times_at_once_is_one(
     stack: ServiceWithSandbox, ada: Payer, key: str | None
 ) -> None:
     """
-    One is served; the others are told to come again, that it is there already, or
-    (under a key) the very same.
+    One succeeds; the others are answered "try again", "it exists already", or (under a
+    key) the very same.
     """
     with ThreadPoolExecutor(RUSH) as threads:
         answers = list(threads.map(lambda _: ada.subscribe(key=key), range(RUSH)))
@@ -71,7 +71,7 @@ def test_an_end_and_changes_at_once_come_to_an_end(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    Whichever is first: each is answered by contract, and the subscription has ended.
+    Whichever is first: each answer keeps the contract, and the subscription has ended.
     """
     id_ = ada.subscribed()["id"]
     with ThreadPoolExecutor(RUSH) as threads:
@@ -92,8 +92,8 @@ def test_an_end_and_changes_at_once_come_to_an_end(
 
 def test_p22_in_a_storm_everybody_is_sold_to_once(postgres: str, template: str) -> None:
     """
-    Errors, cut answers, limits and lost webhooks, at random under a seed, for all of
-    twelve users: when it is over everybody has what was promised, once.
+    Errors, cut answers, limits and lost webhooks, random with a seed, for all of twelve
+    users: when the faults are over everybody has what was promised, once.
     """
     with selling(postgres, template) as stack:
         payers = [stack.user() for _ in range(STORM_USERS)]

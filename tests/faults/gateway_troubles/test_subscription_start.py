@@ -1,7 +1,7 @@
 """A subscription is begun while the gateway fails, hangs or repeats itself.
 
-Whatever becomes of a call, the answer keeps the contract, the worker comes to an end
-with it, and the gateway has what was asked for exactly once.
+Whatever becomes of a call, the answer keeps the contract, the worker finishes the
+operation, and the gateway has the result exactly once.
 """
 
 import os
@@ -27,7 +27,7 @@ CREATE: Final = "POST /v1/subscriptions"
 TRIES_MAX: Final = 100
 
 
-# A subscription is begun while the gateway is in trouble
+# A subscription is begun while the gateway fails
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,8 @@ def test_f26_f31_a_call_that_got_no_answer_is_sent_again(
     stack: ServiceWithSandbox, ada: Payer, fault: Fault
 ) -> None:
     """
-    202 with the place to ask; the worker sends the same again, and it is sold once.
+    202 with the operation to poll; the worker sends the same again, and it is sold
+    once.
     """
     stack.sandbox.plan(fault, CREATE)
 
@@ -56,7 +57,8 @@ def test_f27_an_error_after_the_fact_is_found(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    500, but it was made: the worker finds it by its mark, and does not make another.
+    500, but it was executed: the worker finds it by its intent id, and does not create
+    another.
     """
     stack.sandbox.plan(Fault.ERROR_AFTER, CREATE)
     before = stack.posts.count(CREATE)
@@ -73,7 +75,7 @@ def test_f27_an_error_before_the_fact_is_made_anew(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    500, and nothing to be found: only after two hours is it made under a new key.
+    500, and nothing is found: only after two hours is it created under a new key.
     """
     stack.sandbox.plan(Fault.ERROR_BEFORE, CREATE)
 
@@ -92,7 +94,7 @@ def test_f32_an_answer_that_comes_late_is_an_answer(
     stack: ServiceWithSandbox, ada: Payer, fault: Fault
 ) -> None:
     """
-    It drips, or the webhooks come before it: 201 all the same.
+    A slow answer, or webhooks that come before it: 201 all the same.
     """
     stack.sandbox.plan(fault, CREATE)
 
@@ -106,7 +108,8 @@ def test_f28_f29_timeouts_are_answered_after_eight_seconds(
     stack: ServiceWithSandbox,
 ) -> None:
     """
-    Made or not made, nobody knows: 202 for both; in the end both are sold once.
+    Executed or not, the outcome is unknown: 202 for both; in the end both are sold
+    once.
     """
     payers = [stack.user(), stack.user()]
     for payer in payers:
@@ -118,7 +121,7 @@ def test_f28_f29_timeouts_are_answered_after_eight_seconds(
         answers = list(threads.map(Payer.subscribe, payers))
 
     both = list(zip(payers, answers, strict=True))
-    # The calls that hang keep their keys busy until they are given up.
+    # Calls that hang keep their keys in use until they are given up.
     for number in range(1, TRIES_MAX):
         stack.work(SOON * number)
         if all(payer.intent(it)["state"] == "succeeded" for payer, it in both):
@@ -169,7 +172,7 @@ def test_p22_a_customer_is_made_once_too(
     stack: ServiceWithSandbox, fault: Fault, later: timedelta
 ) -> None:
     """
-    The first step fails: 202; the worker makes one customer, and sells to it.
+    The first step fails: 202; the worker creates one customer, and sells to it.
     """
     payer = stack.user()
     stack.sandbox.plan(fault, "POST /v1/customers")
@@ -189,8 +192,8 @@ def test_what_is_declined_is_undone_in_spite_of_troubles(
     stack: ServiceWithSandbox, fault: Fault
 ) -> None:
     """
-    The first payment was declined and its undoing fails: the worker sees to it that
-    nothing lives on, and the intent says why.
+    The first payment was declined and its cancellation fails: the worker ensures that
+    nothing stays active, and the intent says why.
     """
     payer = stack.user()
     payer.give_card(FAILING)
@@ -207,15 +210,15 @@ def test_what_is_declined_is_undone_in_spite_of_troubles(
     assert payer.subscribe().status_code == 201
 
 
-# Who asks meanwhile
+# Requests meanwhile
 
 
 def test_t51_asking_again_meanwhile_begins_nothing_more(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    409 that names what is under way and when to come again, with a key or without;
-    once it is done, the key tells the answer.
+    409 that names the operation under way and the time of the next try, with a key or
+    without; once it is done, the key returns the answer.
     """
     stack.sandbox.plan(Fault.RESET, CREATE)
     first = ada.subscribe(key="one")
@@ -257,7 +260,7 @@ def test_the_users_other_operations_go_on_meanwhile(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    Another product and another card are in nobody's way.
+    Another product and another card are not blocked.
     """
     stack.sandbox.plan(Fault.RESET, CREATE)
     ada.intent(ada.subscribe())
@@ -272,7 +275,7 @@ def test_the_command_does_what_the_worker_does(
     stack: ServiceWithSandbox, ada: Payer
 ) -> None:
     """
-    `payments worker --once` ends with 0; what is not due yet it leaves alone.
+    `payments worker --once` ends with 0; it leaves alone what is not due yet.
     """
     stack.sandbox.plan(Fault.RESET, CREATE)
     answer = ada.subscribe()
