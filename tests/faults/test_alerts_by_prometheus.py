@@ -1,6 +1,6 @@
-"""Prometheus itself reads real processes, and its alerts tell what becomes of them.
+"""Prometheus itself scrapes real processes, and its alerts report their faults.
 
-`make prove` runs it. How long each has to hold is a matter of the unit tests
+`make prove` runs it. How long each condition must hold is tested by the unit tests
 (`test_alerts.py`): here an alert counts as soon as Prometheus says that it is pending.
 """
 
@@ -31,7 +31,7 @@ pytestmark = only_in_prove
 
 WITHIN_S: Final = 60.0
 POLL_S: Final = 0.5
-# A database that was just made: neither was due yet.
+# A new database: neither was due yet.
 AT_FIRST: Final = {"PaymentsUpkeepNeverDone"}
 _CUT: Final = """
 select pg_terminate_backend(pid) from pg_stat_activity where datname = $1
@@ -51,7 +51,7 @@ class Prometheus:
         return {it["labels"]["alertname"] for it in self._get("alerts")["alerts"]}
 
     def troubles(self) -> list[str]:
-        """Return the rules that cannot be evaluated on what is there."""
+        """Return the rules that cannot be evaluated on the existing series."""
         found = self._get("rules")["groups"]
         all_ = [rule for group in found for rule in group["rules"]]
         assert len(all_) == sum(len(it) for it in groups().values())
@@ -71,7 +71,7 @@ def until(condition: Callable[[], bool], what: Callable[[], object]) -> None:
 
 @contextmanager
 def prometheus(folder: Path, ports: dict[str, int]) -> Iterator[Prometheus]:
-    """Run Prometheus with the rules, looking at the ops ports every second."""
+    """Run Prometheus with the rules, scraping the ops ports every second."""
     program = shutil.which("prometheus")
     if program is None:
         pytest.skip("NOT TESTED: prometheus (Debian's package) is not here")
@@ -122,8 +122,8 @@ def test_prometheus_tells_what_becomes_of_real_processes(
     postgres: str, database_url: str, tmp_path: Path
 ) -> None:
     """
-    Nothing at first; then a database that lets nobody in, a worker and a service that
-    are killed. All rules and queries can be evaluated on what is really shown.
+    Nothing at first; then a database that refuses logins, a worker and a service that
+    are killed. All rules and queries can be evaluated on the exported series.
     """
     world = World(database_url)
     name = urlsplit(database_url).path.removeprefix("/")

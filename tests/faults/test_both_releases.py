@@ -1,7 +1,7 @@
-"""The release before and this one at once, on one database that this one migrated.
+"""The previous release and this one at once, on one database that this one migrated.
 
-The release before is checked out from the history and runs in today's environment.
-`make prove` runs it; where the history is there and it cannot run, that is a failure.
+The previous release is checked out from the history and runs in today's environment.
+`make prove` runs it; if the history exists and it cannot run, that is a failure.
 """
 
 import os
@@ -49,7 +49,7 @@ from support.service import (
 
 pytestmark = [pytest.mark.anyio, only_in_prove]
 
-# Tagged v0.1.0; by its commit, because a clone may come without tags.
+# Tagged v0.1.0; by its commit, because a clone may have no tags.
 PREVIOUS: Final = "f35a7f8760008988cc9627343b11238c6b9e229f"
 ROOT: Final = Path(__file__).parents[2]
 USERS: Final = 150
@@ -75,7 +75,7 @@ def previous(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def both(
     postgres: str, template: str, previous: Path
 ) -> Iterator[Sequence[ServiceProcess]]:
-    """Lend a process of this release, and one of the release before."""
+    """Lend a process of this release, and one of the previous release."""
     with databases.copy_of(postgres, template) as dsn, running(World(dsn)) as [this]:
         old = start(this.world, release=previous)
         try:
@@ -89,7 +89,7 @@ def _email(seed: int, user: int) -> str:
 
 
 def _events(seed: int, user: int) -> list[dict[str, Any]]:
-    """Return two months that nobody owns yet, and a part of each that went back."""
+    """Return two unlinked months, and a partial refund of each."""
     events = []
     for month in range(2):
         number = f"{seed}_{user}_{month}"
@@ -105,7 +105,7 @@ def _events(seed: int, user: int) -> list[dict[str, Any]]:
 async def _register(
     http: httpx.AsyncClient, service: ServiceProcess, seed: int, user: int
 ) -> None:
-    """Register a user; again while others are in the way, as callers are told to."""
+    """Register a user; retry while other saves conflict, as callers are told to."""
     headers = {"Authorization": f"Bearer {service.world.admin()}"}
     for _ in range(AGAIN_MAX):
         answer = await http.put(
@@ -137,7 +137,7 @@ async def test_f50_registrations_and_refunds_lose_nothing_between_two_releases(
 ) -> None:
     """
     Each event is acknowledged once by either release; every payment is linked, counted,
-    and known to be refunded in part.
+    and known to be partly refunded.
     """
     dsn = both[0].world.database_url
     stripe = await _both(both, seed)
@@ -161,7 +161,7 @@ async def test_f50_registrations_and_refunds_lose_nothing_between_two_releases(
 
 
 async def _begin_trial(dsn: str) -> None:
-    """Let somebody who paid in December begin a trial at the end of January."""
+    """Let a user who paid in December begin a trial at the end of January."""
     paid = a_payment(at=START, email=email_of(ADA))
     trial = attrs.evolve(in_trial(), user_id=ADA)
     account = attrs.evolve(
@@ -184,8 +184,8 @@ async def test_f50_a_trial_is_shown_by_this_release_and_read_by_the_one_before(
     both: Sequence[ServiceProcess],
 ) -> None:
     """
-    The one before goes on with its own word for it: it reads the account, and writes
-    it for a webhook. After either this one says that it is a trial.
+    The previous release uses its own word for it: it reads the account, and writes it
+    for a webhook. After each of these this release says that it is a trial.
     """
     this, old = both
     dsn = this.world.database_url
@@ -209,14 +209,14 @@ async def test_f50_a_trial_is_shown_by_this_release_and_read_by_the_one_before(
     ]
 
 
-# Rows of before, which the migration goes through.
+# Rows of the previous release, which the migration processes.
 OLD_ROWS: Final = 30_000
 PAYERS: Final = 100
 # From 2015 on, so that none of them is in the future.
 MONTHS_MAX: Final = 140
 BEFORE: Final = 200
 AFTER: Final = 400
-# As a Job tries again when a lock was not to be had.
+# As a Job retries when it cannot get a lock.
 TRIES_MAX: Final = 6
 _FILLED: Final = """
 insert into {table} select (jsonb_populate_record(
@@ -243,7 +243,7 @@ def _run_payments(
 
 @attrs.define
 class _Payments:
-    """Months of payers, one after the other, for as long as they are wanted."""
+    """Months of payers, one after the other, as many as are requested."""
 
     stripe: Stripe = attrs.field(init=False)
     sent: int = 0
@@ -256,7 +256,7 @@ class _Payments:
         self._send()
 
     def begin(self) -> None:
-        """Send on and on: each payment that is acknowledged is followed by another."""
+        """Send continuously: each acknowledged payment is followed by another."""
         self.goes_on = True
         for _ in range(2 * self.stripe.senders):
             self._send()
@@ -286,7 +286,7 @@ class _Payments:
 
 
 async def _migrated(world: World) -> int:
-    """Run this release's upgrade as a Job would; return how often it was tried."""
+    """Run this release's upgrade as a Job would; return the number of attempts."""
     why_not = ""
     for tried in range(1, TRIES_MAX + 1):
         done = await anyio.to_thread.run_sync(
@@ -302,8 +302,8 @@ async def test_f49_f50_the_release_before_serves_while_this_one_migrates(
     empty_database: str, previous: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """
-    It stands on its own schema, under webhooks; what is not taken meanwhile is a 503,
-    which Stripe sends again. Nothing is lost or counted twice, by either release.
+    It begins on its own schema, under webhooks; an event that is refused meanwhile is a
+    503, which Stripe sends again. Nothing is lost or counted twice, by either release.
     """
     dsn = empty_database
     world = World(dsn)

@@ -1,4 +1,4 @@
-"""Postgres ends and comes back, again and again, while there is load."""
+"""Postgres stops and restarts, again and again, under load."""
 
 import os
 import signal
@@ -26,12 +26,12 @@ from support.service import World
 
 pytestmark = [pytest.mark.anyio, only_in_prove]
 
-# Fast: sessions are ended; immediate: as after a crash; killed: without a word.
+# Fast: sessions are ended; immediate: as after a crash; killed: without notice.
 ENDS: Final = {"fast": None, "immediate": signal.SIGQUIT, "killed": signal.SIGKILL}
 RESTARTS: Final = 12
-# So many requests are answered between two of them.
+# So many requests are answered between two restarts.
 BETWEEN: Final = 300
-# Of the first one a worker may have given the positions before.
+# A worker may have given the positions before the first restart.
 PAGES: Final = 2
 BACK_WITHIN_S: Final = 5.0
 GIVEN_UP_S: Final = 30.0
@@ -70,7 +70,7 @@ def serving(folder: Path) -> Iterator[Server]:
 
 
 def reason_against(one: Serving | Worker) -> str | None:
-    """Return why a process, which has to live, is not ready; None if it is."""
+    """Return why a process, which must be alive, is not ready; None if it is."""
     url = f"http://127.0.0.1:{one.ops_port}"
     assert httpx.get(f"{url}/livez", timeout=30, verify=TLS).status_code == 200
     answer = httpx.get(f"{url}/readyz", timeout=30, verify=TLS)
@@ -79,7 +79,7 @@ def reason_against(one: Serving | Worker) -> str | None:
 
 
 def back_after_s(running: Fleet, load: Load, begin_s: float) -> float:
-    """Return how long after a moment all are ready, requests answered, work done."""
+    """Return how long after a time all are ready, requests answered, work done."""
     pages = load.pages + PAGES
     while True:
         against = [reason_against(it) for it in running.all]
@@ -94,8 +94,8 @@ async def test_f11_f12_f13_each_restart_is_outlived_by_all_processes(
 ) -> None:
     """
     Webhooks, reads and readers of the feed are answered 503 meanwhile, and nothing
-    else; soon after it is back they are answered well again. Nothing that was
-    acknowledged is lost, nothing counts twice, and no process ended.
+    else; soon after the restart they succeed again. Nothing that was acknowledged is
+    lost, nothing counts twice, and no process ended.
     """
     back_s: list[float] = []
     with serving(tmp_path / "postgres") as server:

@@ -28,7 +28,7 @@ USERS: Final = 25
 BEFORE: Final = 1_000
 MEANWHILE: Final = 500
 KILLS: Final = 4
-# What time does: a day passes for all that waits.
+# The effect of time: a day passes for everything that waits.
 _A_DAY: Final = """
 update deliveries set due_at = due_at - interval '1 day',
     first_tried_at = first_tried_at - interval '1 day'
@@ -37,7 +37,7 @@ update deliveries set due_at = due_at - interval '1 day',
 
 @attrs.define
 class Workers:
-    """Two workers at a time, of which one may be killed."""
+    """Two workers at a time, one of which may be killed."""
 
     world: DeliveringWorld
     _stack: ExitStack
@@ -75,7 +75,7 @@ async def deployed(
 
 
 def heard(receiver: Receiver) -> Sequence[tuple[str, str, int]]:
-    """Return what arrived, in its order: its id, the user, the version."""
+    """Return the arrived changes in order: id, user, version."""
     found = []
     for came in list(receiver.received):
         if len(came.body) < int(came.headers["content-length"]):
@@ -90,7 +90,7 @@ async def test_p32_f51_a_day_of_outage_and_kills_lose_nothing_and_keep_the_order
     deployed: tuple[DeliveringWorld, Receiver, PostgresStore],
 ) -> None:
     """
-    Refusals, lost replies and kill -9 at any moment: each change arrives, under one id,
+    Refusals, lost replies and kill -9 at any time: each change arrives, under one id,
     and no user's change before their earlier one; some arrive twice.
     """
     world, receiver, store = deployed
@@ -100,7 +100,7 @@ async def test_p32_f51_a_day_of_outage_and_kills_lose_nothing_and_keep_the_order
 
     async def arrived(count: int) -> None:
         async def has() -> bool:
-            # What failed is tried at once: no test waits for a back-off.
+            # Failures are retried at once: no test waits for a back-off.
             await fetch(store, "update deliveries set due_at = now() where not dead")
             return len(receiver.received) >= count
 
@@ -111,7 +111,7 @@ async def test_p32_f51_a_day_of_outage_and_kills_lose_nothing_and_keep_the_order
             await arrived(kill * 100)
             workers.kill_one()
 
-        # It is down, and much happens meanwhile.
+        # The receiver is down, and many changes happen meanwhile.
         receiver.statuses.clear()
         receiver.status = 503
         await fetch(store, changes(USERS, MEANWHILE, first=1 + BEFORE // USERS))
@@ -156,7 +156,7 @@ async def test_p32_f51_a_worker_that_runs_once_delivers_what_is_due(
     deployed: tuple[DeliveringWorld, Receiver, PostgresStore],
 ) -> None:
     """
-    Before it ends, all that was logged.
+    Before it ends, all logged changes are delivered.
     """
     world, receiver, store = deployed
     await fetch(store, changes(2, 4))

@@ -1,4 +1,4 @@
-"""SIGTERM: whoever was let in gets an answer, and the answer is true."""
+"""SIGTERM: every accepted request gets an answer, and the answer is true."""
 
 import signal
 import socket
@@ -32,16 +32,16 @@ pytestmark = pytest.mark.anyio
 USERS: Final = 4
 MONTHS: Final = 25
 DRAIN_S: Final = 2
-# A process that waits for nobody is gone after 0.3 s; the gate holds for 5.
+# A process that waits for nothing ends after 0.3 s; the gate holds for 5.
 STAYS_S: Final = 1.0
-# All of a test is done by then.
+# Everything in a test is done by then.
 LONG_S: Final = 300
 READ_BYTES: Final = 65_536
 
 
 @attrs.frozen
 class DrainingWorld(World):
-    """Where a balancer needs a while to look away."""
+    """With a balancer that needs a while to take the process out."""
 
     drain_s: int = DRAIN_S
 
@@ -87,7 +87,7 @@ class Crowd:
         *,
         task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Tell when every request was written; return when all are answered."""
+        """Signal when every request is written; return when all are answered."""
 
         async def trace(name: str, _: object) -> None:
             self._sent += name == "http11.send_request_body.complete"
@@ -109,7 +109,7 @@ async def test_f07_sigterm_answers_everything_that_was_let_in(
     database_url: str, store: PostgresStore
 ) -> None:
     """
-    100 requests wait for one COMMIT when SIGTERM comes. The door closes, and each
+    100 requests wait for one COMMIT when SIGTERM comes. The listener closes, and each
     of the 100 still gets its 200; then the process ends well.
     """
     everybody = payers(USERS, MONTHS)
@@ -140,7 +140,7 @@ async def test_f07_sigterm_answers_everything_that_was_let_in(
 async def _all_were_read(service: ServiceProcess) -> None:
     """Return when the service has read all that was written to it before.
 
-    Both listeners are on one loop: who comes later is answered later.
+    Both listeners are on one loop: a later request is answered later.
     """
     async with client() as http:
         (await http.get(f"{service.ops_url}/livez")).raise_for_status()
@@ -150,8 +150,8 @@ async def test_f07_readiness_falls_before_the_door_closes(
     database_url: str, store: PostgresStore
 ) -> None:
     """
-    After SIGTERM a balancer is told to look away, while whoever still comes is
-    served; then the process ends well.
+    After SIGTERM a balancer is told to take the process out, while new requests are
+    still served; then the process ends well.
     """
     [payer] = payers(1, MONTHS)
     with started(DrainingWorld(database_url)) as service:
@@ -171,8 +171,8 @@ async def test_f07_each_answer_of_the_drain_ends_its_connection(
     database_url: str,
 ) -> None:
     """
-    Whatever is asked, and however it is answered: who asks connects anew, and so to
-    another process.
+    For every request and every answer: the client reconnects, and so reaches another
+    process.
     """
     [payer] = payers(1, 1)
     [event] = payer.events()
@@ -225,8 +225,9 @@ async def test_f07_it_ends_well_whatever_its_callers_do(
     database_url: str, *, stalls: bool
 ) -> None:
     """
-    Some are idle, some have sent nothing yet, some the half of a header or body: who
-    goes on is answered. Who does not is waited for no longer than at other times.
+    Some are idle, some have sent nothing yet, some half of a header or body: a client
+    that continues is answered. A client that does not is waited for no longer than
+    usual.
     """
     begun = [_HEADER[:20], _HEADER, _HEADER + b"\r\n", _HEADER + b"\r\n{}"]
     whole = _HEADER + b"\r\n{}       "

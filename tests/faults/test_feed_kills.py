@@ -1,4 +1,4 @@
-"""kill -9 of workers while they give positions: nothing is lost, all is in order."""
+"""kill -9 of workers while they give positions: nothing is lost, the order holds."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.anyio, only_in_prove]
 # Another count: PAYMENTS_TEST_CHANGES=100000.
 CHANGES: Final = int(os.environ.get("PAYMENTS_TEST_CHANGES", "20000"))
 WRITERS: Final = 8
-# Of each writer; what it saves at once.
+# For each writer; the size of a save.
 USERS: Final = 25
 WORKERS: Final = 2
 KILLS: Final = 8
@@ -37,7 +37,7 @@ KILLS: Final = 8
 
 @attrs.define
 class Workers:
-    """Some workers; one that is killed is followed by another one."""
+    """Some workers; a killed one is replaced."""
 
     world: World
     dice: random.Random
@@ -71,7 +71,7 @@ def workers(database_url: str) -> Iterator[Workers]:
 
 @attrs.define
 class Consumer:
-    """Keeps what it read with where it is; sometimes it loses the latter."""
+    """Stores what it read together with its position; sometimes it loses the latter."""
 
     feed: PostgresFeedReader
     dice: random.Random
@@ -86,7 +86,7 @@ class Consumer:
         for it in page.changes:
             named = (it.user_id, it.version)
             if it.position in self.seen:
-                # It died before it kept where it is.
+                # It died before it stored its position.
                 self.told_twice += 1
                 assert self.seen[it.position] == named
                 continue
@@ -99,7 +99,7 @@ class Consumer:
 
 
 async def save(ledger: PostgresLedger, groups: Sequence[Changes]) -> None:
-    """Save all of these; what is locked for a moment is saved again."""
+    """Save all of these; a group that is briefly locked is saved again."""
     left = list(groups)
     while left:
         results = await ledger.save(left, at=NOON)
@@ -125,8 +125,8 @@ async def test_f51_p32_kills_lose_no_change_and_change_no_order(
 ) -> None:
     """
     Eight writers, two workers of which one after the other is killed, a consumer that
-    reads meanwhile and forgets where it was, and one that was down and reads it all at
-    the end: both have each change once, each user's in order.
+    reads meanwhile and forgets its position, and one that was down and reads everything
+    at the end: both have each change once, each user's in order.
     """
     dice = workers.dice
     async with PostgresStore(database_url, WRITERS + 4).opened() as store:
@@ -141,7 +141,7 @@ async def test_f51_p32_kills_lose_no_change_and_change_no_order(
             await beside.page()
             for one in writing:
                 if one.done():
-                    # One that failed would be waited for without an end.
+                    # Otherwise a failed writer would be waited for without end.
                     one.result()
             if deaths and len(beside.seen) >= deaths[0]:
                 deaths.pop(0)

@@ -34,7 +34,7 @@ CREATES: Final = "POST /v1/subscriptions"
 
 @attrs.frozen
 class WithoutLimits(SalesWorld):
-    """A user may ask as often at once as there are rivals."""
+    """A user may have as many concurrent requests as there are rivals."""
 
     @override
     def env(self, port: int = 0, ops_port: int = 0) -> dict[str, str]:
@@ -70,7 +70,7 @@ def pair(postgres: str, template: str) -> Iterator[TwoServices]:
 def _at_once(
     pair: TwoServices, payer: Payer, keys: Sequence[str]
 ) -> list[httpx.Response]:
-    """Ask for one subscription once a key, of both processes, all at the same time."""
+    """Request one subscription with each key, from both processes, all concurrently."""
 
     async def one(client: httpx.AsyncClient, url: str, key: str) -> httpx.Response:
         headers = {"Authorization": f"Bearer {payer.token}", "Idempotency-Key": key}
@@ -92,7 +92,7 @@ def test_t51_p28_one_key_64_times_on_two_processes_is_one_subscription(
     pair: TwoServices,
 ) -> None:
     """
-    Whoever is not first is told to wait, or gets the same answer, byte for byte.
+    All but the first are told to wait, or get the same answer, byte for byte.
     """
     payer = pair.stack.user()
     payer.give_card(GOOD).raise_for_status()
@@ -111,7 +111,7 @@ def test_t51_p22_64_keys_on_two_processes_are_one_subscription(
     pair: TwoServices,
 ) -> None:
     """
-    A product is sold to a user once, whatever the keys.
+    A user buys a product once, whatever the keys.
     """
     payer = pair.stack.user()
     payer.give_card(GOOD).raise_for_status()
@@ -124,7 +124,7 @@ def test_t51_p22_64_keys_on_two_processes_are_one_subscription(
 
 def test_p21_a_new_user_64_times_has_one_customer(pair: TwoServices) -> None:
     """
-    Nobody has a customer yet, and everybody needs one at once.
+    No user has a customer yet, and all need one at once.
     """
     payer = pair.stack.user()
     assert payer.status["payment_status"] == "none"
@@ -140,7 +140,7 @@ def test_p21_a_new_user_64_times_has_one_customer(pair: TwoServices) -> None:
 
 @attrs.define
 class Killer:
-    """Kills a service as the sandbox has done what it asked, before it may answer."""
+    """Kills a service when the sandbox has executed its request, before the answer."""
 
     matches: Callable[[ApiRequest], bool]
     victim: ServiceProcess
@@ -169,7 +169,7 @@ def _asks_for(method: str, path: str) -> Callable[[ApiRequest], bool]:
 
 
 def _ask(service: ServiceProcess, payer: Payer, **body: Any) -> None:
-    """Ask for a subscription; the answer may never come."""
+    """Request a subscription; the answer may never come."""
     try:
         httpx.post(
             f"{service.url}/users/{payer.id}/subscriptions",
@@ -193,8 +193,8 @@ def test_f01_f02_a_process_killed_between_reply_and_commit_makes_nothing_twice(
     fragile: tuple[ServiceProcess, TwoServices], path: str
 ) -> None:
     """
-    The gateway has done it, and nobody here knows; the worker finds out, and the
-    client's repetition gets the answer.
+    The gateway has executed it, and the service does not know; the worker finds out,
+    and the client's repetition gets the answer.
     """
     service, pair = fragile
     payer = pair.stack.user()
@@ -216,7 +216,8 @@ def test_f01_p29_a_client_that_comes_back_heals_without_a_worker(
     fragile: tuple[ServiceProcess, TwoServices],
 ) -> None:
     """
-    At first it is told to wait: somebody may still be at it. It is never sold twice.
+    At first the client is told to wait: another process may still work on it. It is
+    never sold twice.
     """
     service, pair = fragile
     payer = pair.stack.user()
@@ -237,7 +238,7 @@ def test_f34_a_webhook_that_overtakes_the_answer_is_the_same_subscription(
     pair: TwoServices,
 ) -> None:
     """
-    Whoever commits first wins; the other changes nothing.
+    The first commit wins; the other changes nothing.
     """
     payer = pair.stack.user()
     payer.give_card(GOOD).raise_for_status()

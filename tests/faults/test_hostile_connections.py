@@ -1,6 +1,6 @@
-"""Hostile connections by the thousand: webhooks lose nothing.
+"""Thousands of hostile connections: no webhook is lost.
 
-`make prove` runs it; `make bench` has what it does to their time.
+`make prove` runs it; `make bench` measures the effect on latency.
 """
 
 import json
@@ -28,13 +28,13 @@ SECONDS: Final = 20
 SLOW_BODIES: Final = InFlightLimits().webhooks + 50
 USERS: Final = 20
 MONTHS: Final = 30
-# Of 20,000 a minute: a loaded machine is slower, and so is what attacks it.
+# Of 20,000 a minute: a loaded machine is slower, and so is the attacker.
 FORGED_MIN: Final = 20_000 / 60 * SECONDS / 4
 
 
 @pytest.fixture
 def service(postgres: str, template: str) -> Iterator[ServiceProcess]:
-    """A service as it is by default, with a database of its own."""
+    """A service with default settings and a database of its own."""
     with (
         databases.copy_of(postgres, template) as dsn,
         running(World(dsn)) as [service],
@@ -44,12 +44,12 @@ def service(postgres: str, template: str) -> Iterator[ServiceProcess]:
 
 @contextmanager
 def attacked(service: ServiceProcess) -> Iterator["subprocess.Popen[str]"]:
-    """Attack a service; lend what says each second how it goes."""
+    """Attack a service; lend what reports the attack's counts each second."""
     plan = {
         "ports": [service.port],
         "path": f"{PREFIX}/webhooks/stripe",
         "seconds": SECONDS,
-        # More than webhooks may be in flight.
+        # More than the webhooks that may be in flight.
         "slow_bodies": SLOW_BODIES,
     }
     with subprocess.Popen(
@@ -69,7 +69,7 @@ def attacked(service: ServiceProcess) -> Iterator["subprocess.Popen[str]"]:
 
 
 async def told(attack: "subprocess.Popen[str]") -> dict[str, int] | None:
-    """Return what the attack did so far, a second later; None at its end."""
+    """Return the attack's counts so far, a second later; None at its end."""
     assert attack.stdout is not None
     line = await anyio.to_thread.run_sync(attack.stdout.readline)
     return json.loads(line) if line else None
@@ -80,7 +80,7 @@ async def test_t65_p35_hostile_connections_lose_no_webhook(
 ) -> None:
     """
     Slow headers and bodies, 2,000 idle connections and forged webhooks, all at once:
-    what Stripe sends meanwhile is in, each event once.
+    Stripe's events of the meantime are stored, each once.
     """
     everybody = payers(USERS, MONTHS)
     register(service, everybody)
@@ -101,7 +101,7 @@ async def test_t65_p35_hostile_connections_lose_no_webhook(
     assert last["slow_headers"] >= 200
     assert last["slow_bodies"] >= SLOW_BODIES
     assert last["idle"] >= 2_000
-    # Nothing else than 400 was ever answered to a forgery, or there was no place.
+    # A forgery was answered only 400, or a 503 because there was no room.
     assert last["forged_400"] >= FORGED_MIN
     assert not {name for name in last if name.startswith("forged_2")}
     await assert_each_counted_once(service.world.database_url, everybody)

@@ -1,4 +1,4 @@
-"""A locked, frozen or slow account is nobody else's matter."""
+"""A locked, frozen or slow account does not affect the others."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +33,7 @@ Pair = Sequence[ServiceProcess]
 
 @pytest.fixture(scope="module")
 def pair(postgres: str, template: str) -> Iterator[Pair]:
-    """Two processes for the tests of the module; each uses payers of its own."""
+    """Two processes for the tests of the module; each uses its own payers."""
     with (
         databases.copy_of(postgres, template) as dsn,
         running(World(dsn), 2) as services,
@@ -62,7 +62,7 @@ async def test_f21_a_locked_account_waits_alone(
     pair: Pair, dsn: str, everybody: list[Payer], strength: str
 ) -> None:
     """
-    A session holds one account's row. All others have their 200 while it does; that
+    A session locks one account's row. All others get their 200 meanwhile; that
     account's own events are refused or wait, and count once they are sent again.
     """
     await registered(dsn, everybody)
@@ -80,10 +80,10 @@ async def test_f21_a_locked_account_waits_alone(
 
 @attrs.frozen
 class Row:
-    """A row that a session holds, and the events that want to write it.
+    """A row that a session locks, and the events that want to write it.
 
-    `before` makes it. `early` are the answers that events may get while it is held;
-    `ends` is the state in which all of them are in the end.
+    `before` creates it. `early` are the answers that events may get while it is locked;
+    `ends` is the final state of all of them.
     """
 
     query: Callable[[int], str]
@@ -94,7 +94,7 @@ class Row:
 
 
 def refunds(number: int) -> list[Event]:
-    """Return refunds of one charge, each of a little more."""
+    """Return refunds of one charge, each a little larger."""
     charge = f"{number}_part"
     return [
         {
@@ -111,7 +111,7 @@ def the_charge(number: int) -> list[Event]:
 
 
 def contradictions(number: int) -> list[Event]:
-    """Return reports of a charge that failed and succeeded: the worker has to ask."""
+    """Return reports of a charge that failed and succeeded: a worker must fetch it."""
     charge = f"ch_{number}_torn"
     return [event(FAILED, f"{number}_torn_{n}", id=charge) for n in range(4)]
 
@@ -125,7 +125,7 @@ def contradicted(number: int) -> list[Event]:
 
 
 def strangers(number: int) -> list[Event]:
-    """Return charges of a customer whom nobody knows."""
+    """Return charges of an unknown customer."""
     customer = f"cus_{number}_nobody"
     return [event(SUCCEEDED, f"{number}_{n}_s", customer=customer) for n in range(4)]
 
@@ -165,7 +165,7 @@ ROWS: Final = {
         ),
         a_stranger,
         before=a_stranger,
-        # What became of it was decided before: nothing is written.
+        # Its outcome was decided before: nothing is written.
         early=frozenset({200}),
     ),
     "an event that is being inserted": Row(
@@ -198,7 +198,7 @@ ROWS: Final = {
 }
 
 
-# The quick ones; `make prove` has all of them.
+# The quick ones; `make prove` runs all of them.
 _BY_DEFAULT: Final = ("a payment", "an event that is known")
 
 
@@ -213,7 +213,7 @@ async def test_a_locked_row_delays_nobody_else(
     pair: Pair, dsn: str, everybody: list[Payer], row: Row
 ) -> None:
     """
-    A session holds one row. All who do not write it have their 200 while it does.
+    A session locks one row. All events that do not write it get their 200 meanwhile.
     """
     await registered(dsn, everybody)
     number = everybody[0].number

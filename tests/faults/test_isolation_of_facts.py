@@ -1,4 +1,4 @@
-"""One group of a batch that cannot be saved, or decided on, beside all the others."""
+"""One group of a batch that cannot be saved, or decided, next to all the others."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -32,7 +32,7 @@ from support.bound import recorder
 pytestmark = pytest.mark.anyio
 
 NEIGHBOURS: Final = 63
-# More than the locked groups that one save waits for.
+# More than the number of locked groups for which one save waits.
 STRANGERS: Final = 30
 NOBODY: Final = CustomerId("cus_nobody")
 EVENTS: Final = 200
@@ -62,7 +62,7 @@ def states_of(recorded: Sequence[Recorded]) -> Counter[RecordedState]:
 
 @pytest.fixture
 async def record(store: PostgresStore) -> RecordFacts:
-    """Return what records facts, with users registered."""
+    """Return a use case that records facts, with users registered."""
     record = recorder(store)
     recorded = await record([registration(number) for number in range(NEIGHBOURS)])
     assert states_of(recorded) == {RecordedState.SAVED: NEIGHBOURS}
@@ -71,7 +71,8 @@ async def record(store: PostgresStore) -> RecordFacts:
 
 async def test_an_email_that_is_taken_refuses_one_rename(record: RecordFacts) -> None:
     """
-    A rename to another's e-mail, in one batch with 63 neighbours: they are saved.
+    A rename to another user's e-mail, in one batch with 63 other groups: they are
+    saved.
     """
     await record([registration(NEIGHBOURS)])
     taken = registration(NEIGHBOURS, f"{user(0)}@example.org")
@@ -85,7 +86,7 @@ async def test_an_email_that_is_taken_refuses_one_rename(record: RecordFacts) ->
 
 @attrs.define
 class TakenMeanwhile:
-    """A ledger where somebody is first, once, between a load and the save."""
+    """A ledger in which another writer is first, once, between a load and the save."""
 
     ledger: PostgresLedger
     first: Callable[[], Awaitable[object]]
@@ -108,8 +109,8 @@ async def test_an_email_that_is_taken_meanwhile_refuses_one_rename(
     record: RecordFacts, store: PostgresStore
 ) -> None:
     """
-    The same, where the e-mail is taken after the load: the save itself saves the 63,
-    and the rename is decided on once more.
+    The same, if the e-mail is taken after the load: the save itself saves the 63, and
+    the rename is decided once more.
     """
     email = "wanted@example.org"
     await record([registration(NEIGHBOURS)])
@@ -132,8 +133,8 @@ async def test_a_locked_intent_is_busy_alone(
     record: RecordFacts, store: PostgresStore, database_url: str
 ) -> None:
     """
-    A session holds an intent's row: whoever saves the intent is told, and the account
-    that it is of goes on beside 62 others.
+    A session locks an intent's row: a save of the intent is answered "locked", and its
+    account continues with 62 others.
     """
     new = an_intent(user=user(0))
     ledger = PostgresLedger(store)
@@ -165,8 +166,8 @@ async def test_groups_behind_many_locked_ones_are_saved(
     record: RecordFacts, database_url: str
 ) -> None:
     """
-    30 groups need one locked row, and come first in the order of keys: no other one is
-    told that it is locked.
+    30 groups need one locked row, and come first in key order: no other group is
+    answered "locked".
     """
     charges = (a_payment(f"ch_a{n}", customer=NOBODY) for n in range(STRANGERS + 1))
     first, *strangers = (facts_of(an_event(f"evt_{it.id}", it)) for it in charges)
@@ -196,7 +197,7 @@ def unlinked(number: int, state: PaymentState = PaymentState.SUCCEEDED) -> Payme
 
 
 Report = Callable[..., Payment]
-# A report of a state that no table has: neither a merge nor an account can take it.
+# A report of a state that no table has: neither a merge nor an account accepts it.
 ODD: Final = cast("PaymentState", "odd")
 
 
@@ -206,8 +207,8 @@ async def test_an_event_that_nobody_can_decide_on_stops_no_other(
     record: RecordFacts, store: PostgresStore, bad_one: Report, *, known: bool
 ) -> None:
     """
-    One in a hundred: it is kept as pending, and all others are applied, those of the
-    same account too; also where a report of the same payment was applied before.
+    One in a hundred: it is stored as pending, and all others are applied, those of the
+    same account too; also if a report of the same payment was applied before.
     """
     bad = range(POISON_EVERY // 2, EVENTS, POISON_EVERY)
     receipts: dict[int, Receipt] = {}

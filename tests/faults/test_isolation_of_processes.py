@@ -36,7 +36,7 @@ MONTHS: Final = 26
 # How many of the events go to the process that freezes.
 ITS_EVENTS: Final = 400
 FREEZES: Final = 20
-# So many events the healthy process is sent, and answers, during each freeze.
+# The number of events that the healthy process answers during each freeze.
 MEANWHILE: Final = 12
 UNTIL_NEXT_MAX: Final = 8
 SENDERS: Final = 6
@@ -47,7 +47,7 @@ CUSTOMERS: Final = 10
 
 @pytest.fixture(scope="module")
 def pair(postgres: str, template: str) -> Iterator[Pair]:
-    """Two processes for the tests of the module; each uses payers of its own."""
+    """Two processes for the tests of the module; each uses its own payers."""
     with (
         databases.copy_of(postgres, template) as dsn,
         running(World(dsn), 2) as services,
@@ -89,9 +89,9 @@ class Heard:
 
 async def test_a_frozen_process_is_no_matter_to_the_other(pair: Pair, dsn: str) -> None:
     """
-    One of two is stopped at 20 random moments, and goes on when the other one has
-    answered all that came first meanwhile. That one refuses nothing, and in the end
-    each event counts once.
+    One of two is stopped at 20 random times, and continues when the other has answered
+    all events that came first meanwhile. The other refuses nothing, and in the end each
+    event counts once.
     """
     dice = random.Random(SEED)  # noqa: S311  # moments that can be had again
     everybody = payers(USERS, MONTHS)
@@ -112,7 +112,7 @@ async def test_a_frozen_process_is_no_matter_to_the_other(pair: Pair, dsn: str) 
             await heard.some(dice.randint(1, UNTIL_NEXT_MAX))
             process.send_signal(signal.SIGSTOP)
             try:
-                # A lock that the frozen one holds would hold up one of these.
+                # A lock that the frozen process holds would delay one of these.
                 await heard.all_of(list(healthy.waiting)[:MEANWHILE])
             finally:
                 process.send_signal(signal.SIGCONT)
@@ -137,7 +137,7 @@ async def test_a_frozen_process_is_no_matter_to_the_other(pair: Pair, dsn: str) 
     await assert_each_paid_once(dsn, everybody)
 
 
-# A sequence counts those too that are rolled back.
+# A sequence also counts values of rolled-back transactions.
 _SLOW: Final = """
 create sequence slow_writes;
 create function be_slow() returns trigger language plpgsql as $$
@@ -158,7 +158,7 @@ _SLOW_WRITES: Final = "select last_value, is_called from slow_writes"
 
 @asynccontextmanager
 async def watched(dsn: str) -> AsyncIterator[Counter[int]]:
-    """Count how often so many connections were seen with the slow account."""
+    """Count how often so many connections were busy with the slow account."""
     seen: Counter[int] = Counter()
     connection: Any = await databases.connected(dsn)
 
@@ -177,8 +177,8 @@ async def watched(dsn: str) -> AsyncIterator[Counter[int]]:
 
 async def test_a_slow_account_costs_one_time_out(pair: Pair, dsn: str) -> None:
     """
-    Writes of one account take 8 s. After one time-out its neighbours are saved without
-    it, one connection at most is with it, and its own events are told to come again.
+    Writes of one account take 8 s. After one time-out the others are saved without it,
+    it occupies one connection at most, and its own events are answered with 503.
     """
     one, *others = [Payer(1_000 + number, 4) for number in range(USERS)]
     await registered(dsn, [one, *others])
@@ -193,7 +193,7 @@ async def test_a_slow_account_costs_one_time_out(pair: Pair, dsn: str) -> None:
     assert answers.own == {503: len(own)}
     assert max(seen) == 1
     [row] = await databases.fetch(dsn, _SLOW_WRITES)
-    # Once with all the others, for a moment alone, and then by itself.
+    # Once with all the others, shortly alone, and then by itself.
     assert 1 < row["last_value"] <= 2 + len(own)
 
     await databases.execute(dsn, "drop trigger slow on payment_accounts")
@@ -205,8 +205,8 @@ async def test_two_processes_take_the_same_events_in_opposite_order(
     pair: Pair, dsn: str
 ) -> None:
     """
-    500 charges of customers whom nobody knows: neither process refuses one, and each
-    is applied once.
+    500 charges of unknown customers: neither process refuses one, and each is applied
+    once.
     """
     events = [
         event(SUCCEEDED, f"shared_{n}", customer=f"cus_{n % CUSTOMERS}")

@@ -1,4 +1,4 @@
-"""Keys and secrets are rolled below a service under load: nobody good is refused."""
+"""Keys and secrets are rolled under load: no valid request is refused."""
 
 import json
 import threading
@@ -46,7 +46,7 @@ class FileWorld(World):
         return env
 
     def write(self, name: str, text: str) -> None:
-        """Swap a file as a whole."""
+        """Replace a file atomically."""
         (self.folder / "next").write_text(text)
         (self.folder / "next").rename(self.folder / name)
 
@@ -71,7 +71,7 @@ def together(*texts: str) -> str:
 
 @attrs.define
 class Load:
-    """Callers and a Stripe that do not stop; what they use may be changed."""
+    """Callers and a Stripe that do not stop; the keys that they use can be changed."""
 
     running: ServiceProcess
     jwks: str
@@ -97,7 +97,7 @@ class Load:
                 self.answers["webhook", self.deliver(client, self.secret)] += 1
 
     def until(self, do: Callable[..., int], using: str, status: int) -> None:
-        """Return once a probe, which is no part of the load, is answered so."""
+        """Return once a probe, which is not part of the load, has this status."""
         end = time.monotonic() + WAIT_S_MAX
         with httpx.Client(verify=TLS, timeout=30) as client:
             while do(client, using) != status:
@@ -124,8 +124,9 @@ def test_t10_t48_f45_nothing_good_is_refused_while_it_is_rolled(
     postgres: str, template: str, tmp_path: Path, what: str
 ) -> None:
     """
-    Old, both, then the new one is used, then the old one goes: no caller is answered
-    401 and no delivery 400 in between, and what was retired is refused from then on.
+    Old, both, then the new one is used, then the old one is removed: no caller is
+    answered 401 and no delivery 400 meanwhile, and the retired one is refused from then
+    on.
     """
     old: Any = {"keys": generate_jwks("old"), "secrets": new_secret()}
     new: Any = {"keys": generate_jwks("new"), "secrets": new_secret()}
@@ -152,7 +153,7 @@ def test_t10_t48_f45_nothing_good_is_refused_while_it_is_rolled(
                 load.jwks = new["keys"]
             else:
                 load.secret = new["secrets"]
-            # What is under way was made with the old one.
+            # Requests in flight were signed with the old one.
             before = load.answers.total()
             end = time.monotonic() + WAIT_S_MAX
             while load.answers.total() < before + 4 * THREADS:

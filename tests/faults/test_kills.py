@@ -1,4 +1,4 @@
-"""kill -9 at any moment: what was acknowledged is there, and counts once."""
+"""kill -9 at any time: what was acknowledged is stored, and counts once."""
 
 import random
 import signal
@@ -56,7 +56,7 @@ def lives(database_url: str) -> Iterator[Lives]:
 
 @attrs.define
 class Killer:
-    """Kills a service at the nth acknowledgement; has some events sent twice."""
+    """Kills a service at the nth acknowledgement; sends some events twice."""
 
     stripe: Stripe
     again: set[str]
@@ -83,9 +83,9 @@ async def test_f03_p25_kills_lose_nothing_acknowledged_and_count_nothing_twice(
     lives: Lives, store: PostgresStore, seed: int
 ) -> None:
     """
-    500 events, three kills in their midst, and Stripe sends again what was not
-    acknowledged and some of what was: each is there from its acknowledgement on,
-    and in the end each moved its user's date once.
+    500 events, three kills meanwhile, and Stripe sends again what was not acknowledged
+    and some of what was: each is stored from its acknowledgement on, and in the end
+    each moved its user's date once.
     """
     dice = random.Random(seed)  # noqa: S311  # an order that can be had again
     everybody = payers(USERS, MONTHS)
@@ -127,8 +127,8 @@ async def test_f03_an_event_committed_but_never_acknowledged_counts_once(
     lives: Lives, store: PostgresStore, *, stopped_first: bool
 ) -> None:
     """
-    Killed between COMMIT and the answer, or while COMMIT runs: Stripe sends all of
-    them again, and they are duplicates or new, but none counts twice.
+    Killed between COMMIT and the answer, or during COMMIT: Stripe sends all of them
+    again, and they are duplicates or new, but none counts twice.
     """
     [payer] = payers(1, CAUGHT)
     service = lives.next()
@@ -141,7 +141,7 @@ async def test_f03_an_event_committed_but_never_acknowledged_counts_once(
         tasks.start_soon(_send_into_a_kill, service, payer.events(), answers)
         await gate.reached()
         if stopped_first:
-            # A stopped process cannot read what COMMIT answers.
+            # A stopped process cannot read the answer of COMMIT.
             service.process.send_signal(signal.SIGSTOP)
             await gate.open()
             await until(lambda: _some_are_kept(store))

@@ -1,6 +1,6 @@
-"""Faults that take hours: keys that are forgotten, a gateway that is down, a backup.
+"""Faults that take hours: expired keys, a gateway that is down, a backup.
 
-The gateway is the sandbox behind the real SDK, and time is passed, not waited for.
+The gateway is the sandbox behind the real SDK, and time is advanced, not waited for.
 """
 
 from datetime import timedelta
@@ -31,7 +31,8 @@ async def start(deployment: Deployment) -> Intent:
 
 async def test_f30_a_key_that_the_gateway_forgot_is_not_used_blindly() -> None:
     """
-    The reply is lost, and for thirty hours nobody comes back: it is looked up first.
+    The reply is lost, and nothing retries for thirty hours: the object is looked up
+    first.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -50,7 +51,7 @@ async def test_f30_a_key_that_the_gateway_forgot_is_not_used_blindly() -> None:
 
 async def test_f27_after_an_error_nothing_is_made_anew_before_two_hours() -> None:
     """
-    The gateway keeps its error under the key; it may still go on with the request.
+    The gateway stores its error under the key; it may still execute the request.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -73,7 +74,7 @@ async def test_f27_after_an_error_nothing_is_made_anew_before_two_hours() -> Non
 
 async def test_f33_what_was_asked_while_the_gateway_was_down_is_done_after() -> None:
     """
-    Six hours without an answer; ten minutes later nothing is open.
+    Six hours without an answer; ten minutes later no intent is open.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -92,7 +93,7 @@ async def test_f33_what_was_asked_while_the_gateway_was_down_is_done_after() -> 
 
 async def test_f55_a_database_from_a_backup_sells_nothing_twice() -> None:
     """
-    The intent, the customer and the subscription are forgotten here, but not there.
+    The intent, the customer and the subscription are lost here, but not there.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -120,7 +121,8 @@ async def test_f55_a_database_from_a_backup_sells_nothing_twice() -> None:
 
 async def test_p22_what_the_gateway_made_too_late_is_ended_again() -> None:
     """
-    A late twin of a subscription that was given up or made anew stands against it.
+    A late duplicate of a subscription that was given up or created again conflicts with
+    it.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()
@@ -140,7 +142,7 @@ async def test_p22_what_the_gateway_made_too_late_is_ended_again() -> None:
 
 async def test_p23_what_cannot_be_done_in_a_day_is_given_up() -> None:
     """
-    Nobody wants to be charged for what they asked for the day before yesterday.
+    No user wants to be charged for a request of the day before yesterday.
     """
     async with Deployment.opened() as deployment:
         await deployment.register()

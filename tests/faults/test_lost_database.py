@@ -1,4 +1,4 @@
-"""The database goes away and comes back; Stripe sends again what got no 2xx."""
+"""The database goes away and comes back; Stripe resends what got no 2xx."""
 
 import random
 from collections.abc import Iterator
@@ -47,13 +47,13 @@ def ready(database_url: str) -> Iterator[ServiceProcess]:
 
 @attrs.frozen
 class Database:
-    """The service's database, as seen from another one on the same server."""
+    """The service's database, accessed through another one on the same server."""
 
     server: str
     name: str
 
     async def cut(self) -> None:
-        """End every connection that the service has."""
+        """End every connection of the service."""
         await databases.fetch(self.server, _TERMINATE, self.name)
 
     async def refuse(self, *, refused: bool) -> None:
@@ -70,7 +70,7 @@ def database(postgres: str, database_url: str) -> Database:
 
 @attrs.define
 class Bell:
-    """Rings after so many answers."""
+    """Calls a function after so many answers."""
 
     every: int
     _answered: int = 0
@@ -94,7 +94,7 @@ def everybody_pays(service: ServiceProcess) -> tuple[list[Payer], Stripe]:
 
 
 def assert_only_ever_unavailable(stripe: Stripe) -> None:
-    """Assert that whatever was not taken was asked for again, politely."""
+    """Assert that every refusal was a 503 that asks to try again."""
     assert stripe.unanswered == 0
     assert set(stripe.statuses) == {200, 503}
     refusals = [answer for answer in stripe.answers if answer.status_code == 503]
@@ -110,8 +110,8 @@ async def test_f11_f12_f17_cut_connections_lose_and_repeat_nothing(
     ready: ServiceProcess, database: Database
 ) -> None:
     """
-    Every connection is cut after every few answers: 200 or 503 and nothing else,
-    the process lives, and in the end everything counts once.
+    Every connection is cut after every few answers: 200 or 503 and nothing else, the
+    process lives, and in the end everything counts once.
     """
     everybody, stripe = everybody_pays(ready)
     bell = Bell(ANSWERS_BETWEEN)
@@ -140,8 +140,8 @@ async def test_f11_an_outage_is_told_and_outlived(
     ready: ServiceProcess, database: Database, store: PostgresStore
 ) -> None:
     """
-    While the database refuses connections: not ready and why, alive, 503 for
-    webhooks. Afterwards: ready, and nothing acknowledged was lost.
+    While the database refuses connections: not ready, with the reason, but alive; 503
+    for webhooks. Afterwards: ready, and nothing acknowledged was lost.
     """
     everybody, stripe = everybody_pays(ready)
     bell = Bell(OUTAGE_AT)
@@ -181,9 +181,9 @@ async def test_f11_a_database_that_only_reads_is_told_and_outlived(
     ready: ServiceProcess, database: Database
 ) -> None:
     """
-    As after a failover: webhooks are 503, to be sent again, and nothing else; it is
-    not ready and says why, and lives. Once writes are back it goes on, though it has
-    sessions that only read.
+    As after a failover: webhooks are 503, to be sent again, and nothing else; the
+    process is not ready, with the reason, but alive. Once writes succeed again it
+    continues, though it has read-only sessions.
     """
     everybody, stripe = everybody_pays(ready)
     bell = Bell(OUTAGE_AT)
@@ -205,7 +205,7 @@ async def test_f11_a_database_that_only_reads_is_told_and_outlived(
     async def said(http: httpx.AsyncClient, status: int) -> tuple[int, object, bool]:
         answer = await readiness(http, ready, status)
         if answer.is_success:
-            # What takes the writes is what is asked: a webhook may be the first.
+            # The writes themselves are the probe: a webhook may be the first.
             await until(
                 lambda: _is_shown(http, ready, "payments_database_writable 1.0")
             )
@@ -236,8 +236,8 @@ async def test_f23_a_full_disk_is_told_and_loses_nothing(
     ready: ServiceProcess, database_url: str
 ) -> None:
     """
-    What cannot be kept is 503, to be sent again; reads are answered, and nobody is
-    taken out for it. Once there is space it is kept.
+    What cannot be stored is 503, to be sent again; reads are answered, and the process
+    stays ready. Once there is space it is stored.
     """
     [payer] = payers(1, 1)
     register(ready, [payer])
@@ -273,7 +273,7 @@ async def readiness(
     async def said() -> bool:
         answers.append(await http.get(f"{service.ops_url}/readyz"))
         assert await is_alive(http, service)
-        # Never anything else: a bug would be a 500.
+        # Never another status: a bug would be a 500.
         assert answers[-1].status_code in {200, 503}
         return answers[-1].status_code == status
 

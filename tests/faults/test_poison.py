@@ -1,4 +1,4 @@
-"""An event that cannot be applied: kept for the worker, and in nobody's way."""
+"""An event that cannot be applied: stored for the worker, without harm to others."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ USERS: Final = 4
 MONTHS: Final = 5
 POISON: Final = "poison"
 
-# An error of the database's that no code of ours foresees.
+# A database error that our code does not expect.
 _FAULT: Final = f"""
 create function refuse_poison() returns trigger language plpgsql as $$
 begin
@@ -45,9 +45,9 @@ async def test_f47_a_poison_event_is_kept_and_stops_nobody(
     ready: ServiceProcess,
 ) -> None:
     """
-    One event of 21 at once cannot be applied: all answer 200, it is kept whole with
-    a reason, and the others count, those of the same user too. With the fault gone
-    its redelivery applies it.
+    One of 21 concurrent events cannot be applied: all answer 200, it is stored whole
+    with a reason, and the others count, those of the same user too. When the fault is
+    gone its redelivery applies it.
     """
     everybody = payers(USERS, MONTHS)
     register(ready, everybody)
@@ -73,7 +73,7 @@ async def test_f47_a_poison_event_is_kept_and_stops_nobody(
     await databases.execute(dsn, "drop trigger poison on payments")
     [again] = (await _at_once(ready, [poison])).values()
 
-    # Nothing stands against it any more: a redelivery applies it.
+    # Nothing prevents it any longer: a redelivery applies it.
     assert (again.status_code, again.json()) == (200, {"outcome": "duplicate"})
     paid = "select id from payments where id = $1"
     assert await databases.fetch(dsn, paid, f"ch_{POISON}")

@@ -1,4 +1,4 @@
-"""One poisoned event among 10,000: listed, counted, in nobody's way, and replayed."""
+"""One poisoned event among 10,000: listed, counted, isolated, and replayed."""
 
 import asyncio
 import json
@@ -44,13 +44,13 @@ async def container(database_url: str) -> AsyncIterator[Container]:
 
 @pytest.fixture
 def logged() -> Iterator[list[Any]]:
-    """Return what is logged, and render nothing of it: a traceback takes a second."""
+    """Return the log records without rendering them: a traceback takes a second."""
     with structlog.testing.capture_logs() as entries:
         yield entries
 
 
 def fail_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the reader of charges fail of one, as if by a bug of ours."""
+    """Make the reader of charges fail for one charge, as a bug of ours would."""
 
     def buggy(decoder: Any, body: bytes) -> Any:
         if f'"ch_{POISON}"'.encode() in body:
@@ -61,7 +61,7 @@ def fail_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fail_to_apply(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a rule fail of one payment, as if by a bug of ours."""
+    """Make a rule fail for one payment, as a bug of ours would."""
     put = payments.put_payment
 
     def buggy(group: Any, before: Any, payment: Any, sequence: int) -> None:
@@ -73,7 +73,7 @@ def fail_to_apply(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def ingest(container: Container, number: int) -> str:
-    """Take in an event as a webhook does; return what became of it."""
+    """Take in an event as a webhook does; return its state."""
     user = {"user_id": f"user-{number % USERS}"}
     body = json.dumps(
         event(SUCCEEDED, number, at=utc(2026, 1, 1), customer=None, metadata=user)
@@ -85,7 +85,7 @@ async def ingest(container: Container, number: int) -> str:
 
 
 async def open_events(container: Container) -> float:
-    """Return what the ops port of a worker shows of pending events."""
+    """Return the metrics of pending events at a worker's ops port."""
     ops = Ops(events=container.events)
     return await ops.value('payments_events_open{state="pending"}')
 
@@ -99,8 +99,8 @@ async def test_f47_one_poisoned_event_among_many_is_replayed_after_the_fix(
     breaks: Callable[[pytest.MonkeyPatch], None],
 ) -> None:
     """
-    Everything else is applied. It is kept whole, listed with its reason, counted on the
-    ops port and tried again by its job; once the bug is gone it is applied.
+    Everything else is applied. It is stored whole, listed with its reason, counted on
+    the ops port and retried by its job; once the bug is gone it is applied.
     """
     breaks(monkeypatch)
     outcomes = list[str]()
@@ -121,7 +121,7 @@ async def test_f47_one_poisoned_event_among_many_is_replayed_after_the_fix(
     paid = "select count(*) from payments"
     assert [row[0] for row in await databases.fetch(database_url, paid)] == [COUNT - 1]
 
-    # While the bug is there, to ask for it again does no harm.
+    # While the bug exists, another request of the job does no harm.
     replay, worker = container[ReplayEvents], Worker.of(container)
     wanted = EventFilter(type="charge.succeeded")
     for _ in range(2):

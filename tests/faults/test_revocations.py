@@ -1,4 +1,4 @@
-"""Three processes, one of which stands still and one whose database says nothing.
+"""Three processes, one of which is stopped and one whose database is silent.
 
 `make prove` runs it: is a token accepted by a request that began after its revocation
 returned?
@@ -39,17 +39,20 @@ REVOCATIONS_MIN: Final = 200
 # Of each process.
 REQUESTERS: Final = 6
 REVOKERS: Final = 3
-# Tokens that were revoked are asked with for this many revocations more.
+# Revoked tokens are used for this many further revocations.
 KEPT_IN_PLAY: Final = 12
 SEED: Final = 38
 WITHIN_S: Final = 900.0
-# Longer than a lease, and shorter: both have to be harmless.
+# Longer than a lease, and shorter: both must be harmless.
 STILL_S: Final = (0.4, 1.2, 2.5)
 
 
 @attrs.frozen
 class Three:
-    """`stopped` is one that stands still, `blocked` one behind a line that is cut."""
+    """
+    `stopped` is a process that is stopped, `blocked` one behind a proxy that is
+    blocked.
+    """
 
     whole: ServiceProcess
     stopped: ServiceProcess
@@ -76,7 +79,7 @@ def three(postgres: str, template: str) -> Iterator[Three]:
 
 
 class Connection:
-    """A connection that is kept: of a client that does next to nothing itself."""
+    """A persistent connection: of a client that does almost nothing itself."""
 
     def __init__(self, service: ServiceProcess) -> None:
         self._service = service
@@ -126,15 +129,15 @@ class Connection:
 
 @attrs.define
 class Trial:
-    """Revokes token after token, and asks with them before, while and afterwards."""
+    """Revokes token after token, and uses them before, meanwhile and afterwards."""
 
     three: Three
-    # When the revocation of a token returned, by one clock; None: it has not.
+    # When the revocation of a token returned, by one clock; None: not yet.
     returned_at: dict[str, float | None] = attrs.field(factory=dict)
     in_play: list[str] = attrs.field(factory=list)
     statuses: Counter[tuple[bool, int]] = attrs.field(factory=Counter)
     accepted: list[tuple[int, float]] = attrs.field(factory=list)
-    # Of those that were asked with while a process stood still, or its line was cut.
+    # Of the requests sent while a process was stopped, or its proxy was blocked.
     held_count: int = 0
     waits: list[float] = attrs.field(factory=list)
     dice: random.Random = attrs.field(factory=lambda: random.Random(SEED))  # noqa: S311  # an order that can be had again
@@ -162,7 +165,7 @@ class Trial:
             status = await connection.ask(token)
             self.statuses[is_revoked, status] += 1
             self.held_count += is_revoked and time.monotonic() - began > 0.3
-            # Whatever else it is told, it was let in first.
+            # Whatever the rest of the answer, the token was accepted.
             if is_revoked and status not in {401, 503}:
                 self.accepted.append((number, began - (returned or 0)))
 
@@ -183,7 +186,7 @@ class Trial:
         return token
 
     async def stop(self) -> None:
-        """Let one process stand still, and go on, again and again."""
+        """Stop one process and continue it, again and again."""
         process = self.three.stopped.process
         await self.again(
             lambda: process.send_signal(signal.SIGSTOP),
@@ -191,7 +194,7 @@ class Trial:
         )
 
     async def block(self) -> None:
-        """Cut the line of one process, again and again."""
+        """Block one process's proxy, again and again."""
         await self.again(self.three.line.is_open.clear, self.three.line.is_open.set)
 
     async def again(self, begin: Callable[[], Any], end: Callable[[], Any]) -> None:
@@ -210,11 +213,11 @@ async def test_t38_p30_f06_f46_of_100_000_requests_none_is_accepted_too_late(
     three: Three, record_property: Callable[[str, object], None]
 ) -> None:
     """
-    Around 200 revocations, asked of all three, while one of them is stopped and another
-    one's database says nothing, for longer than a lease and for shorter.
+    Around 200 revocations, checked at all three, while one of them is stopped and
+    another one's database is silent, for longer than a lease and for shorter.
     """
     trial = Trial(three)
-    # What lives is accepted all the time, or the test says nothing.
+    # A valid token is accepted all the time, or the test proves nothing.
     trial.in_play = [trial.new_token() for _ in range(KEPT_IN_PLAY)]
     async with asyncio.timeout(WITHIN_S), asyncio.TaskGroup() as tasks:
         for number, service in enumerate(three.each):
@@ -234,7 +237,7 @@ async def test_t38_p30_f06_f46_of_100_000_requests_none_is_accepted_too_late(
     )
     assert not trial.accepted
     assert {status for _, status in trial.statuses} <= {200, 401, 503}
-    # Who waits in vain waits for two seconds: there are few of them.
+    # A request without result waits for two seconds: there are few of them.
     for wanted, least in (
         ((False, 200), 1_000),
         ((True, 401), 1_000),
@@ -266,7 +269,7 @@ async def test_f06_a_process_that_stood_still_over_a_revocation_refuses(
     three: Three,
 ) -> None:
     """
-    What waits for it since then, and what comes afterwards.
+    Requests that wait since then, and later ones.
     """
     token = three.whole.world.token("ada")
     async with connected(three) as each:
@@ -284,7 +287,7 @@ async def test_f46_a_process_whose_database_says_nothing_lets_nobody_in(
     three: Three,
 ) -> None:
     """
-    It answers 503, also with a token that lives, and is not ready; then it goes on.
+    It answers 503, also for a valid token, and is not ready; then it recovers.
     """
     dead, alive = (three.whole.world.token("ada") for _ in range(2))
     async with connected(three) as (here, _, there):
@@ -311,8 +314,8 @@ async def test_t38_a_server_that_only_reads_lets_nobody_in(
     postgres: str, alone: ServiceProcess
 ) -> None:
     """
-    As a primary of before a failover that was fenced: it answers what it had, and what
-    was revoked since is not in it.
+    Like a primary of before a failover that was fenced: it answers with its old state,
+    which lacks later revocations.
     """
     token, name = alone.world.token("ada"), alone.world.database_url.rpartition("/")[2]
     reads_only = f"alter database {name} set default_transaction_read_only = on"
@@ -341,7 +344,7 @@ select $1, 'many-' || n, now() + interval '1 day', now(), n
 from generate_series(1, $2) n
 """
 MANY: Final = 1_000_000
-# What is kept at the cap, twice: all is loaded anew beside it. And some pages.
+# The revocations at the cap, twice: all are loaded again next to them. And some pages.
 GROWTH_MB_MAX: Final = 150
 
 
@@ -353,8 +356,8 @@ async def test_a_million_revocations_take_bounded_memory(
     record_property: Callable[[str, object], None],
 ) -> None:
     """
-    Up to the cap they are kept, and loaded anew; beyond it the table is asked, and says
-    what is revoked.
+    Up to the cap they are in memory, and loaded again; beyond it the table is queried
+    for each token.
     """
     token = a_token("many-1")
     await databases.fetch(database_url, _MANY, token.issuer, count)
@@ -374,7 +377,7 @@ async def test_a_million_revocations_take_bounded_memory(
     process._known._loaded_at = -1e6
     began = time.monotonic()
     while await process._reload():
-        # As `running` does: the lease goes on meanwhile.
+        # As `running` does: the lease continues meanwhile.
         await process._poll_once()
     assert await process.is_revoked(token)
     assert not await process.is_revoked(a_token("another"))

@@ -1,4 +1,4 @@
-"""A release, or a crash, behind a balancer: who calls at that moment notices nothing.
+"""A release, or a crash, behind a balancer: callers notice nothing.
 
 Three serving processes and two workers, on one database and one sandbox; webhooks,
 sales, reads and readers of the feed go through haproxy all the time.
@@ -36,19 +36,19 @@ from support.wire import wired
 
 pytestmark = pytest.mark.anyio
 
-# A part of it in `make test`, where each process takes seconds to start: one of the two
-# that serve, and the worker.
+# A part of it in `make test`, because each process takes seconds to start: one of the
+# two that serve, and the worker.
 RESTARTS: Final = int(os.environ.get("RESTARTS", "100" if PROVES else "2"))
 SERVING, WORKERS = (3, 2) if PROVES else (2, 1)
 KILLS: Final = 20
 DRAIN_S: Final = 1
-# Of each sender one request is in flight, one of who buys, one of who follows.
+# Each sender, buyer and reader of the feed has one request in flight.
 IN_FLIGHT_MAX: Final = SENDERS + 2
 
 
 @attrs.frozen
 class RollingWorld(SalesWorld):
-    """Where a balancer needs a moment to look away."""
+    """With a balancer that needs a while to take a process out."""
 
     @override
     def env(self, port: int = 0, ops_port: int = 0) -> dict[str, str]:
@@ -58,7 +58,7 @@ class RollingWorld(SalesWorld):
 
 @attrs.frozen
 class Rolled:
-    """What runs; `stack` is the same behind the balancer."""
+    """The running processes; `stack` is the same behind the balancer."""
 
     fleet: Fleet
     stack: ServiceWithSandbox
@@ -86,7 +86,7 @@ def rolled(
 
 
 async def under_load(load: Load, do: Callable[[], None]) -> None:
-    """Do something in a thread while there is load."""
+    """Do something in a thread under load."""
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(load.run)
         try:
@@ -96,7 +96,7 @@ async def under_load(load: Load, do: Callable[[], None]) -> None:
 
 
 def assert_each_sold_once(stack: ServiceWithSandbox, users: list[str]) -> None:
-    """Assert that who bought has one subscription, and paid once for it."""
+    """Assert that each buyer has one subscription, and paid once for it."""
     stack.settle()
     for user in users:
         buyer = Payer(stack, user, stack.world.token(user, email=f"{user}@example.com"))
@@ -119,7 +119,7 @@ async def test_f07_restarts_in_turn_fail_no_request(
 ) -> None:
     """
     SIGTERM to one process after the other, serving ones and workers: each request gets
-    the answer that it should have, nothing is lost, and nothing is done twice.
+    the expected answer, nothing is lost, and nothing is done twice.
     """
     with rolled(database_url, tmp_path) as it:
         # A worker after each serving process.
@@ -144,8 +144,8 @@ async def test_f01_f07_kills_in_turn_fail_what_is_in_flight(
     database_url: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """
-    SIGKILL instead: no request fails that began when the process was gone, and what is
-    sent again is done once.
+    SIGKILL instead: no request fails that began after the process had ended, and what
+    is sent again is done once.
     """
     kills: list[tuple[float, float]] = []
     with rolled(database_url, tmp_path, tries_others=True) as it:
@@ -166,7 +166,7 @@ async def test_f01_f07_kills_in_turn_fail_what_is_in_flight(
 
 
 def _was_in_flight(failure: Failure, kills: list[tuple[float, float]]) -> bool:
-    """Say whether a request that failed had begun when a process was killed."""
+    """Say whether a failed request had begun when a process was killed."""
     return any(
         failure.began_s <= dead_s and failure.ended_s >= before_s
         for before_s, dead_s in kills

@@ -1,4 +1,4 @@
-"""A signing secret is rolled under a service that runs: no delivery is refused."""
+"""A signing secret is rolled under a running service: no delivery is refused."""
 
 import stat
 from collections import Counter
@@ -24,14 +24,14 @@ KEPT: Final = "select id, type from webhook_events order by received_at, id"
 
 @attrs.define
 class Shop:
-    """An account with payments all the while, and what its deliveries were answered."""
+    """An account with continuous payments, and the answers to its deliveries."""
 
     sandbox: Sandbox
     wire: Wire
     made: int = 0
 
     def pay(self) -> None:
-        """Let somebody pay, and wait until everything is delivered."""
+        """Let a user pay, and wait until everything is delivered."""
         self.made += 1
         self.sandbox.trigger("charge.succeeded", f"user-{self.made}")
         self.sandbox.deliver()
@@ -43,7 +43,7 @@ class Shop:
 
     @property
     def followed(self) -> list[str]:
-        """Return the events that the service is to know."""
+        """Return the events that the service should know."""
         every = self.sandbox.events()
         return [it["id"] for it in every if it["type"] in EVENT_TYPES]
 
@@ -64,8 +64,8 @@ def test_f45_t10_no_delivery_is_refused_while_a_secret_is_rolled(
 ) -> None:
     """
     Set up, rolled, and finished after the overlap, with payments before and after each
-    step: every delivery is answered 200, and each event is kept once. A process that
-    has no more than the new secret takes what comes afterwards.
+    step: every delivery is answered 200, and each event is stored once. A process with
+    only the new secret accepts the later ones.
     """
     port = free_port()
     began = datetime.now(UTC).replace(microsecond=0)
@@ -87,7 +87,7 @@ def test_f45_t10_no_delivery_is_refused_while_a_secret_is_rolled(
             assert answer.code == 0, answer.err
             shop.pay()
 
-        # Before there is a service with the secret nothing happens.
+        # Nothing happens before a service with the secret exists.
         sandbox.chaos(never_made=1)
         stripe("setup", "--secret-file", old_file)
         sandbox.calm()

@@ -1,6 +1,6 @@
 """A sweep of very many subscriptions: killed, resumed, in flat memory, with few calls.
 
-The world is that of one payer, as often as is wanted: at the sandbox and here.
+All payers are copies of one, as many as needed: at the sandbox and here.
 """
 
 import queue
@@ -24,9 +24,9 @@ from support import databases
 from support.profiles import PROVES
 from support.service_with_sandbox import GOOD, Payer, ServiceWithSandbox, selling
 
-# Four processes are started: nothing for the suite.
+# Four processes are started: too slow for the suite.
 MANY: Final = [2_000, 100_000] * PROVES
-# What a sweep reads of a payer: no payment intent and no payment method.
+# The objects of a payer that a sweep reads: no payment intent and no payment method.
 KINDS: Final = ("customer", "subscription", "invoice", "charge")
 PER_PAGE: Final = 100
 _OF_PAYER: Final = "user_id = '{payer}'"
@@ -39,13 +39,13 @@ TABLES: Final = {
     "invoice_payments": "payment_id in"
     " (select id from payments where user_id = '{payer}')",
 }
-# A worker is killed while it waits for a page: after so many of those that there are.
+# A worker is killed while it waits for a page: after this share of the pages.
 KILLED_AT: Final = (0.2, 0.3, 0.2)
-# Nothing more was asked for so long; it may have ended.
+# No request came for this long; the sweep may have ended.
 QUIET_S: Final = 0.5
 QUIET_TIMES_MAX: Final = 1_200
 ENDED: Final = "sweep ended"
-# Not more than this does memory grow from the first fifth of the pages to the end.
+# Memory grows by at most this from the first fifth of the pages to the end.
 GROWTH_MAX: Final = 1.25
 CALLS_MAX: Final = 0.15
 
@@ -58,7 +58,7 @@ _FREED: Final = "update checkpoints set leased_until = null, due_at = now()"
 
 
 def copied(it: Any, names: Mapping[str, str]) -> Any:
-    """Return a value with other ids; a part that has none of them is shared."""
+    """Return a value with other ids; parts without any of them are shared."""
     if isinstance(it, str):
         return names.get(it, it)
     if isinstance(it, list):
@@ -78,7 +78,7 @@ def numbered(id_: str, number: str) -> str:
 
 @attrs.frozen
 class Original:
-    """A payer, and by which ids they are known at the sandbox and here."""
+    """A payer, and their ids at the sandbox and here."""
 
     stack: ServiceWithSandbox
     payer: Payer
@@ -122,7 +122,7 @@ class Original:
 
 @pytest.fixture
 def stack(postgres: str, template: str) -> Iterator[ServiceWithSandbox]:
-    """Lend a world whose payers came a day ago: what is new is not compared yet."""
+    """Lend a sandbox whose payers came a day ago: new objects are not compared yet."""
     with selling(postgres, template, ago=timedelta(days=1)) as stack:
         yield stack
 
@@ -157,7 +157,7 @@ def memory_of(process: int) -> int:
 
 @attrs.define
 class Calls:
-    """What a worker asks, and what memory it has then."""
+    """A worker's requests, and its memory at each."""
 
     stack: ServiceWithSandbox
     by_list: Counter[str] = attrs.field(factory=Counter)
@@ -186,7 +186,7 @@ class Calls:
         self._left -= 1
         self._asked.put(request.path)
         if self._left == 0:
-            # The sandbox answers nobody any more, until the worker is killed.
+            # The sandbox answers no more requests until the worker is killed.
             self._killed.wait()
 
     def _follow(self, worker: int, log: Path) -> None:
@@ -211,7 +211,7 @@ def test_p26_f41_a_sweep_of_many_is_resumed_after_kills(
     record_property: Callable[[str, object], None],
 ) -> None:
     """
-    In memory that stays what it is, with a call a page; what is known is no drift.
+    In constant memory, with one call for each page; what is known is no drift.
     """
     ada.subscribed(GOOD)
     stack.settle()

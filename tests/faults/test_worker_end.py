@@ -1,4 +1,4 @@
-"""SIGTERM ends a worker, whatever does not answer it."""
+"""SIGTERM ends a worker, whichever peer does not answer."""
 
 import secrets
 import signal
@@ -36,7 +36,7 @@ from generate_series(1, 20) as n
 
 @attrs.frozen
 class WorkingWorld(World):
-    """Where a gateway is called that may not answer."""
+    """The address of a gateway that may not answer."""
 
     gateway: str = attrs.field(kw_only=True)
 
@@ -91,7 +91,7 @@ def working(world: World, log: Path) -> Iterator[Working]:
 
 @contextmanager
 def hanging_gateway() -> Iterator[socket.socket]:
-    """Take connections, and never answer one."""
+    """Accept connections, and never answer."""
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
         yield listener
 
@@ -110,7 +110,7 @@ async def test_f07_a_worker_ends_though_the_gateway_hangs(
     database_url: str, tmp_path: Path
 ) -> None:
     """
-    It is in the middle of calls that nobody answers.
+    It is in the middle of calls without an answer.
     """
     await databases.execute(database_url, _JOBS)
     with hanging_gateway() as listener:
@@ -123,7 +123,10 @@ async def test_f07_a_worker_ends_though_the_gateway_hangs(
 
 @attrs.define
 class Proxy:
-    """Between a worker and its database: it may fall silent, with all lines open."""
+    """
+    A proxy between a worker and its database: it may fall silent, with all connections
+    open.
+    """
 
     host: str
     port: int
@@ -166,8 +169,8 @@ async def test_f07_a_worker_ends_though_the_database_is_silent(
     database_url: str, tmp_path: Path
 ) -> None:
     """
-    In the middle of its work the database answers no more, and neither does the
-    gateway; no connection is closed.
+    In the middle of its work the database stops answering, and so does the gateway; no
+    connection is closed.
     """
     await databases.execute(database_url, _JOBS)
     async with proxied(database_url) as (proxy, dsn):
