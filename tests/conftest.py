@@ -10,7 +10,7 @@ import structlog
 from hypothesis import settings
 
 # Where the environment forbids bytecode, each worker would rewrite the asserts of 440
-# files anew, and each process that a test starts compile what it imports.
+# files again, and each process that a test starts would compile its imports.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
@@ -20,8 +20,9 @@ settings.register_profile("prove", settings.get_profile("default"), max_examples
 _WITHOUT_A_WISH = "ci" if os.environ.get("CI") else "default"
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", _WITHOUT_A_WISH))
 
-# Where no test configures it: a trace as Python prints it. The default prints what all
-# local variables hold, which may be a whole world: minutes, and gigabytes.
+# The default in case no test configures it: a traceback in Python's format. structlog's
+# default prints all local variables, which may hold a whole sandbox: minutes, and
+# gigabytes.
 structlog.configure(
     processors=[
         structlog.stdlib.add_log_level,
@@ -29,12 +30,12 @@ structlog.configure(
             colors=False, exception_formatter=structlog.dev.plain_traceback
         ),
     ],
-    # Where the test that runs has its stderr.
+    # The stderr of the running test.
     logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
 )
 
-# Who runs the tests in the background ignores Ctrl-C, and so would what they start; a
-# shell cannot even change that.
+# A test run in the background ignores Ctrl-C, and so would its child processes; a shell
+# cannot even change that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -42,7 +43,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """
-    Everything runs on asyncio; session-wide, so that wide fixtures may be async.
+    Run everything on asyncio; session-wide, so that wide fixtures may be async.
     """
     return "asyncio"
 
@@ -50,7 +51,8 @@ def anyio_backend() -> str:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """
-    See that a test leaves no signal ignored: what later tests start would inherit it.
+    Check that a test leaves no signal ignored: processes of later tests would inherit
+    it.
     """
     before = ignored_signals()
     result = yield
@@ -67,9 +69,9 @@ def ignored_signals() -> set[signal.Signals]:
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """
-    Keep what is collected, which is all that is imported, from the garbage collector.
+    Exclude the collected tests, and so all imports, from garbage collection.
 
-    It stays until the end, and is half a million objects to walk through each time.
+    They stay until the end, and are half a million objects to traverse each time.
     """
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""When each alert fires: a scenario for each, with the sentence that a person reads."""
+"""When each alert fires: a scenario for each, with the message that a person reads."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -46,7 +46,7 @@ _WEBHOOKS: Final = (
             )
         ],
     ),
-    # So many at once that they are refused before their route is looked for.
+    # So many at once that they are refused before routing.
     Case(
         Scenario(11, {'payments_requests_shed_total{lane="webhooks"': "0+3x{n}"}),
         [
@@ -107,7 +107,7 @@ _WEBHOOKS: Final = (
             )
         ],
     ),
-    # A release whose pods nobody reaches any more.
+    # A release whose pods have become unreachable.
     Case(
         Scenario(
             1650,
@@ -272,7 +272,7 @@ _CALLERS: Final = (
         "More webhooks arrive than may be in flight: some are answered 503",
         lane="webhooks",
     ),
-    # One, and the first one that a process ever had.
+    # One failure, the first of the process.
     _one(
         "PaymentsBug",
         10,
@@ -446,10 +446,10 @@ CASES: Final[Sequence[Case]] = (
 )
 
 
-# Where nothing is wrong, or not for long enough: no alert.
+# Nothing is wrong, or not for long enough: no alert.
 QUIET: Final[Mapping[str, Mapping[str, str]]] = {
     "usual": {},
-    # At night nobody pays, and nothing is divided by nothing.
+    # At night nobody pays, and there is no division by zero.
     "nobody-calls": {
         _REQUESTS: "100x{n}",
         f'{_REQUESTS}{{{_READ},status="500"': "0x{n}",
@@ -469,14 +469,14 @@ QUIET: Final[Mapping[str, Mapping[str, str]]] = {
         'route="/payments-gateway/api/webhooks/stripe",status="503"': ABSENT,
         f'{_REQUESTS}{{{_READ},status="5': ABSENT,
     },
-    # Nothing that is optional: no keys at an address, no file, no endpoint.
+    # No optional feature: no keys at a URL, no file, no endpoint.
     "least": {
         "payments_keys_age": ABSENT,
         "payments_setting_file": ABSENT,
         "payments_delivery_lag": ABSENT,
         "payments_deliveries_dead": ABSENT,
     },
-    # Pods of the release before go while those of the next one come.
+    # Pods of the previous release end while those of the next one start.
     "rolled": {
         "web-1 ": GONE,
         "worker-2 ": GONE,
@@ -494,7 +494,7 @@ QUIET: Final[Mapping[str, Mapping[str, str]]] = {
         "worker-1 payments_deliver": NAN,
         "worker-1 payments_database_writable": NAN,
     },
-    # Each at what is still allowed.
+    # Each exactly at its allowed limit.
     "at-its-limit": {
         "payments_events_oldest_pending": "900x{n}",
         "payments_jobs_oldest_due": "900x{n}",
@@ -520,13 +520,13 @@ QUIET: Final[Mapping[str, Mapping[str, str]]] = {
         'payments_event_loop_lag_seconds_bucket{le="0.0': "0+30x{n}",
         'payments_event_loop_lag_seconds_bucket{le="0.1': "0+30x{n}",
     },
-    # A small service: half an hour without a webhook says nothing.
+    # A small service: half an hour without a webhook is normal.
     "few-webhooks": {
         "payments_webhooks_verified": "100x{n}",
         f"{_REFUSED}mismatch": "0+0.07x{n}",
         f"{_REFUSED}stale": "0+0.15x{n}",
     },
-    # What passes before anybody could do a thing.
+    # Problems that end before a person could act.
     "short": {
         "web-1 up": "1x9 0 1x{n}",
         "web-2 up": "1x9 0 1x{n}",
@@ -540,11 +540,11 @@ QUIET: Final[Mapping[str, Mapping[str, str]]] = {
     "one-failed": {
         f'{_REQUESTS}{{{_WEBHOOK},status="200"': "0x{n}",
         f'web-1 {_REQUESTS}{{{_WEBHOOK},status="503"': "0x9 1x{n}",
-        # And of four callers at night all.
+        # And all of four callers at night.
         f"{_REQUESTS}{{{_READ}": "0x{n}",
         f'web-1 {_REQUESTS}{{{_READ},status="503"': "0x9 4x{n}",
     },
-    # What anybody may send, as often as they like.
+    # Requests that anybody may send, as often as they like.
     "forged": {
         f"{_REFUSED}mismatch": "0+500x{n}",
         f"{_REFUSED}missing": "0+500x{n}",

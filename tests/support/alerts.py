@@ -1,4 +1,4 @@
-"""The rules of alerts, and what Prometheus sees in each of their unit tests.
+"""The rules of alerts, and the series of their unit tests.
 
 A scenario is what the pods of an environment show, minute by minute, in the notation of
 `promtool test rules`: `0+5x60` grows by 5 a minute, `0x10 1x50` jumps after ten. The
@@ -24,7 +24,7 @@ COMPONENT: Final = ROOT / "deploy" / "components" / "prometheus"
 RULES: Final = COMPONENT / "rules.yaml"
 RUNBOOK: Final = ROOT / "docs" / "runbook.md"
 DASHBOARD: Final = COMPONENT / "dashboard.json"
-# What Prometheus adds to what a pod shows: the PodMonitor, or the operator.
+# Labels that Prometheus adds to a pod's: by the PodMonitor, or the operator.
 OF_TARGETS: Final = frozenset(
     {"namespace", "pod", "container", "job", "instance", "component"}
 )
@@ -33,7 +33,7 @@ PODS: Final[Mapping[str, Sequence[str]]] = {
     "worker": ("worker-1", "worker-2"),
 }
 ABSENT: Final = ""
-# As usual for ten minutes, and then gone: Prometheus marks it the next time it looks.
+# As usual for ten minutes, and then absent: Prometheus marks it at the next scrape.
 GONE: Final = "gone"
 _WEBHOOK: Final = 'method="POST",route="/payments-gateway/api/webhooks/stripe"'
 _READ: Final = (
@@ -43,7 +43,7 @@ _READ: Final = (
 
 @attrs.frozen
 class Usual:
-    """What pods of a workload show all the time, where all is well."""
+    """The constant series of a workload's pods, in a healthy environment."""
 
     component: str
     series: str
@@ -51,7 +51,7 @@ class Usual:
 
 
 def _histogram(component: str, name: str, labels: str, rates: str) -> Iterator[Usual]:
-    """Yield buckets of which each has so many a minute: `le:rate`, separated."""
+    """Yield buckets with so many observations a minute: `le:rate`, separated."""
     for it in rates.split():
         le, _, rate = it.partition(":")
         inside = ",".join(filter(None, (labels, f'le="{le}"')))
@@ -139,7 +139,7 @@ HEALTHY: Final[Sequence[Usual]] = (
 
 @attrs.frozen
 class Scenario:
-    """Time, and what differs from `HEALTHY` in an environment.
+    """A time, and the differences from `HEALTHY` in an environment.
 
     A key of `differs` is a series as it stands there, or its beginning, after the name
     of a pod (`web-1 up`) for that pod alone (`web-1 `: all of it).
@@ -152,7 +152,7 @@ class Scenario:
         """Return the input of promtool.
 
         Raises:
-            LookupError: what differs is nothing that is shown.
+            LookupError: a key of `differs` matches no series.
         """
         used, shown = set[str](), list[dict[str, str]]()
         for usual in HEALTHY:
@@ -196,14 +196,14 @@ class Firing:
 
 @attrs.frozen
 class Case:
-    """What fires at the end of a scenario, and is silent before it.
+    """The alerts at the end of a scenario, none of which fires before.
 
-    Beside production, where it fires, an environment where all is well is as silent.
+    Next to production, where they fire, a healthy environment has no alerts.
     """
 
     scenario: Scenario
     fires: Sequence[Firing]
-    # How often the rules are evaluated, where it takes many hours.
+    # How often the rules are evaluated, in scenarios of many hours.
     every: int = 1
 
     @property
@@ -245,7 +245,7 @@ class UnitTests:
     every: int = 1
 
     def of(self, case: Case) -> dict[str, Any]:
-        """Return a case: what fires at its end, and nothing else; before, nothing."""
+        """Return a case: the alerts at its end, and no others; none before."""
         end = case.scenario.minutes
         expected = [
             {
@@ -287,7 +287,7 @@ class UnitTests:
         }
 
     def run(self, folder: Path, tests: Sequence[Mapping[str, Any]]) -> str:
-        """Run such tests; return what promtool says is wrong."""
+        """Run such tests; return the failures that promtool reports."""
         file, rules_file = folder / "tests.json", folder / "rules.json"
         group = {"name": "all", "rules": list(self.rules)}
         # JSON is YAML, and written faster.
@@ -316,8 +316,8 @@ def _expected(it: Firing) -> dict[str, Any]:
     }
 
 
-# What an expression names. It is read by its tokens, which is enough for what is here:
-# promtool has parsed it before.
+# The names in an expression. It is read by its tokens, which is enough here: promtool
+# has parsed it before.
 _STRING: Final = r'"(?:[^"\\]|\\.)*"'
 _GROUPING: Final = re.compile(
     r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)"
@@ -329,7 +329,7 @@ _MATCHER: Final = re.compile(rf"(\w+)\s*(=~|!~|!=|=)\s*({_STRING})")
 
 @attrs.frozen
 class Matcher:
-    """What selects series of a metric: a label, how it is compared, and with what."""
+    """A selector of a metric's series: a label, its operator, and its value."""
 
     metric: str
     label: str
@@ -339,11 +339,11 @@ class Matcher:
 
 @attrs.frozen
 class Named:
-    """What an expression names."""
+    """The names in an expression."""
 
     metrics: frozenset[str]
     matchers: frozenset[Matcher]
-    # Labels that it is grouped or joined by.
+    # Labels by which it is grouped or joined.
     grouped: frozenset[str]
 
 
@@ -364,7 +364,7 @@ def named(expression: str) -> Named:
 
 @attrs.frozen
 class Query:
-    """A query of the dashboard, as Prometheus gets it."""
+    """A query of the dashboard, as Prometheus receives it."""
 
     panel: str
     expression: str
@@ -387,7 +387,7 @@ def queries() -> Sequence[Query]:
 
 
 def anchors(page: str) -> list[str]:
-    """Return the anchors of a page's headings, as GitHub and GitLab make them."""
+    """Return the anchors of a page's headings, as GitHub and GitLab create them."""
     headings = re.findall(r"(?m)^#+ (.+)$", page)
     return [
         re.sub(r"[^\w\- ]", "", it).strip().lower().replace(" ", "-") for it in headings
@@ -395,6 +395,6 @@ def anchors(page: str) -> list[str]:
 
 
 def section_of(page: str, heading: str) -> str:
-    """Return what stands below a heading of the second level."""
+    """Return the text below a heading of the second level."""
     lines = page.split(f"\n## {heading}\n", 1)[1].splitlines()
     return "\n".join(takewhile(lambda it: not it.startswith("## "), lines))

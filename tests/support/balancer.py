@@ -1,7 +1,7 @@
-"""haproxy in front of processes that serve, as an ingress stands before pods.
+"""haproxy in front of serving processes, as an ingress in front of pods.
 
-It asks /readyz of the ops port, and keeps connections for whatever comes next. It hides
-no failure: a request that was sent is never sent again.
+It polls /readyz at the ops port, and reuses connections. It hides no failure: a request
+that was sent is never sent again.
 """
 
 import shutil
@@ -51,8 +51,8 @@ def balanced(
 ) -> Iterator[int]:
     """Lend the port in front of processes, given by their ports and ops ports.
 
-    With `tries_others` it takes another process where it cannot connect, as every
-    ingress does: nothing was sent by then. Otherwise that is a failure, too.
+    With `tries_others` it takes another process if it cannot connect, as every ingress
+    does: nothing was sent by then. Otherwise that is a failure, too.
     """
     program = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/usr/local/sbin")
     if program is None:

@@ -1,4 +1,4 @@
-"""A proxy in front of Postgres that may stop to pass anything on, and says nothing."""
+"""A proxy in front of Postgres that can stop forwarding, without closing anything."""
 
 import asyncio
 import threading
@@ -11,13 +11,13 @@ import attrs
 
 from support.round_trips import CHUNK_BYTES, in_front_of, until_one_ends
 
-# How soon what was held back goes on.
+# How soon held-back data is forwarded.
 _HELD_S: Final = 0.01
 
 
 @attrs.define
 class Line:
-    """Open as long as `is_open` is set; what comes meanwhile is passed on later."""
+    """Open while `is_open` is set; data that arrives meanwhile is forwarded later."""
 
     _host: str
     _port: int
@@ -44,7 +44,7 @@ class Line:
 
 @contextmanager
 def blockable(dsn: str) -> Iterator[tuple[Line, str]]:
-    """Lend a line that is open, and the DSN that leads through it."""
+    """Lend an open proxy, and the DSN that leads through it."""
     parts = urlsplit(dsn)
     line = Line(parts.hostname or "", parts.port or 5432)
     line.is_open.set()

@@ -1,4 +1,4 @@
-"""Customers bound as an operation does it: without a gateway that has them."""
+"""Customers bound as an operation does it, without a gateway that has them."""
 
 import asyncio
 from collections.abc import Iterable
@@ -45,6 +45,6 @@ async def registered(dsn: str, people: Iterable[Person]) -> None:
 
 
 def register(dsn: str, *people: Person) -> None:
-    """Do the same from where a loop may be running already."""
+    """Do the same where an event loop may already be running."""
     with ThreadPoolExecutor(1) as thread:
         thread.submit(asyncio.run, registered(dsn, people)).result()

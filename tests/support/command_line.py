@@ -1,4 +1,4 @@
-"""A program's `main` in this process: quick, and with the exit codes of a process."""
+"""A program's `main` in this process: fast, and with the exit codes of a process."""
 
 import io
 import json
@@ -33,9 +33,10 @@ Inside = Callable[..., Answer]
 def answer_of(
     program: Callable[[], None], *words: str | Path, env: Mapping[str, str]
 ) -> Answer:
-    """Run a program's `main` with these words and no other variables of ours.
+    """Run a program's `main` with these arguments and no other variables of ours.
 
-    For what a command does and says; that it is a process, others prove.
+    For the effect and the output of a command; other tests prove that it works as a
+    process.
     """
     # As Python opens them.
     out, err = _stream("strict"), _stream("backslashreplace")

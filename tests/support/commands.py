@@ -1,4 +1,4 @@
-"""Commands as processes, and the development service that they ask."""
+"""Commands as processes, and the development service that they call."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ from support.service import PREFIX
 START_S_MAX = 60.0
 POLL_S = 0.05
 COMMAND = (sys.executable, "-m", "payments_service")
-# The same in each process; a secret of ours may not look as if it was not random.
+# The same in each process; a secret of ours must not look non-random.
 CANARY = f"canary{hashlib.sha256(b'canary').hexdigest()[:24]}"
 NOBODY = "postgresql://nobody@127.0.0.1:1/nothing"
 
@@ -37,7 +37,7 @@ def payments(*words: str | Path, env: Mapping[str, str]) -> Answer:
         timeout=START_S_MAX,
         check=False,
     )
-    # Whatever went wrong, it was said in a sentence.
+    # Whatever went wrong, the message was a sentence.
     assert "Traceback" not in done.stderr
     return Answer(done.returncode, done.stdout, done.stderr)
 
@@ -71,7 +71,7 @@ class Dev:
 
     def digest(self) -> dict[str, str]:
         url = self.facts["database_url"]
-        # The worker gives positions to what was saved before, which changes rows.
+        # The worker gives positions to earlier changes, which updates rows.
         unplaced = "select from account_log where position is null limit 1"
         while databases.run(databases.fetch(url, unplaced)):
             databases.run(databases.execute(url, "select give_positions_v1(1000)"))
@@ -93,7 +93,7 @@ class Dev:
 
 
 def secretive(**others: str) -> dict[str, str]:
-    """Return settings that can be used, each secret of them a canary."""
+    """Return usable settings, each secret of which is a canary."""
     keys = {"kty": "oct", "alg": "HS256", "kid": "k", "k": f"{CANARY}{CANARY[::-1]}"}
     return {
         "PAYMENTS_ENV": "development",

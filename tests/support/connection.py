@@ -12,7 +12,7 @@ KEEP_ALIVE_S: Final = 3
 
 
 class Transport(asyncio.Transport):
-    """Keeps what is written: the other side takes nothing, so it closes by an abort."""
+    """Records what is written: the other side reads nothing, so closing aborts it."""
 
     def __init__(self, connection: LimitedProtocol) -> None:
         super().__init__()
@@ -94,11 +94,11 @@ class Listener:
         return connection, transport
 
     def after(self, seconds: float) -> None:
-        """Let the listener look after its connections, so much later."""
+        """Let the listener check its connections, so much later."""
         self.connections.sweep(asyncio.get_running_loop().time() + seconds)
 
 
 async def rounds(count: int = 20) -> None:
-    """Let every task go as far as it can."""
+    """Let every task run as far as it can."""
     for _ in range(count):
         await asyncio.sleep(0)

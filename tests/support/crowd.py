@@ -1,8 +1,7 @@
 """Users who change their minds over a long time, and how their events arrive.
 
-Cards, plans, a second product, trials; and beside us refunds that fail or do not,
-things that are sold once, items that are added, cards that are changed, customers that
-are deleted.
+Cards, plans, a second product, trials; and independently of us refunds that fail or
+succeed, single sales, added items, changed cards, deleted customers.
 """
 
 import json
@@ -37,28 +36,28 @@ CARDS = ["pm_card_visa", "pm_card_mastercard", "pm_card_refundFail"]
 
 @attrs.define
 class Post:
-    """Carries the gateway's events to us, badly."""
+    """Delivers the gateway's events to the service, badly."""
 
     deployment: Deployment
     dice: random.Random
     thin_events: bool = False
     version: str = NEWEST
-    # How many come a second time as an event of its own, with another id.
+    # How many arrive again as an event with another id.
     twinned: float = 0.0
     late_days: int = LATE_DAYS_MAX
-    # Which of those are lost that a later event makes needless, and of all others.
+    # The share of lost events: of those that a later event replaces, and of all others.
     needless_lost: float = DROPPED
     lost: float = 0.0
     _seen: int = 0
     _bag: list[tuple[int, tuple[int, Event]]] = attrs.field(factory=list)
     _latest: dict[str, int] = attrs.field(factory=dict)
-    # Events that came at least once, twins too, and how often one came.
+    # Events that arrived at least once, duplicates too, and how often one arrived.
     heard: int = 0
     delivered: int = 0
     dropped: int = 0
 
     def collect(self, day: int) -> None:
-        """Put what happened since into the bag, each thing with a day to come out."""
+        """Queue new events, each with a day on which it is delivered."""
         events = list(self.deployment.engine.world.events.values())
         for number, event in enumerate(events[self._seen :], self._seen):
             late = self.dice.randint(0, self.late_days)
@@ -69,7 +68,7 @@ class Post:
         self._seen = len(events)
 
     def give_up(self) -> int:
-        """Let what happened since be lost for good; return how many events."""
+        """Lose the new events for good; return how many."""
         before, self._seen = self._seen, len(self.deployment.engine.world.events)
         return self._seen - before
 
@@ -115,13 +114,13 @@ def _object_of(event: Event) -> str:
 
 @attrs.define
 class Crowd:
-    """Users who change their minds, and somebody who works in the dashboard."""
+    """Users who change their minds, and a person who works in the dashboard."""
 
     deployment: Deployment
     dice: random.Random
     other: str
     users: list[UserId] = attrs.field(factory=list)
-    # Whose each customer is, the deleted ones too.
+    # The owner of each customer, including deleted ones.
     owners: dict[str, UserId] = attrs.field(factory=dict)
     done: Counter[str] = attrs.field(factory=Counter)
 
@@ -139,9 +138,10 @@ class Crowd:
         await self.do(self.dice.sample(self.users, len(self.users) // 20))
 
     async def do(self, users: Sequence[UserId], *, elsewhere: bool = False) -> None:
-        """Let each of these do something, if it can be done.
+        """Let each of these act, if the action is possible.
 
-        `elsewhere`: in the dashboard or the portal, as when we cannot be reached.
+        `elsewhere`: in the dashboard or the portal, as when the service cannot be
+        reached.
         """
         here = [
             *(self._change, self._change, self._cancel, self._start),
@@ -156,7 +156,7 @@ class Crowd:
             try:
                 await deed(user)
             except (PaymentsError, Refused):
-                # Not now: nothing to change, nothing to begin.
+                # Not now: nothing to change or to begin.
                 continue
             self.done[deed.__name__] += 1
             self._note_customers()
@@ -174,7 +174,7 @@ class Crowd:
         return [it for it in subscriptions if it["status"] == "active"]
 
     async def _give_back(self, user: UserId) -> None:
-        """Give back what was taken, in full or in part; the bank may not take it."""
+        """Refund a payment, in full or in part; the bank may refuse the refund."""
         api, customer = self.deployment.api, self._customer(user)
         charges = [
             it
@@ -189,7 +189,7 @@ class Crowd:
         api.post("refunds", charge=charge["id"], amount=amount)
 
     async def _sell_once(self, user: UserId) -> None:
-        """Sell something beside a subscription that is paid; maybe give it back."""
+        """Sell something besides a paid subscription; maybe refund it."""
         [subscription, *_] = self._open(user) or [None]
         customer = self._customer(user)
         if subscription is None:
@@ -285,21 +285,21 @@ class Crowd:
 
 
 async def work(deployment: Deployment) -> None:
-    """Let the worker do what is due, and what falls due within the minute."""
+    """Let the worker do what is due, and what becomes due within the minute."""
     await deployment.work()
     deployment.clock.advance(timedelta(minutes=1))
     await deployment.work()
 
 
 async def catch_up(deployment: Deployment, post: Post, day: int) -> None:
-    """Let everything arrive that is under way; the gateway's clock stands still."""
+    """Deliver everything under way; the gateway's clock stands still."""
     post.collect(day)
     await post.deliver(day + LATE_DAYS_MAX)
     await work(deployment)
 
 
 def owners_of(deployment: Deployment) -> dict[str, UserId]:
-    """Return whose each customer is that the gateway has."""
+    """Return the owner of each customer that the gateway has."""
     return {
         it["id"]: UserId(it["metadata"]["user_id"])
         for it in deployment.engine.world.all("customer")
@@ -337,7 +337,7 @@ async def compare(
 async def known_and_true(
     deployment: Deployment, records: GatewayRecords, user: UserId
 ) -> tuple[Truth, Truth]:
-    """Return what is known of a user, and what the gateway's books say."""
+    """Return what is stored about a user, and the truth by the gateway's objects."""
     now, account = deployment.clock.now, await deployment.account(user)
     ours = account.standing(now=now, policy=deployment.policy)
     known = Truth(

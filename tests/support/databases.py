@@ -1,8 +1,8 @@
 """Databases for tests: each a copy of one that was migrated once.
 
-`PAYMENTS_TEST_THROUGH`, the path of a PgBouncer, has tests reach them through it in
-transaction mode, as a deployment would; `direct` leads a test around it, which asks or
-holds what a pooler's client could not.
+`PAYMENTS_TEST_THROUGH`, the path of a PgBouncer, makes tests connect through it in
+transaction mode, as a deployment would; `direct` bypasses it for a test that needs what
+a pooler's client cannot have.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from payments_adapters.postgres import schema
 from payments_service.dev.postgres import embedded_postgres
 from support.pgbouncer import through_pgbouncer
 
-# Of each database: tests hold several at once.
+# Connections to each database: tests hold several at once.
 SESSIONS_COUNT: Final = 25
-# Where a server is, by where its pooler is; and the other way.
+# The address of a server by that of its pooler, and the reverse.
 _SERVERS: Final = dict[str, str]()
 _POOLERS: Final = dict[str, str]()
 
@@ -38,13 +38,13 @@ def named(dsn: str, database: str) -> str:
 
 
 def direct(dsn: str) -> str:
-    """Return the DSN of the same database without a pooler in between."""
+    """Return the DSN of the same database without the pooler."""
     parts = urlsplit(dsn)
     return urlunsplit(parts._replace(netloc=_SERVERS.get(parts.netloc, parts.netloc)))
 
 
 def _lent(dsn: str, database: str) -> str:
-    """Return the DSN by which a test reaches a database: through a pooler, if any."""
+    """Return the DSN by which a test connects: through a pooler, if any."""
     parts = urlsplit(dsn)
     netloc = _POOLERS.get(parts.netloc, parts.netloc)
     return urlunsplit(parts._replace(netloc=netloc, path=f"/{database}"))
@@ -73,7 +73,7 @@ async def fetch(dsn: str, query: str, *values: object) -> list[Any]:
 
 
 async def only_read(dsn: str, *, on: bool) -> None:
-    """Let new sessions of a database only read; those that there are stay as they are.
+    """Make new sessions of a database read-only; existing ones stay as they are.
 
     A failover leaves such sessions, too. It leaves none of a pooler's: these end.
     """
@@ -121,7 +121,7 @@ def template(dsn: str) -> Iterator[str]:
 
 @contextmanager
 def empty(dsn: str) -> Iterator[str]:
-    """Lend a database that nobody has migrated."""
+    """Lend a database that is not migrated."""
     name = f"empty_{uuid.uuid4().hex}"
     run(execute(dsn, f"create database {name}"))
     yield _lent(dsn, name)
@@ -161,7 +161,7 @@ TABLES = (
 
 
 def digest(dsn: str) -> dict[str, str]:
-    """Return what is in every table, as one hash each: equal means unchanged."""
+    """Return a hash of every table: equal means unchanged."""
 
     async def read() -> dict[str, str]:
         connection = await connected(dsn)

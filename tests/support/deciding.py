@@ -1,4 +1,4 @@
-"""Load, decide and save by hand, over a ledger in memory and without an event loop."""
+"""Load, decide and save step by step, over a ledger in memory without an event loop."""
 
 from collections.abc import Coroutine
 from datetime import datetime
@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 
 def finished(work: Coroutine[Any, Any, _T]) -> _T:
-    """Run what waits for nothing but its turn, as all that is in memory does."""
+    """Run a coroutine that never waits for I/O, as everything in memory."""
     try:
         while True:
             work.send(None)
@@ -35,12 +35,12 @@ def finished(work: Coroutine[Any, Any, _T]) -> _T:
 
 
 def found(*facts: Fact) -> SourcedFacts:
-    """Return facts that came without an event, a job or an intent."""
+    """Return facts without an event, a job or an intent."""
     return SourcedFacts(facts=facts)
 
 
 def reported(number: int, report: Report | None) -> SourcedFacts:
-    """Return what an event of this number reports."""
+    """Return the report of the event with this number."""
     return facts_of(an_event(f"evt_{number}", report))
 
 
@@ -51,16 +51,16 @@ def event_in(source: SourcedFacts) -> GatewayEvent:
 
 @attrs.frozen
 class Kept:
-    """What a ledger keeps, and what facts come to on it."""
+    """A ledger's content, and the decision on facts with it."""
 
     database: MemoryDatabase = attrs.field(factory=MemoryDatabase)
     now: Now = NOW
-    # Of longer histories the plain payments are summed.
+    # Plain payments of longer histories are summed.
     whole_max: int = WHOLE_HISTORY_MAX
 
     @classmethod
     def of(cls, *things: PaymentAccount | PaymentRecord | Subscription) -> "Kept":
-        """Keep these, as they are, but saved at least once."""
+        """Store these unchanged, but with a version of at least one."""
         kept = cls()
         tables = kept.database.tables
         for it in things:
@@ -75,7 +75,7 @@ class Kept:
         return kept
 
     def load(self, *sources: SourcedFacts) -> tuple[Snapshot, Decision]:
-        """Load until these facts can be decided on; return the last load, and that."""
+        """Load until these facts can be decided; return the last load, and that."""
         lookup, ledger = lookup_of(sources), MemoryLedger(self.database, self.whole_max)
         for _ in range(LOADS_MAX):
             snapshot = finished(ledger.load(lookup))

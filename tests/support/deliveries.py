@@ -18,6 +18,6 @@ def register(wire: Wire, url: str, *types: str, version: str | None = None) -> A
 
 
 def undelivered(wire: Wire) -> list[str]:
-    """Return the types of what is not delivered, as `/v1/events` tells."""
+    """Return the types of undelivered events, from `/v1/events`."""
     found = wire.get("events", delivery_success=False, limit=100)
     return [it["type"] for it in found["data"]]

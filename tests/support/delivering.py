@@ -1,4 +1,4 @@
-"""Workers that deliver to a receiver of a test, and what it should have heard."""
+"""Workers that deliver to a test's receiver, and the expected deliveries."""
 
 import asyncio
 import secrets
@@ -28,13 +28,13 @@ from generate_series(0, {count} - 1) as n
 
 
 def changes(users: int, count: int, *, first: int = 1) -> str:
-    """Return what logs so many changes of so many users, each with its version."""
+    """Return SQL that logs so many changes of so many users, each with its version."""
     return _LOG.format(users=users, count=count, first=first)
 
 
 @attrs.frozen(kw_only=True)
 class DeliveringWorld(World):
-    """Where changes are delivered to an endpoint that is called `crm`."""
+    """Settings for deliveries to an endpoint named `crm`."""
 
     url: str
     folder: Path
@@ -72,7 +72,7 @@ class DeliveringWorld(World):
             await worker.deliver()
 
     def assert_signed(self, came: Received) -> None:
-        """See that it was signed when it was sent, over what arrived."""
+        """Check that the body was signed when it was sent."""
         at = datetime.fromtimestamp(int(came.headers["webhook-timestamp"]), UTC)
         id_ = f"chg_{came.event['data']['position']}"
         signed = headers_of([self.key], id_, at, came.body)

@@ -1,4 +1,4 @@
-"""Everything that handles money, in memory, with a world that can end at any point."""
+"""Everything that handles money, in memory, with a crash possible at any call."""
 
 import json
 from collections import Counter
@@ -71,31 +71,31 @@ BEGINNING = datetime(2026, 1, 10, 12, tzinfo=UTC)
 
 
 class Crash(BaseException):
-    """The process is gone. Nobody catches it."""
+    """The process has crashed. Nothing catches this."""
 
 
 class Break(StrEnum):
-    """How a call of a port goes wrong."""
+    """How a call of a port fails."""
 
-    # The process is gone: before the call, or when it is done and nobody knows.
+    # The process crashes: before the call, or after it with an unknown result.
     CRASH = "crash"
-    # A store says that it did not answer: before it did anything, or afterwards.
+    # A store reports that it did not answer: before it did anything, or afterwards.
     NO_ANSWER = "no answer"
-    # The process is frozen until its lease has run out and a worker has gone on.
+    # The process is frozen until its lease has ended and a worker has continued.
     FREEZE = "freeze"
 
 
 @attrs.define
 class Fuse:
-    """Counts the ends of calls of ports, and breaks the `at`th of them.
+    """Counts the ends of port calls, and breaks the `at`th of them.
 
     Each call has two: before it does anything, and when it is done but its caller does
-    not know. `reached` says whether it came to that.
+    not know. `reached` says whether that end was reached.
     """
 
     at: int | None = None
     how: Break = Break.CRASH
-    # The method whose calls are counted; None: of all.
+    # The method whose calls are counted; None: all.
     only: str | None = None
     calls: int = 0
     reached: bool = False
@@ -106,7 +106,7 @@ class Fuse:
 
     async def burn(self, name: str, *, is_store: bool) -> None:
         if self.how is Break.NO_ANSWER and not is_store:
-            # What a gateway may answer has its own schedules.
+            # The gateway's possible answers have their own schedules.
             return
         if self.only not in {None, name}:
             return
@@ -122,7 +122,7 @@ class Fuse:
             await self.meanwhile()
 
     def around(self, it: Any) -> Any:
-        """Return an object whose asynchronous methods burn the fuse."""
+        """Return an object whose asynchronous methods use up the fuse."""
         return _Fused(it, self)
 
 
@@ -148,10 +148,10 @@ class _Fused:
 
 
 async def _no_wait(_: float) -> None:
-    """Wait for nothing: there is nobody to wait for."""
+    """Do not wait: no other process exists."""
 
 
-# Thousands of schedules begin in the same world, and hear of the same events.
+# Thousands of schedules begin in the same state, and receive the same events.
 _translated: Final = lru_cache(maxsize=1_000)(translate)
 
 
@@ -190,7 +190,7 @@ class Deployment:
     basic: str
     pro: str
     clock: FixedClock = attrs.field(factory=lambda: FixedClock(BEGINNING))
-    # The same one, as in production, unless a test sets another.
+    # The same clock, as in production, unless a test sets another.
     system_clock: FixedClock = attrs.field(
         default=attrs.Factory(lambda self: self.clock, takes_self=True)
     )
@@ -201,13 +201,13 @@ class Deployment:
     _answered: int = 0
     # Without the limit: histories decline as often as they like.
     declines_max: int = 0
-    # How many ids of intents were made.
+    # How many ids of intents were created.
     _made: int = 0
 
     @classmethod
     @asynccontextmanager
     async def opened(cls, **settings: Any) -> AsyncIterator["Deployment"]:
-        """Lend a deployment in a world that begins now; two prices of one product."""
+        """Lend a deployment whose sandbox begins now; two prices of one product."""
         engine = Engine(start=lambda: int(BEGINNING.timestamp()), **settings)
         api, line = Api(engine), InProcess(engine)
         basic = api.price(900)
@@ -223,9 +223,9 @@ class Deployment:
             yield cls(api, line, gateway, basic["id"], pro["id"])
 
     def saved(self) -> Callable[[], AbstractAsyncContextManager["Deployment"]]:
-        """Return what lends deployments that are as this one is now.
+        """Return a function that lends copies of this deployment.
 
-        Their world, database and clock are theirs alone; each has a new process.
+        Their sandbox, database and clock are theirs alone; each has a new process.
         """
         line, now = self.line, attrs.evolve(self)
         copy = snapshot_of(
@@ -259,7 +259,7 @@ class Deployment:
 
     @property
     def looks(self) -> int:
-        """How often the worker looked a subscription up."""
+        """Count the worker's reads of a subscription."""
         return self.fuse.names["StripeGateway.subscription"]
 
     @property
@@ -353,7 +353,7 @@ class Deployment:
         return [it for it in found if it["metadata"].get("user_id") == user]
 
     def made_by(self, intent_id: str) -> list[str]:
-        """Return everything that carries an intent's mark, ended or not."""
+        """Return all objects with an intent's id, ended or not."""
         world = self.engine.world
         return [
             it["id"]
@@ -363,7 +363,7 @@ class Deployment:
         ]
 
     def is_committed(self, key: str, request: ApiRequest) -> bool:
-        """Say whether a committed intent has this call, with these very parameters."""
+        """Say whether a committed intent has this call, with just these parameters."""
         for intent in self.database.tables.intents.values():
             for call in intent.calls:
                 if intent.key_of(call) == key:
@@ -373,7 +373,7 @@ class Deployment:
         return False
 
     def paid_twice(self) -> list[str]:
-        """Return the payment intents by which money was taken more than once."""
+        """Return the payment intents that were charged more than once."""
         taken = Counter(
             it["payment_intent"]
             for it in self.engine.world.all("charge")
@@ -381,7 +381,7 @@ class Deployment:
         )
         return [id_ for id_, times in taken.items() if times > 1]
 
-    # What a client asks for
+    # A client's requests
 
     @property
     def prices(self) -> FindPrice:
@@ -436,10 +436,10 @@ class Deployment:
     async def hear(
         self, types: Collection[str] | None = None, *, apply_only: bool = False
     ) -> None:
-        """Take in the events that were made since, as webhooks, and work them off.
+        """Take in the new events, as webhooks, and run the jobs.
 
-        Of some types only, if these are named: the others are lost. With `apply_only`
-        nothing is worked off.
+        Only of some types, if these are named: the others are lost. With `apply_only`
+        no job is run.
         """
         made = list(self.engine.world.events.values())[self._answered :]
         self._answered += len(made)
@@ -449,11 +449,11 @@ class Deployment:
             await self.apply([_translated(body) for body in bodies])
         if apply_only:
             return
-        # Some looks wait a moment for the events that make them needless.
+        # Some syncs wait shortly for the events that make them unnecessary.
         self.clock.advance(timedelta(seconds=5))
         await self.work()
 
-    # What goes on by itself
+    # Background work
 
     @property
     def run_work(self) -> RunWork:
@@ -496,7 +496,7 @@ class Deployment:
         """Let the worker do what is due.
 
         Raises:
-            AssertionError: it finds no end.
+            AssertionError: the work does not end.
         """
         for _ in range(ROUNDS_MAX):
             if not await self.work_once():
@@ -507,13 +507,13 @@ class Deployment:
         """Let time pass, and the worker work, until no intent is open.
 
         Raises:
-            AssertionError: one still is, when the time is over.
+            AssertionError: an intent is still open when the time is over.
         """
         ends = self.clock.now + within
         while self.clock.now < ends:
             await self.work()
             if self.open_intents:
-                # One that waited for another of its user goes on soon after it.
+                # An intent that waited for another of its user continues soon after it.
                 self.clock.advance(CUSTOMER_WITHIN)
                 await self.work()
             if not self.open_intents:

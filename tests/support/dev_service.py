@@ -24,12 +24,12 @@ START_S_MAX = 60.0
 END_S_MAX = 60.0
 POLL_S = 0.05
 COMMAND = (sys.executable, "-m", "payments_service")
-# What it is doing, and since when.
+# A progress line: the current step and its start.
 _STEP: Final = re.compile(r" *\d+\.\d s  \S.*")
 
 
 def environment(folder: Path, env: Mapping[str, str | None]) -> dict[str, str]:
-    """Return the least that a command needs, and `env`; None takes a default away."""
+    """Return a command's minimal environment, and `env`; None removes a default."""
     wanted = {
         "PATH": os.environ["PATH"],
         "PAYMENTS_DEV_DIR": str(folder),
@@ -68,12 +68,12 @@ class DevProcess:
 
     @property
     def steps(self) -> str:
-        """Return what it says that it is doing."""
+        """Return the progress that it reports."""
         return "\n".join(filter(_STEP.fullmatch, self._said()))
 
     @property
     def messages(self) -> str:
-        """Return what else it says on stderr: what went wrong."""
+        """Return its other lines on stderr: errors."""
         others = (it for it in self._said() if not _STEP.fullmatch(it))
         return "".join(f"{line}\n" for line in others)
 
@@ -98,14 +98,14 @@ class DevProcess:
         return self._stripe("customers", **params)
 
     def renewals(self, email: str) -> list[str]:
-        """Return what became of each renewal of a customer of the sandbox."""
+        """Return the outcome of each renewal of a customer of the sandbox."""
         customer = self.customers(email=email)[0]["id"]
         invoices = self._stripe("invoices", customer=customer)
         renewed = "subscription_cycle"
         return [it["status"] for it in invoices if it["billing_reason"] == renewed]
 
     def card_of(self, email: str) -> str:
-        """Return the payment method that a customer of the sandbox pays by."""
+        """Return the default payment method of a customer of the sandbox."""
         customer = self.customers(email=email)[0]
         return str(customer["invoice_settings"]["default_payment_method"])
 
@@ -130,7 +130,7 @@ class DevProcess:
         )
 
     def interrupt(self) -> int:
-        """Press Ctrl-C: a terminal tells the whole process group."""
+        """Press Ctrl-C: a terminal signals the whole process group."""
         os.killpg(self.process.pid, signal.SIGINT)
         return self.process.wait(END_S_MAX)
 
@@ -151,7 +151,7 @@ def begin(folder: Path, *words: str, **env: str | None) -> DevProcess:
 def begin_by(
     program: Sequence[str], folder: Path, *words: str, **env: str | None
 ) -> DevProcess:
-    """Start it by another program."""
+    """Start it from another program."""
     output, errors = folder.with_suffix(".out"), folder.with_suffix(".err")
     with output.open("wb") as out, errors.open("wb") as err:
         process = subprocess.Popen(
@@ -195,7 +195,7 @@ def processes_of(folder: Path) -> list[str]:
             command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             works_in = str((process / "cwd").readlink())
         except OSError:
-            # It ended while we looked.
+            # It ended during the read.
             continue
         if str(folder) in command or works_in.startswith(str(folder)):
             found.append(command)
@@ -212,7 +212,7 @@ def processes_left(folder: Path) -> list[str]:
 
 @contextmanager
 def taken(port: int) -> Iterator[int]:
-    """Listen on a port, unless somebody else does already."""
+    """Listen on a port, unless another process does already."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -238,7 +238,7 @@ def command_of(process: Path) -> str:
     try:
         return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
     except OSError:
-        # It ended while we looked.
+        # It ended during the read.
         return ""
 
 

@@ -1,4 +1,4 @@
-"""What happens at the gateway unheard, or is otherwise here: what differs then."""
+"""Changes at the gateway or here that nothing reported, and the resulting drift."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
@@ -22,7 +22,7 @@ K = DriftKind
 
 
 def asked(path: Callable[[Story], str], **params: Any) -> Deed:
-    """Return a change at the gateway that nobody here hears of."""
+    """Return a function that changes the gateway without any webhook."""
 
     async def deed(story: Story) -> None:
         story.api.post(path(story), **params)
@@ -89,7 +89,7 @@ async def correct_card(story: Story) -> None:
 
 
 async def correct_pinned(story: Story) -> None:
-    """Correct the card that pays, where another one is the default by now."""
+    """Correct the card that pays, while another is the default by now."""
     own = story.card
     story.api.give_card(story.customer, OTHER)
     await story.deployment.hear()
@@ -97,7 +97,7 @@ async def correct_pinned(story: Story) -> None:
 
 
 async def correct_pinned_and_plan(story: Story) -> None:
-    """Correct it where the subscription has changed as well."""
+    """Correct it if the subscription has changed as well."""
     await correct_pinned(story)
     story.api.post(story.subscription, cancel_at_period_end=True)
 
@@ -144,7 +144,7 @@ def refund(**params: Any) -> Deed:
 
 
 async def fail_refund(story: Story) -> None:
-    """Give back, which is heard, and then not, which is not."""
+    """Refund once with a webhook, and once without."""
     card = story.api.give_card(story.customer, "pm_card_refundFail")
     intent = story.api.post(
         "payment_intents",
@@ -175,7 +175,7 @@ def sell_disputed(story: Story) -> str:
 
 
 async def dispute(story: Story) -> None:
-    """Sell, of which is heard, and lose the money at once, of which is not."""
+    """Sell, with a webhook, and at once lose a dispute, without one."""
     sell_disputed(story)
     cards = ["payment_method.attached", "customer.updated"]
     await story.deployment.hear(["charge.succeeded", *cards])
@@ -210,7 +210,7 @@ def spoilt_subscription(**fields: Any) -> Deed:
 
 
 async def lose_subscription(story: Story) -> None:
-    """Lose it here, as a database does that was restored from a backup."""
+    """Lose it here, as in a database that was restored from a backup."""
     tables = story.deployment.database.tables
     tables.subscriptions.clear()
     tables.subscriptions_of.clear()
@@ -227,7 +227,7 @@ async def lose_period(story: Story) -> None:
 
 
 async def spoil_period(story: Story) -> None:
-    """Keep that less was paid for a period than was."""
+    """Store a smaller amount for a period than was paid."""
     tables = story.deployment.database.tables
     [period] = tables.periods.values()
     tables.put_period(attrs.evolve(period, amount_paid_minor=1))
@@ -260,12 +260,12 @@ async def invent_subscription(story: Story) -> None:
 
 
 async def contradict(story: Story) -> None:
-    """Sell to the customer of one user what its metadata says is another's."""
+    """Sell to one user's customer an object whose metadata name another user."""
     story.charge(metadata={"user_id": "eve"})
 
 
 NEVER: Final = BEGINNING - timedelta(days=300)
-# What happened, and what differs then.
+# The change, and the resulting drift.
 DRIFTS: Final[Mapping[str, tuple[Deed, set[DriftKind]]]] = {
     "it was ended in the dashboard": (
         cancel,
@@ -413,7 +413,7 @@ REPORTED_ONLY: Final = {
 }
 
 
-# Of these the gateway says when they happened.
+# For these the gateway reports the time of the change.
 TIMED: Final = frozenset(
     {
         "it was ended in the dashboard",
@@ -433,7 +433,7 @@ TIMED: Final = frozenset(
 INVENTED: Final = frozenset(
     {"a payment that is invented", "a subscription that is invented"}
 )
-# Nothing happened at the gateway to what was known to be right.
+# Nothing happened at the gateway to objects that were known to be right.
 OURS: Final = (
     "another status here",
     "another period here",

@@ -1,4 +1,4 @@
-"""Environments of a service, with secrets that are known; what is wrong with one."""
+"""Environments of a service with known secrets, and their problems."""
 
 import functools
 import hashlib
@@ -11,7 +11,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from payments_service.settings import Settings, SettingsError
 from support.stripe_bodies import a_secret
 
-# Every secret holds it: whatever shows it shows a secret.
+# Part of every secret: output that contains it shows a secret.
 CANARY = f"canary{hashlib.sha256(b'canary').hexdigest()[:24]}"
 DATABASE_URL = f"postgresql://payments:{CANARY}@db:5432/payments"
 REQUIRED = (
@@ -84,7 +84,7 @@ def production(**others: str) -> dict[str, str]:
 
 
 def problems(env: dict[str, str]) -> dict[str, str]:
-    """Return what is wrong; no problem ever shows a secret."""
+    """Return the problems; no problem ever shows a secret."""
     with pytest.raises(SettingsError) as refused:
         Settings.from_env(env)
     assert CANARY not in str(refused.value)

@@ -1,7 +1,7 @@
-"""What each type of Stripe's events does, as a page: `docs/events.md`.
+"""The page of what each Stripe event type does: `docs/events.md`.
 
-`python tests/support/event_page.py` rewrites what is below the page's mark, from the
-tables in the code. What is above it is written by hand.
+`python tests/support/event_page.py` rewrites the part below the page's mark, from the
+tables in the code. The part above it is written by hand.
 """
 
 import json
@@ -25,7 +25,7 @@ _SYNCED: Final = {
 
 
 def rewritten(page: str) -> str:
-    """Return the page with the tables as they are in the code."""
+    """Return the page with the current tables of the code."""
     by_hand, mark, _ = page.partition(MARK)
     return by_hand + mark + _tables()
 
@@ -49,7 +49,7 @@ def _tables() -> str:
 
 
 def _together(said: Mapping[str, str]) -> Sequence[tuple[str, Sequence[str]]]:
-    """Return each text once, with the types of which it is said, in their order."""
+    """Return each text once, with its types, in their order."""
     types = defaultdict[str, list[str]](list)
     for type_, text in said.items():
         types[text].append(type_)
@@ -68,7 +68,7 @@ def _table(head: str, rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def as_thin(type_: str) -> str:
-    """Say what the reader makes of a thin event of this type."""
+    """Describe what the reader does with a thin event of this type."""
     kind = FOLLOWED[type_].kind
     address = "/v1/customers/cus_1/sources/card_1"
     event = {

@@ -1,4 +1,4 @@
-"""What fits together in an explanation, and what was answered at past moments."""
+"""The consistency of an explanation, and earlier answers at their times."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -15,7 +15,7 @@ from payments_core.identity import UserId
 from support.deployment import Deployment
 
 _C, _P = CauseCode, PaymentStatus
-# What may be the cause of each status.
+# The possible causes of each status.
 CAUSES: Final = {
     _P.NONE: {
         *(_C.NOTHING_KNOWN, _C.SYNC_PENDING, _C.QUARANTINED, _C.UNLINKED),
@@ -43,7 +43,7 @@ _HAS_ACCESS: Final = {AccessCode.PAID, AccessCode.FREE, AccessCode.GRACE}
 
 
 def problems_of(it: Explanation) -> list[str]:
-    """Return what does not fit together."""
+    """Return the inconsistencies."""
     standing = it.standing
     until = it.entitled_until
     facts = [fact.at for fact in it.chain if fact.at is not None]
@@ -61,7 +61,7 @@ def problems_of(it: Explanation) -> list[str]:
 
 @attrs.define
 class Answers:
-    """What the API answered of users at moments, to be held against the log later."""
+    """The API's answers about users at several times, for a comparison with the log."""
 
     _noted: list[tuple[UserId, datetime, int, Standing]] = attrs.field(factory=list)
 
@@ -73,9 +73,9 @@ class Answers:
             self._noted.append((user, now, account.version, standing))
 
     async def hold(self, deployment: Deployment) -> int:
-        """Compare them with what is recorded of those moments; return how many.
+        """Compare them with the log of those times; return how many.
 
-        A moment at which something was saved after the answer is left out.
+        A time at which something was saved after the answer is left out.
         """
         history, compared = MemoryAccountHistory(deployment.database), 0
         for user, at, version, standing in self._noted:
@@ -88,7 +88,7 @@ class Answers:
 
 
 async def check_explanation(deployment: Deployment, user: UserId) -> None:
-    """Hold what is explained of a user to what is answered of them."""
+    """Compare the explanation of a user with the answer about them."""
     account = await deployment.account(user)
     facts = await MemoryAccountHistory(deployment.database).facts(account)
     now, policy = deployment.clock.now, deployment.policy

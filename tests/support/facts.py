@@ -1,4 +1,4 @@
-"""Any facts about three users, two of their customers, and what they may have."""
+"""Arbitrary facts about three users, two of their customers, and their objects."""
 
 from datetime import UTC
 from typing import Final
@@ -106,7 +106,7 @@ any_fact_without_an_event = st.one_of(
         by_hand=st.just(ByHand(by="root", reason="seen")),
     ),
 )
-# Of cards only events report, which are recorded once.
+# Cards are reported only by events, each of which is recorded once.
 any_fact = any_fact_without_an_event | st.builds(
     CardReported,
     customer_id=st.sampled_from([CUS_1, CUS_2]),

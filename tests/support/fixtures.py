@@ -1,4 +1,4 @@
-"""Fixtures that many files ask for by name; a file with another need has its own."""
+"""Fixtures that many files request by name; a file with another need has its own."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -36,7 +36,7 @@ def database_url(postgres: str, template: str) -> Iterator[str]:
 
 @pytest.fixture
 def empty_database(postgres: str) -> Iterator[str]:
-    """A database that nobody has migrated."""
+    """A database that is not migrated."""
     with databases.empty(postgres) as dsn:
         yield dsn
 
@@ -49,7 +49,7 @@ async def store(database_url: str) -> AsyncIterator[PostgresStore]:
 
 @pytest.fixture(scope="module")
 def service(postgres: str, template: str) -> Iterator[ServiceProcess]:
-    """One service for the tests of a module; each uses users of its own."""
+    """One service for the tests of a module; each test uses its own users."""
     with (
         databases.copy_of(postgres, template) as dsn,
         running(World(dsn)) as [service],
@@ -59,21 +59,21 @@ def service(postgres: str, template: str) -> Iterator[ServiceProcess]:
 
 @pytest.fixture
 def api() -> Iterator[Api]:
-    """A sandbox in this process; all that it says has to conform."""
+    """A sandbox in this process; all its answers must conform to the SDK's types."""
     with watched() as api:
         yield api
 
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    """A sandbox that serves; each test of a module begins by emptying it."""
+    """A served sandbox; each test of a module begins by resetting it."""
     with Sandbox(seed=7) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
 async def sdk(sandbox: Sandbox) -> AsyncIterator[SdkClient]:
-    """The SDK as a client of the emptied sandbox."""
+    """The SDK as a client of the reset sandbox."""
     async with opened(sandbox) as sdk:
         yield sdk
 
@@ -96,7 +96,7 @@ def wire(shared_wire: Wire) -> Wire:
 def receiver(wire: Wire) -> Iterator[Receiver]:
     with receiving() as receiver:
         yield receiver
-        # Nothing may be on its way to an address that is gone.
+        # No delivery may be under way to an address that no longer exists.
         wire.sandbox.reset()
         wire.sandbox.deliver()
 
@@ -110,12 +110,12 @@ def stack(postgres: str, template: str) -> Iterator[ServiceWithSandbox]:
 
 @pytest.fixture
 def ada(stack: ServiceWithSandbox) -> Payer:
-    """Somebody new who has nothing yet."""
+    """A new user who has nothing yet."""
     return stack.user()
 
 
 @pytest.fixture(scope="module")
 def begun(stack: ServiceWithSandbox) -> tuple[Payer, str]:
-    """Somebody with a subscription that no test changes."""
+    """A user with a subscription that no test changes."""
     payer = stack.user()
     return payer, payer.subscribed()["id"]

@@ -15,9 +15,9 @@ import attrs
 from support import service
 from support.service import ServiceProcess, World, free_port
 
-# Of the manifests, less what a cluster takes to notice.
+# As in the manifests, minus the time in which a cluster notices.
 ENDS_WITHIN_S: Final = 35.0
-# Several start at once, beside load on few cores.
+# Several start at once, under load on few cores.
 STARTS_WITHIN_S: Final = 120.0
 _STEADY_PORTS: Final = range(15_000, 32_000)
 
@@ -80,7 +80,7 @@ class Fleet:
 
     @staticmethod
     def restart(one: Serving | Worker) -> None:
-        """End a process as a cluster does, and start another one in its place."""
+        """End a process as a cluster does, and start another in its place."""
         one.process.send_signal(signal.SIGTERM)
         assert one.process.wait(ENDS_WITHIN_S) == 0
         one.start()
@@ -88,7 +88,7 @@ class Fleet:
 
 @contextmanager
 def running(world: World, *, serving: int, workers: int) -> Iterator[Fleet]:
-    """Lend processes that are ready; all end well, those that still run."""
+    """Lend processes that are ready; all running ones must end well."""
     ports = iter(steady_ports(2 * serving + workers))
     fleet = Fleet(
         [Serving(world, next(ports), next(ports)) for _ in range(serving)],
@@ -113,9 +113,9 @@ def _kill(one: Serving | Worker) -> None:
 
 
 def steady_ports(count: int) -> list[int]:
-    """Return ports that no connection takes while a process that has one is away.
+    """Return ports that no connection takes while their process is down.
 
-    Those of connections are above.
+    The ports of connections are above.
     """
     found: list[int] = []
     while len(found) < count:

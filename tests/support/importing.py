@@ -1,4 +1,4 @@
-"""A world that exists at the gateway before we hear anything, and its customers."""
+"""A sandbox with a history that the service does not know, and its customers."""
 
 import json
 import random
@@ -32,12 +32,12 @@ BY: Final = ByHand(by="operator", reason="imported from customers.csv")
 
 @attrs.frozen
 class Before:
-    """What was known by webhooks alone, and is forgotten now.
+    """State known by webhooks alone, which is now lost.
 
-    `besides` are users of whom the gateway does not tell all: who had a customer that
-    was deleted, or a second item from the very second in which the first one was made,
-    so that nothing says which was ordered here. `disputed` says whether the bank took
-    any payment back.
+    `besides` are users about whom the gateway does not report everything: with a
+    deleted customer, or with a second item of the same second as the first, so that
+    nothing shows which was ordered here. `disputed` says whether the bank took any
+    payment back.
     """
 
     accounts: Mapping[UserId, PaymentAccount]
@@ -48,9 +48,9 @@ class Before:
 
 
 async def lived(deployment: Deployment, dice: random.Random, *, users: int) -> Before:
-    """Let users live for some weeks, and forget all that was heard of them.
+    """Let users live for some weeks, and delete all that was received about them.
 
-    In every other world nothing says whose it is, as where nobody knew us.
+    In every other sandbox no metadata name the owner, as before the service existed.
     """
     other = deployment.api.price(500)["id"]
     crowd = Crowd(deployment, dice, other)
@@ -84,7 +84,7 @@ async def lived(deployment: Deployment, dice: random.Random, *, users: int) -> B
 
 
 async def overheard(deployment: Deployment, dice: random.Random) -> None:
-    """Let half of all that ever happened arrive, in any order, before an import."""
+    """Deliver half of all events, in any order, before an import."""
     world = deployment.engine.world
     happened = [it for it in world.events.values() if dice.random() < 0.5]
     dice.shuffle(happened)
@@ -95,7 +95,7 @@ async def overheard(deployment: Deployment, dice: random.Random) -> None:
 
 
 def _dispute(deployment: Deployment, dice: random.Random) -> None:
-    """Sell something once to somebody whose bank takes it back, maybe for good."""
+    """Make a single sale, and dispute it, maybe for good."""
     there: list[Any] = deployment.engine.world.all("customer")
     if not there:
         return
@@ -114,7 +114,7 @@ def _dispute(deployment: Deployment, dice: random.Random) -> None:
 
 
 def rows_of(deployment: Deployment, owners: Mapping[str, UserId]) -> list[ImportRow]:
-    """Return a row for each customer that is there, and somebody's."""
+    """Return a row for each existing customer with a user."""
     all_ = [it["id"] for it in deployment.engine.world.all("customer")]
     there = [it for it in all_ if it in owners]
     return [
@@ -141,7 +141,7 @@ async def imported(story: Story, rows: Sequence[ImportRow]) -> list[RowResult]:
 
 
 def shown(account: PaymentAccount, deployment: Deployment) -> tuple[object, ...]:
-    """Return what anybody is shown of an account."""
+    """Return the answers about an account."""
     now, policy = deployment.clock.now, deployment.policy
     return (
         account.standing(now=now, policy=policy),
@@ -152,7 +152,7 @@ def shown(account: PaymentAccount, deployment: Deployment) -> tuple[object, ...]
 
 
 def _said(subscription: Subscription) -> SubscriptionReport:
-    """Return what a subscription says, but for marks, and a card after its end."""
+    """Return a subscription's fields, without marks, or a card after its end."""
     report = attrs.evolve(subscription.report, metadata_user_id=None, intent_id=None)
     if subscription.is_terminal:
         return attrs.evolve(report, pinned_card=None)

@@ -1,4 +1,4 @@
-"""Events for the queue, and a clock that moves when a test says so."""
+"""Events for the queue, and a clock that a test advances."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ TURNS_MAX: Final = 10_000
 
 @attrs.define
 class Time:
-    """A clock that stands still until it is told how much later it is."""
+    """A clock that stands still until it is advanced."""
 
     now: float = 0.0
     waits: list[float] = attrs.field(factory=list)
@@ -39,7 +39,7 @@ class Time:
         await awake
 
     def pass_by(self, seconds: float) -> None:
-        """Let so much time pass, and wake those who waited for no longer."""
+        """Advance the clock, and wake the waits that are over."""
         self.now += seconds
         for it in [it for it in self._asleep if it[0] <= self.now]:
             self._asleep.remove(it)
@@ -51,7 +51,7 @@ class Time:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """Let the others have their turns until something is so."""
+    """Let other tasks run until a condition holds."""
     for _ in range(TURNS_MAX):
         if holds():
             return
@@ -60,7 +60,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 async def turns() -> None:
-    """Let everybody go on as far as they can without us."""
+    """Let all other tasks run as far as they can."""
     for _ in range(100):
         await asyncio.sleep(0)
 
@@ -81,7 +81,7 @@ def handed_in(
 
 
 async def all_of(waiting: Sequence["asyncio.Task[Receipt]"]) -> list[Receipt]:
-    """Return the receipts, which come without any time passing by."""
+    """Return the receipts, which come without any time passing."""
     await until(lambda: all(it.done() for it in waiting))
     return [it.result() for it in waiting]
 
@@ -89,14 +89,14 @@ async def all_of(waiting: Sequence["asyncio.Task[Receipt]"]) -> list[Receipt]:
 async def answers(
     waiting: Sequence["asyncio.Task[Receipt]"],
 ) -> list[Receipt | type[BaseException]]:
-    """Return what came of each: a receipt, or what kind of an error."""
+    """Return each result: a receipt, or the kind of an error."""
     await until(lambda: all(it.done() for it in waiting))
     found = await asyncio.gather(*waiting, return_exceptions=True)
     return [type(it) if isinstance(it, BaseException) else it for it in found]
 
 
 async def started(ledger: FaultyLedger, ingest: IngestQueue) -> "asyncio.Task[Receipt]":
-    """Hand one event in, and hold its batch up once it has begun."""
+    """Hand one event in, and block its batch once it has begun."""
     ledger.may_run.clear()
     (waiting,) = handed_in(ingest, *events(1))
     await ledger.running.wait()
@@ -110,7 +110,7 @@ def unavailable(_: Sequence[Changes]) -> None:
 async def marked_slow(
     ledger: FaultyLedger, ingest: IngestQueue, *users: UserId
 ) -> None:
-    """Let events of these users time out, and hold later ones up."""
+    """Let events of these users time out, and delay later ones."""
     ledger.slow = {f"user {user}" for user in users}
     found = await answers(handed_in(ingest, *map(an_event_of, users)))
     assert found == [StoreUnavailable] * len(users)

@@ -1,4 +1,4 @@
-"""The real SDK against a sandbox without sockets, and all that can go wrong between."""
+"""The real SDK against a sandbox without sockets, with every possible fault between."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from payments_sandbox.engine import Engine
 
 
 class Trouble(StrEnum):
-    """What becomes of one call, besides an answer."""
+    """The outcome of one call, besides an answer."""
 
     REPLY_LOST = "reply lost"
     ERROR_MADE = "500, made"
@@ -40,7 +40,7 @@ class _Plan:
 
 
 class InProcess(stripe.HTTPClient):
-    """Hands the SDK's requests to an engine; POSTs and DELETEs may meet trouble."""
+    """Passes the SDK's requests to an engine; POSTs and DELETEs may meet faults."""
 
     name = "in-process"
 
@@ -48,14 +48,14 @@ class InProcess(stripe.HTTPClient):
         super().__init__()
         self.engine = engine
         self.changes: list[ApiRequest] = []
-        # How often what was read: "subscriptions", "invoices", and so on.
+        # How often each kind was read: "subscriptions", "invoices", and so on.
         self.reads: Counter[str] = Counter()
-        # Nobody answers.
+        # No answer comes.
         self.down = False
         self._plan: _Plan | None = None
 
     def plan(self, trouble: Trouble, *, after: int = 0) -> None:
-        """Let one change meet trouble, once `after` of them passed."""
+        """Let one change meet a fault, after `after` others."""
         self._plan = _Plan(trouble, after)
 
     @override

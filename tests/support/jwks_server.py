@@ -1,4 +1,4 @@
-"""An address of keys: an HTTP server in a thread, that answers what it is told."""
+"""A URL with keys: an HTTP server in a thread, with configured answers."""
 
 import ssl
 import threading
@@ -17,7 +17,7 @@ _WAIT_S_MAX: Final = 30.0
 
 @attrs.define
 class KeyServer:
-    """Answers GET with `document`; `authorizations` is what came with each."""
+    """Answers GET with `document`; `authorizations` are the headers of the requests."""
 
     url: str
     document: bytes = b""
@@ -25,7 +25,7 @@ class KeyServer:
     headers: dict[str, str] = attrs.field(factory=dict)
     authorizations: list[str | None] = attrs.field(factory=list)
     accepts: list[str | None] = attrs.field(factory=list)
-    # Held, it takes what is asked and answers nothing.
+    # While held, it accepts requests and answers nothing.
     go: threading.Event = attrs.field(factory=threading.Event)
 
     def __attrs_post_init__(self) -> None:
@@ -50,13 +50,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     @override
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class _Server(ThreadingHTTPServer):
     @override
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: who was kept waiting may have hung up."""
+        """Log nothing: a delayed client may have closed the connection."""
 
 
 @contextmanager

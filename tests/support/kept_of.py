@@ -1,4 +1,4 @@
-"""What a database keeps of somebody: every row of every table that says their names."""
+"""All that a database stores about a user: each row of each table with their ids."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -25,7 +25,7 @@ def every_row(dsn: str) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def saying(dsn: str, names: Collection[str]) -> set[Row]:
-    """Return the keys of all rows in which one of the names is, wherever."""
+    """Return the keys of all rows that contain one of the names anywhere."""
     return {
         key_of(table, row)
         for table, row in every_row(dsn)
@@ -34,7 +34,7 @@ def saying(dsn: str, names: Collection[str]) -> set[Row]:
 
 
 def key_of(table: str, row: Mapping[str, Any]) -> Row:
-    """Return which row it is; an event and its body are one."""
+    """Return the identity of a row; an event and its body have the same."""
     if table in {"webhook_events", "event_bodies"}:
         return "events", (row["id"], row["type"])
     keys = METADATA.tables[table].primary_key.columns

@@ -1,4 +1,4 @@
-"""Worlds of the contract of the gateway's lists: in memory, and a sandbox."""
+"""Implementations for the contract of the gateway's lists: in memory, and a sandbox."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -110,7 +110,7 @@ class MemoryListsWorld:
         self.clock.advance(SECOND)
 
 
-# What Stripe calls each of them, and what of it nobody can read.
+# Stripe's name of each of them, and unreadable values of it.
 KINDS: Final = {
     ObjectList.CUSTOMERS: "customer",
     ObjectList.SUBSCRIPTIONS: "subscription",
@@ -131,7 +131,7 @@ _SPOILT: Final[dict[ObjectList, dict[str, Any]]] = {
 
 @attrs.define
 class SandboxListsWorld:
-    """A sandbox behind an adapter; what it needs of the sandbox is done in `do`."""
+    """A sandbox behind an adapter; its actions are done in `do`."""
 
     lists: GatewayLists
     engine: Engine

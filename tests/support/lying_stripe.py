@@ -1,4 +1,4 @@
-"""A server in Stripe's place that answers what a test wants, and bodies for it."""
+"""A server in Stripe's place with the answers that a test wants, and their bodies."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ CREATE: Final = CreateCustomer(
 
 @attrs.define
 class Liar:
-    """Answers with the same bytes, or those of an address; may keep one waiting."""
+    """Answers with the same bytes, or by path; may delay them."""
 
     url: str = ""
     answer: bytes = b""
@@ -52,7 +52,7 @@ class Liar:
             writer.write(self.answers.get(path, self.answer))
             await writer.drain()
             while self.drips:
-                # One byte each time that anybody else may run.
+                # One byte each time that another task runs.
                 writer.write(b" ")
                 await writer.drain()
                 await asyncio.sleep(0)
@@ -77,7 +77,7 @@ async def lying(
     holds: bool = False,
     drips: bool = False,
 ) -> AsyncIterator[tuple[StripeGateway, Liar]]:
-    """Lend a gateway whose Stripe is a liar."""
+    """Lend a gateway whose Stripe is this server."""
     liar = Liar(answer=answer, holds=holds, drips=drips)
     server = await asyncio.start_server(liar.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]

@@ -1,4 +1,4 @@
-"""What `deploy/` would put into a cluster: rendered by kubectl, without a cluster."""
+"""The manifests of `deploy/`, rendered by kubectl, without a cluster."""
 
 import shutil
 import subprocess
@@ -21,7 +21,7 @@ COMPONENTS: Final = tuple(
     sorted(it.parent.name for it in DEPLOY.glob("components/*/kustomization.yaml"))
 )
 ALL: Final = "all components"
-# What an overlay says besides, where it takes a component: the README has it.
+# The additional lines of an overlay with a component, as in the README.
 LITERALS: Final = {
     "jwt-keys-url": "PAYMENTS_JWT_KEYS_URL=https://users.example.com/jwks.json",
     "service-tokens": "PAYMENTS_KUBERNETES_SCOPES=shop/shop=payments:feed",
@@ -44,7 +44,7 @@ Yaml = dict[str, Any]
 
 @attrs.frozen
 class Manifests:
-    """All documents of an overlay, with the components that it takes."""
+    """Return all documents of an overlay, with its components."""
 
     overlay: str
     components: tuple[str, ...]
@@ -69,7 +69,7 @@ class Manifests:
             yield from containers(pod)
 
     def variables(self, container: Yaml) -> dict[str, str]:
-        """Return what a container finds in its environment, but for the image's."""
+        """Return a container's environment, without the image's."""
         found = dict[str, str]()
         for source in container.get("envFrom", ()):
             assert source.keys() == {"configMapRef"}
@@ -83,9 +83,9 @@ def containers(pod: Yaml) -> list[Yaml]:
 
 
 def manifests(overlay: str, *components: str) -> Manifests:
-    """Return an overlay that takes components as the README says; `ALL` is all.
+    """Return an overlay with components as the README says; `ALL` is all of them.
 
-    A test is skipped where nothing can render it.
+    The test is skipped if nothing can render it.
     """
     taken = COMPONENTS if components == (ALL,) else components
     return Manifests(overlay, taken, _rendered(overlay, taken))
@@ -110,7 +110,7 @@ def _rendered(overlay: str, components: tuple[str, ...]) -> tuple[Yaml, ...]:
 
 
 def take(folder: Path, overlay: str, components: Sequence[str]) -> None:
-    """Have an overlay of a copy of `deploy/` take components."""
+    """Add components to an overlay of a copy of `deploy/`."""
     file = folder / "overlays" / overlay / "kustomization.yaml"
     text = file.read_text()
     assert _ISSUER in text
@@ -124,7 +124,7 @@ def take(folder: Path, overlay: str, components: Sequence[str]) -> None:
 
 
 def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """Say whether a label selector of Kubernetes selects what has these labels."""
+    """Say whether a Kubernetes label selector matches these labels."""
     assert selector.keys() <= {"matchLabels", "matchExpressions"}
     for it in selector.get("matchExpressions", ()):
         assert it["operator"] == "In"
@@ -145,7 +145,7 @@ class Peer:
 
 @attrs.frozen
 class Policies:
-    """What the network policies of a namespace let through, as Kubernetes says it."""
+    """What the network policies of a namespace allow, by the rules of Kubernetes."""
 
     namespace: str
     documents: Sequence[Yaml]
@@ -183,7 +183,7 @@ class Policies:
             and selects(it["spec"]["podSelector"], pod["metadata"]["labels"])
         ]
         if not mine:
-            # No policy of this way selects it: all is let through.
+            # No policy for this direction selects it: everything is allowed.
             return True
         number, name, protocol = port
         return any(
@@ -211,7 +211,7 @@ class Policies:
 
 
 def is_in(block: Yaml, address: str) -> bool:
-    """Say whether an ipBlock has an address."""
+    """Say whether an ipBlock contains an address."""
     found = ip_address(address)
 
     def has(network: str) -> bool:

@@ -1,7 +1,7 @@
-"""Tables that are filled so far that nothing is cheaper than an index.
+"""Tables so large that an index is always the cheapest plan.
 
-Users `u1`, `u2`, …, each with what a user has; `u1` has as much of everything as all
-others together. What is open, due, dead or unlinked is as much again.
+Users `u1`, `u2`, …, each with all kinds of rows; `u1` has as many of each as all others
+together. Open, due, dead and unlinked rows are as many again.
 """
 
 from typing import Final
@@ -13,7 +13,7 @@ LIGHT: Final = "u7"
 ENDPOINT: Final = "crm"
 _THEN: Final = "timestamptz '2026-01-01' + n * interval '1 second'"
 _ALL: Final = f"generate_series(1, {COUNT}) n"
-# Of work so much that the oldest of it are few.
+# So much work that the oldest jobs are few.
 _MANY: Final = f"generate_series(1, {3 * COUNT}) n"
 FILL: Final = f"""
 -- No trigger for the release before notes what is filled.

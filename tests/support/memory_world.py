@@ -1,4 +1,4 @@
-"""A world of the gateway's contract in memory, and what is beyond its fake."""
+"""The gateway's contract in memory, and the parts that its fake does not implement."""
 
 import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -31,8 +31,8 @@ _BILLS: Final = "a change of plan is prorated: the fake refuses it"
 _TRIALS: Final = "a trial ends by itself: the fake refuses it"
 _ENDS: Final = "a period never ends by itself, and nothing expires"
 _ASKS: Final = "a card pays or does not: no bank asks the payer to confirm"
-# What the contract promises and the fake does not, and why: a test, or one case of it.
-# All of it is promised by the Stripe adapter over the sandbox.
+# Promises of the contract that the fake does not keep, and why: a test, or one case of
+# it. The Stripe adapter over the sandbox keeps all of them.
 BEYOND_THE_FAKE: Final[Mapping[str, str]] = MappingProxyType(
     {
         "test_nothing_is_found_before_it_was_sent_and_it_is_after[change]": _BILLS,
@@ -78,7 +78,7 @@ CHEAP: Final = Price(
     recurring=True,
 )
 DEAR: Final = attrs.evolve(CHEAP, id="price_dear", amount_minor=DEAR_MINOR)
-# What is told of each fault, and whether it is done all the same.
+# The error of each fault, and whether the request is executed all the same.
 _poison: Final = functools.partial(GatewayOutcomeUnknown, server_error_cached=True)
 FAULTS: Final[Mapping[GatewayFault, tuple[Callable[[str], PaymentsError], bool]]] = (
     MappingProxyType(
@@ -185,7 +185,7 @@ class Named:
 
 
 def _as_far_as_it_goes(test: Contracted) -> Contracted:
-    """Return a test that passes where this one fails, if it is beyond the fake."""
+    """Return a test that passes if this one fails, where the fake is incomplete."""
 
     @functools.wraps(test)
     async def bounded(self: Named, **given: Any) -> None:
@@ -207,7 +207,7 @@ def listed_test(listed: str) -> Contracted:
 
 
 def as_far_as_the_fake_goes(cls: type[_T]) -> type[_T]:
-    """Let a class expect what is beyond the fake to fail."""
+    """Mark the tests of a class that the fake cannot pass as expected failures."""
     for listed in BEYOND_THE_FAKE:
         test = listed_test(listed)
         setattr(cls, test.__name__, _as_far_as_it_goes(test))

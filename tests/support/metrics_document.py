@@ -17,29 +17,29 @@ KEPT: Final = Path(__file__).parents[2] / "docs" / "metrics.md"
 SERVING: Final = "serving"
 WORKER: Final = "worker"
 _NOWHERE: Final = World("postgresql://nobody@127.0.0.1:1/nothing")
-# Labels of which a process knows some values, or all, before it has done anything.
+# Labels of which a process knows some or all values from the start.
 _LISTED: Final = frozenset(
     {"kind", "lane", "limit", "list", "outcome", "reason", "state"}
 )
-# What is above it is written by hand.
+# The part above it is written by hand.
 _TABLE: Final = "| name | type | labels | process | meaning |"
 
 
 @attrs.frozen
 class Family:
-    """A family as the page tells it; `shown_by` are kinds of processes."""
+    """A family as on the page; `shown_by` are kinds of processes."""
 
     name: str
     type: str
     labels: Sequence[str]
     shown_by: Sequence[str]
     text: str
-    # Of a label of `_LISTED`, those that are shown from the start.
+    # For a label of `_LISTED`, the values that are exported from the start.
     values: Mapping[str, Sequence[str]]
 
 
 def shown_by_processes() -> dict[str, Sequence[Collector]]:
-    """Return what each kind of process shows."""
+    """Return the families that each kind of process exports."""
     container = build_container(Settings.from_env(_NOWHERE.env(0, 0)))
     return {SERVING: of_service(container), WORKER: of_worker(container)}
 
@@ -83,7 +83,7 @@ def _values_of(metric: Metric) -> Mapping[str, Sequence[str]]:
 
 
 def text() -> str:
-    """Return the page: what is said by hand, and the tables."""
+    """Return the page: the part written by hand, and the tables."""
     rows = [_TABLE, "|---|---|---|---|---|", *(_row(it) for it in families()), ""]
     rows += ["## Values that are there from the start", ""]
     rows += ["| name | label | values |", "|---|---|---|"]

@@ -1,4 +1,4 @@
-"""Requests that the OpenAPI document itself shows, with the ids of a world in them."""
+"""Requests from the OpenAPI document's own examples, with ids of existing objects."""
 
 import json
 import re
@@ -20,7 +20,7 @@ DOCUMENT: Final[Mapping[str, Json]] = described()
 
 @attrs.frozen
 class Operation:
-    """An operation as the document has it; `path` is below the prefix."""
+    """An operation of the document; `path` is below the prefix."""
 
     id: str
     method: str
@@ -29,7 +29,7 @@ class Operation:
 
     @property
     def is_open(self) -> bool:
-        """Whether it takes no token."""
+        """Say whether it takes no token."""
         return not self.told["security"]
 
     @property
@@ -38,7 +38,7 @@ class Operation:
 
     @property
     def scopes(self) -> set[str]:
-        """Return the scopes of which a caller needs one; none: it needs no scope."""
+        """Return the scopes of which a caller needs one; empty: it needs none."""
         return {scope for it in self.told["security"] for scope in it["bearer"]}
 
     @property
@@ -47,12 +47,12 @@ class Operation:
 
     @property
     def parameters(self) -> list[str]:
-        """Return what of its path a caller gives."""
+        """Return the parts of its path that a caller supplies."""
         found = self.told.get("parameters", ())
         return [it["name"] for it in found if it["in"] == "path"]
 
     def bodies(self, known: Mapping[str, Json]) -> list[Json]:
-        """Return the bodies that are shown; `known` replaces fields of them."""
+        """Return the example bodies; `known` replaces fields of them."""
         if "requestBody" not in self.told:
             return [None]
         [content] = self.told["requestBody"]["content"].values()
@@ -76,7 +76,7 @@ def operations() -> Iterator[Operation]:
 
 @cache
 def validator(location: str) -> jsonschema_rs.Draft202012Validator:
-    """Return what validates a value against a schema, which a JSON of it names."""
+    """Return a validator of a value against a schema, given by its JSON."""
     whole = {**json.loads(location), "components": DOCUMENT["components"]}
     return jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
 
@@ -94,9 +94,9 @@ def _templates() -> list[tuple[re.Pattern[str], Json]]:
 
 
 def assert_documented(answer: httpx.Response) -> None:
-    """Assert that an answer of the service is one that the document has.
+    """Assert that the document describes an answer of the service.
 
-    What the document does not know is left alone: other paths and methods, answers
+    Anything outside of the document is ignored: other paths and methods, answers
     without a body.
     """
     path = urlsplit(str(answer.request.url)).path

@@ -1,4 +1,4 @@
-"""The OpenAPI document that docs/openapi.json keeps: `make openapi` writes it anew."""
+"""The OpenAPI document in docs/openapi.json: `make openapi` writes it."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ KEPT: Final = Path(__file__).parents[2] / "docs" / "openapi.json"
 
 
 def text_of(document: dict[str, Any]) -> str:
-    """Return a document as it is kept."""
+    """Return the stored document."""
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 

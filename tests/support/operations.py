@@ -1,4 +1,4 @@
-"""Operations of Ada, short to call, and what they came to."""
+"""Ada's operations, with short calls, and their results."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""The ops port of a worker, with what it measures in memory."""
+"""The ops port of a worker, with metrics from memory."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -43,7 +43,7 @@ class Ops:
     events: Any = attrs.field(factory=lambda: MemoryEventLog(MemoryDatabase()))
     checkpoints: Any = attrs.field(factory=lambda: MemoryCheckpoints(MemoryDatabase()))
     clock: FixedClock = attrs.field(factory=lambda: FixedClock(NOON))
-    # Apart from it: an age by the wrong one of them is an hour off.
+    # Different from it: an age by the wrong clock is an hour off.
     system_clock: FixedClock = attrs.field(factory=lambda: FixedClock(NOON + AHEAD))
     revocations: FollowRevocations | None = None
     database: MemoryDatabase = attrs.field(factory=MemoryDatabase)

@@ -1,4 +1,4 @@
-"""A worker as a process, and what processes show at their ops ports."""
+"""A worker as a process, and the metrics at processes' ops ports."""
 
 import subprocess
 import sys
@@ -43,8 +43,8 @@ def worker_running(world: World) -> Iterator[WorkerProcess]:
 
 
 def scraped(url: str) -> list[Metric]:
-    """Return what a process shows; one that starts is waited for."""
-    # It waits longer and longer between attempts.
+    """Return a process's metrics; one that starts is waited for."""
+    # The pauses between attempts grow.
     transport = httpx.HTTPTransport(retries=CONNECTS_MAX, verify=TLS)
     with httpx.Client(transport=transport, timeout=START_S_MAX) as client:
         text = client.get(f"{url}/metrics").raise_for_status().text

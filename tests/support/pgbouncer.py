@@ -1,4 +1,4 @@
-"""A real PgBouncer in transaction mode, which Debian has as `pgbouncer`."""
+"""A real PgBouncer in transaction mode, Debian's package `pgbouncer`."""
 
 import os
 import shutil
@@ -19,15 +19,15 @@ _ELSEWHERE: Final = "/usr/sbin:/usr/local/sbin"
 
 
 def find_pgbouncer() -> str | None:
-    """Return its path; Debian puts it where only root's PATH leads."""
+    """Return its path; Debian installs it where only root's PATH finds it."""
     return shutil.which("pgbouncer") or shutil.which("pgbouncer", path=_ELSEWHERE)
 
 
 @contextmanager
 def through_pgbouncer(path: str, dsn: str, sessions: int) -> Iterator[str]:
-    """Lend the DSN that leads to a server's databases through a PgBouncer.
+    """Lend the DSN of a server's databases through a PgBouncer.
 
-    `sessions` are as many as each database has of them.
+    `sessions` is the number of sessions of each database.
     """
     parts, port = urlsplit(dsn), _free_port()
     with tempfile.TemporaryDirectory() as name:
@@ -41,7 +41,7 @@ def through_pgbouncer(path: str, dsn: str, sessions: int) -> Iterator[str]:
             f"default_pool_size = {sessions}\nserver_round_robin = 1\n"
             f"max_client_conn = {CLIENTS_MAX}\n"
         )
-        # It refuses to be root.
+        # It refuses to run as root.
         user = ["-u", "nobody"] if os.geteuid() == 0 else []
         with subprocess.Popen(
             [path, "-q", *user, str(folder / "pgbouncer.ini")],
@@ -67,7 +67,7 @@ def _await_listener(process: "subprocess.Popen[bytes]", port: int) -> None:
         try:
             socket.create_connection(("127.0.0.1", port), START_S_MAX).close()
         except ConnectionRefusedError:
-            # Blocks a moment where a sleep would.
+            # Blocks shortly instead of a sleep.
             with suppress(subprocess.TimeoutExpired):
                 process.wait(0.05)
         else:

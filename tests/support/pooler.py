@@ -1,9 +1,9 @@
 """A pooler in front of Postgres that gives each transaction another session.
 
-As PgBouncer 1.18 does in transaction mode, which knows nothing of prepared statements:
-one stays in the session in which it was prepared. Stricter than it: sessions take
-turns, so no client has one of them twice running. `PAYMENTS_TEST_PGBOUNCER` names a
-real PgBouncer to be used instead.
+As PgBouncer 1.18 does in transaction mode, which does not track prepared statements: a
+statement stays in the session in which it was prepared. Stricter than PgBouncer:
+sessions take turns, so no client has one of them twice in a row.
+`PAYMENTS_TEST_PGBOUNCER` names a real PgBouncer to be used instead.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ class _Session(asyncio.Protocol):
     connection: Any
     transport: Any
     client: asyncio.StreamWriter | None = None
-    # What the client waits for: ends of what it sent, and of what it has begun.
+    # Replies for which the client waits: to what it sent, and to what it has begun.
     _answers: int = 0
     _has_begun: bool = False
     _buffer: bytes = b""
@@ -86,7 +86,8 @@ class _Session(asyncio.Protocol):
             if message[:1] == b"Z":
                 self._answers -= 1
                 if message[5:] == _NO_TRANSACTION and not self.is_waited_for:
-                    # Before the client hears of it: what comes next is another's.
+                    # Before the client gets the reply: what it sends next uses another
+                    # session.
                     self.client = None
                     self.pooler.free.put_nowait(self)
             client.write(message)
@@ -118,7 +119,7 @@ class _Pooler:
         self._parameters["server_version"] = await connection.fetchval(
             "show server_version"
         )
-        # The driver has logged in; from here on the session speaks to our clients.
+        # The driver has logged in; from here on the session serves our clients.
         transport = connection._transport
         session = _Session(self, connection, transport)
         transport.set_protocol(session)
@@ -137,7 +138,7 @@ class _Pooler:
             if await self._greeted(reader, writer, key):
                 await self._serve(reader, writer, key)
         except (asyncio.IncompleteReadError, ConnectionError):
-            # The client went away.
+            # The client closed its connection.
             pass
         finally:
             held = self._clients.pop(key, None)
@@ -151,7 +152,7 @@ class _Pooler:
     async def _greeted(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key: bytes
     ) -> bool:
-        """Take anybody in; return False if there is nothing to be served."""
+        """Accept a client; return False if there is nothing to serve."""
         while True:
             (length,) = struct.unpack("!I", await reader.readexactly(4))
             content = await reader.readexactly(length - 4)

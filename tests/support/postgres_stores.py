@@ -1,4 +1,4 @@
-"""The ports of Postgres, as the contracts take them."""
+"""The ports of Postgres, as the contracts use them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -44,7 +44,7 @@ TOMBSTONES = Tombstones(a_secret("erasure").encode())
 async def holding(
     store: PostgresStore, query: str, *values: object
 ) -> AsyncIterator[None]:
-    """Hold the rows that a query locks, in a transaction that changes nothing."""
+    """Lock the rows of a query, in a transaction that changes nothing."""
     async with store.connection() as connection, connection.transaction():
         assert await connection.fetch(query, *values)
         yield
@@ -56,7 +56,7 @@ async def fetch(store: PostgresStore, query: str, *values: object) -> list[Any]:
 
 
 async def emptied(store: PostgresStore) -> None:
-    """Delete all rows; sequences go on."""
+    """Delete all rows; sequences continue."""
     deletions = [f"delete from {it.name}" for it in reversed(METADATA.sorted_tables)]  # noqa: S608  # our own names
     async with store.connection() as connection:
         await connection.execute("; ".join(deletions))

@@ -1,9 +1,9 @@
-"""Which test files name which threat, fault and property; writes that into their pages.
+"""Which test files name which threat, fault and property: writes that into their pages.
 
-`python tests/support/proven.py` rewrites the last column of each page. What an id
-means is written by hand. What no test proves says which layer answers it, by a file or
-folder of the repository, or that it is not taken, and why: "Layer: `deploy/base`" or
-"Not taken: …".
+`python tests/support/proven.py` rewrites the last column of each page. What an id means
+is written by hand. A row without a test names the layer that answers it, by a file or
+folder of the repository, or says that it is not taken, and why: "Layer: `deploy/base`"
+or "Not taken: …".
 """
 
 import ast
@@ -19,7 +19,7 @@ PAGES: Final = {
     "F": ROOT / "docs" / "faults.md",
     "P": ROOT / "docs" / "properties.md",
 }
-# How many ids each page has: all of them, from 1.
+# The number of ids of each page: all of them, from 1.
 LAST: Final = {"T": 80, "F": 56, "P": 38}
 _IN_NAME: Final = re.compile(r"_([tfp]\d\d)(?=_|$)")
 _IN_PROSE: Final = re.compile(r"\b[TFP]\d\d\b")
@@ -50,7 +50,7 @@ def _ids(module: ast.Module) -> Iterator[str]:
 
 
 def listed(page: str) -> list[str]:
-    """Return the ids that a page has a row for, in its order."""
+    """Return the ids of a page's rows, in their order."""
     return [row[1] for row in _ROW.finditer(page)]
 
 
@@ -58,7 +58,7 @@ def answered(page: str) -> list[str]:
     """Return the ids that a layer answers, or that are not taken.
 
     Raises:
-        FileNotFoundError: what a row says is its layer is not there.
+        FileNotFoundError: the layer that a row names does not exist.
     """
     found = []
     for row in _ROW.finditer(page):
@@ -72,7 +72,7 @@ def answered(page: str) -> list[str]:
 
 
 def rewritten(page: str, files: Mapping[str, list[str]]) -> str:
-    """Return a page with the files that name each of its ids."""
+    """Return a page with the test files of each of its ids."""
 
     def row(match: re.Match[str]) -> str:
         shown = ", ".join(f"`{name}`" for name in files.get(match[1], ()))

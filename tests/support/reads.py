@@ -1,8 +1,8 @@
-"""What a call reads of the tables, and every statement that it comes to.
+"""The reads of a call, by table, and every statement that it executes.
 
-Not how long it takes: rows and pages, as the server itself counts them, also in
-functions and triggers. The texts are read on the wire: of a statement within a function
-the server tells when it plans it, which it does when it runs it first.
+Not its time: rows and pages, as the server itself counts them, also in functions and
+triggers. The texts are read on the wire: the server reports a statement within a
+function when it plans it, which is at its first execution.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from payments_adapters.postgres.store import PostgresStore
 from support.databases import direct
 from support.round_trips import CHUNK_BYTES, in_front_of, until_one_ends
 
-# Each plan is told as it is made, to the client alone.
+# Each plan is reported when it is made, to the client only.
 _TELLS_PLANS: Final = {
     "sslmode": "disable",
     "client_min_messages": "log",
@@ -35,8 +35,8 @@ _TELLS_PLANS: Final = {
     "debug_print_plan": "on",
     "debug_pretty_print": "off",
     "jit": "off",
-    # Of tables as small as these a scan may well be cheaper: it is none where it can be
-    # done without.
+    # In tables as small as these a scan may be cheaper: it counts as avoidable if
+    # another plan exists.
     "enable_seqscan": "off",
 }
 _COUNTED: Final = """
@@ -74,7 +74,7 @@ Counts = Mapping[str, Count]
 
 @attrs.define
 class Told:
-    """What went over the wire: statements, and those within functions."""
+    """The statements on the wire, and those within functions."""
 
     statements: set[str] = attrs.field(factory=set)
     within: set[str] = attrs.field(factory=set)
@@ -91,7 +91,7 @@ class Told:
             return
         fields = {it[:1]: it[1:].decode() for it in body.split(b"\0") if it}
         where = fields.get(b"W", "")
-        # The innermost of them is what is planned.
+        # The innermost of them is the planned one.
         if found := re.match(
             r'(?:SQL statement|PL/pgSQL (?:expression|assignment)) "(.*?)"\n(?=PL|SQL)',
             where,
@@ -112,9 +112,9 @@ Listener = Callable[[int, bytes], None]
 
 @contextmanager
 def told(dsn: str) -> Iterator[tuple[Told, str]]:
-    """Lend what is told, and the DSN by which it is."""
+    """Lend the reported plans, and the DSN that reports them."""
     found = Told()
-    # What the server tells, it tells the client of a session.
+    # The server reports to the client of a session.
     dsn = direct(dsn)
     parts = urlsplit(dsn)
 
@@ -140,7 +140,7 @@ async def _pass(
     *,
     begun: bool,
 ) -> None:
-    # What a client sends first has no type.
+    # A client's first message has no type.
     buffer, header = b"", 1 if begun else 0
     while data := await reader.read(CHUNK_BYTES):
         buffer += data
@@ -155,7 +155,7 @@ async def _pass(
 
 
 async def _counted(store: PostgresStore) -> Counts:
-    # Of all connections there are: those that were not used have nothing to tell.
+    # Of all existing connections: unused ones have nothing to report.
     await store.execute(sa.text(_FLUSH))
     async with store.connection() as connection:
         await connection.execute(_FLUSH)
@@ -166,7 +166,7 @@ async def _counted(store: PostgresStore) -> Counts:
 async def read_by_each(
     store: PostgresStore, works: Iterable[Callable[[], Awaitable[object]]]
 ) -> Sequence[Counts]:
-    """Do one after the other; return what each has read, of which table."""
+    """Run one after the other; return what each has read, by table."""
     found, before = list[Counts](), await _counted(store)
     for work in works:
         await work()

@@ -1,4 +1,4 @@
-"""A place where webhooks arrive: a tiny HTTP server in a thread, that does as told."""
+"""A receiver of webhooks: a small HTTP server in a thread, with configured answers."""
 
 import json
 import threading
@@ -12,7 +12,7 @@ from typing import Any, Final
 import attrs
 from typing_extensions import override
 
-# Nothing here waits that long, unless something is wrong.
+# No wait lasts that long, unless something is wrong.
 WAIT_S_MAX: Final = 30.0
 
 
@@ -66,7 +66,7 @@ class Receiver:
         return [it for it in self.received if it.path == path]
 
     def hold(self) -> None:
-        """Take what arrives, but answer nothing until `let_go`."""
+        """Accept requests, but answer none until `let_go`."""
         self._open.clear()
 
     def let_go(self) -> None:
@@ -104,19 +104,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     @override
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class _Server(ThreadingHTTPServer):
     @override
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: who was kept waiting may have hung up."""
+        """Log nothing: a delayed client may have closed the connection."""
 
 
 @contextmanager
 def receiving() -> Iterator[Receiver]:
     """Lend a receiver on a free port of this machine."""
-    # It handles nothing before it has a receiver, whose address it is to tell.
+    # It handles nothing before it has a receiver, whose address it needs.
     server = _Server(("127.0.0.1", 0), BaseHTTPRequestHandler)
     receiver = Receiver(f"http://127.0.0.1:{server.server_port}")
     server.RequestHandlerClass = partial(_Handler, receiver)

@@ -1,4 +1,4 @@
-"""Ada pays, all is heard, and a reconciliation compares it with the sandbox."""
+"""Ada pays, all webhooks arrive, and a reconciliation compares it with the sandbox."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,7 +28,7 @@ A_MOMENT: Final = timedelta(minutes=10)
 
 @attrs.frozen
 class Story:
-    """Ada, who pays for a subscription, and all that happened to her is known."""
+    """Ada, who pays for a subscription, with all her webhooks applied."""
 
     deployment: Deployment
     lists: StripeLists
@@ -56,7 +56,7 @@ class Story:
         return RunSweep(self.reconcile, sleep=no_wait)
 
     async def sweep(self, *, repairs: bool = False) -> list[Finding]:
-        """Compare all that there is; what happened is settled by then."""
+        """Compare everything; all events are settled by then."""
         self.deployment.clock.advance(A_MOMENT)
         run, findings = self.run, list[Finding]()
         async for step in run(run.range_now(BEGINNING), SweepPlace(), repairs=repairs):
@@ -74,7 +74,7 @@ class Story:
         return f"subscriptions/{subscription['id']}"
 
     def charge(self, **more: Any) -> str:
-        """Sell something once; return the charge."""
+        """Make a single sale; return the charge."""
         wanted = {
             "amount": 500,
             "currency": "eur",
@@ -87,7 +87,7 @@ class Story:
         return str(self.api.post("payment_intents", **wanted)["latest_charge"])
 
     def charge_guest(self, guest: str, email: str) -> str:
-        """Sell something once to a customer whom no user has; return the charge."""
+        """Make a single sale to a customer without a user; return the charge."""
         card = self.api.get(f"customers/{guest}")["invoice_settings"]
         method = card["default_payment_method"]
         return self.charge(customer=guest, payment_method=method, receipt_email=email)
@@ -103,7 +103,7 @@ class Story:
         [method] = self.api.get(f"customers/{self.customer}/payment_methods")["data"]
         return str(method["id"])
 
-    # What is kept, changed behind the program's back
+    # Stored rows, changed without the program
 
     async def spoil_payment(self, **fields: Any) -> None:
         [record] = self.deployment.database.tables.payments.values()
@@ -117,7 +117,7 @@ class Story:
         self.deployment.database.tables.subscriptions[kept.gateway_id] = spoilt
 
     def invent_payment(self) -> str:
-        """Keep a payment that the gateway has not; return its id."""
+        """Store a payment that the gateway does not have; return its id."""
         tables = self.deployment.database.tables
         record = next(iter(tables.payments.values()))
         invented = attrs.evolve(record.payment, id=PaymentId("ch_invented"))
@@ -125,7 +125,7 @@ class Story:
         return invented.id
 
     def invent_subscription(self) -> str:
-        """Keep a subscription that the gateway has not; return its id."""
+        """Store a subscription that the gateway does not have; return its id."""
         tables = self.deployment.database.tables
         kept = next(iter(tables.subscriptions.values()))
         invented = attrs.evolve(kept.report, gateway_id="sub_invented")
@@ -160,7 +160,7 @@ class OneByOne:
 
 
 async def no_wait(_: float) -> None:
-    """Wait for nothing: there is nobody to wait for."""
+    """Do not wait: no other process exists."""
 
 
 @asynccontextmanager

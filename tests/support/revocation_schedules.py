@@ -1,8 +1,8 @@
-"""Every order in which polls, revocations and time may come: is a dead token accepted?
+"""Every order of polls, revocations and time: is a revoked token accepted?
 
-A world is small and ends: so many polls a process, so many revocations and ticks of
-time. `Walk` takes each step that is possible, in each state that is reached, and asks
-after each of them. States that are the same are walked once and counted each time.
+A world is small and ends: so many polls of each process, so many revocations and ticks
+of time. `Walk` takes each possible step, in each state that is reached, and checks
+after each of them. Equal states are walked once and counted each time.
 """
 
 import math
@@ -31,7 +31,7 @@ _LONG_AGO: Final = -1e6
 
 
 class Flaw(Enum):
-    """What a protocol that is nearly the same does otherwise."""
+    """The differences of an almost identical protocol."""
 
     NONE = "none"
     TRUST_FROM_END = "the lease begins with the answer"
@@ -45,7 +45,7 @@ class Flaw(Enum):
     SWAP_ANYWAY = "a full load takes the place of what is newer"
 
 
-# Without a heartbeat there is no place for the marks that were told.
+# Without a heartbeat there is no place for the returned marks.
 _WITHOUT_MARKS: Final = {Flaw.POSITION_ALONE, Flaw.NO_HEARTBEAT}
 
 
@@ -139,7 +139,7 @@ class Revocation:
     position: int = 0
     committed_at: float | None = None
     returned: bool = False
-    # Its commit went with the server that failed: its token is valid again.
+    # Its commit was lost with the failed server: its token is valid again.
     lost: bool = False
 
     @property
@@ -149,7 +149,7 @@ class Revocation:
 
 @attrs.frozen
 class Tables:
-    """What is committed. `mark` is the head's, and a heartbeat has all it was told."""
+    """The committed state. `mark` is the head's; a heartbeat has all it was sent."""
 
     head: int
     mark: str
@@ -173,7 +173,8 @@ class World:
     page_length: int = 100
     now: float = 0.0
     head: int = 0
-    # What was given a position: without the lock it is committed later, in any order.
+    # Revocations with a position: without the lock they are committed later, in any
+    # order.
     drawn: int = 0
     rows: tuple[tuple[int, str], ...] = ()
     mark: str = "m0"
@@ -241,7 +242,7 @@ class World:
         )
 
     def steps(self) -> Iterator[tuple[str, Callable[["World"], None]]]:
-        """Return what may happen next; each step is run on a copy of this world."""
+        """Return the possible next steps; each is run on a copy of this world."""
         if self.ticks_left:
             yield "tick", World.tick
         yield from self._failovers()
@@ -304,7 +305,7 @@ class World:
         self.drawn, self.heartbeats = tables.head, dict(tables.heartbeats)
         self.shared, self.exclusive = 0, False
         for process in self.processes.values():
-            # An answer that was sent may still come.
+            # An answer that was sent may still arrive.
             process.polls = [it for it in process.polls if it.stage is Stage.COMMITTED]
         for it in self.revocations:
             if it.committed_at is None:
@@ -320,7 +321,7 @@ class World:
     def reload(self, name: str) -> None:
         process = self.processes[name]
         process.reloads_left -= 1
-        # As if its last full load were five minutes ago.
+        # As if its last full load had been five minutes ago.
         process.known._loaded_at = _LONG_AGO
         poll = process.known.begin_reload(self.now)
         assert poll is not None
@@ -399,7 +400,7 @@ class World:
             it.returned = True
 
     def is_accepting_the_dead(self) -> bool:
-        """Say whether a request that comes now with a dead token is let in."""
+        """Say whether a request that comes now with a revoked token is accepted."""
         return any(
             process.known.state_of(it.token, self.now) is TokenState.VALID
             for it in self.revocations
@@ -419,10 +420,10 @@ class World:
 
 @attrs.define
 class Walk:
-    """How many schedules were walked, in how many states."""
+    """The number of schedules that were walked, and of their states."""
 
     schedules_count: int = 0
-    # In how many of the states a valid token is accepted: else nothing is proven.
+    # The number of states in which a valid token is accepted: else nothing is proven.
     accepting_count: int = 0
     _counts: dict[object, int] = attrs.field(factory=dict)
 
@@ -430,7 +431,7 @@ class Walk:
         """Walk through a world.
 
         Raises:
-            Accepted: a dead token was accepted, or a living one refused.
+            Accepted: a revoked token was accepted, or a valid one refused.
         """
         self.schedules_count += self._walk(world, ())
         return self

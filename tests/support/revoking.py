@@ -1,4 +1,4 @@
-"""Processes that hear of revocations, by a clock that a test moves."""
+"""Processes that poll revocations, by a clock that a test advances."""
 
 import attrs
 
@@ -11,7 +11,7 @@ from payments_core.use_cases import AwaitRevocation, FollowRevocations
 
 @attrs.define
 class LeaseTime:
-    """Seconds that pass where somebody sleeps, or a test says so."""
+    """Seconds that pass when a task sleeps, or a test advances them."""
 
     now: float = 100.0
 
@@ -30,7 +30,7 @@ def following(
     log: RevocationLog | None = None,
     known: LeasedRevocations | None = None,
 ) -> FollowRevocations:
-    """Return what a process knows that polls when it is asked."""
+    """Return the state of a process that polls on request."""
     return FollowRevocations(
         log or store,
         store,

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import attrs
 
-# The end of what a client sends before it waits: Sync, or a plain query.
+# A client's last message before it waits: Sync, or a simple query.
 ROUND_TRIPS: Final = frozenset(b"SQ")
 TLS_REQUEST_LENGTH: Final = 8
 CHUNK_BYTES: Final = 65_536
@@ -20,7 +20,7 @@ Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Non
 
 @attrs.define
 class RoundTrips:
-    """Passes connections on to a Postgres, and counts what waits for an answer."""
+    """Forwards connections to a Postgres, and counts waits for an answer."""
 
     host: str
     target_port: int
@@ -39,7 +39,7 @@ class RoundTrips:
     async def _count_and_pass(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        # What comes before the session has no type: its length is the first thing.
+        # The messages before the session have no type: the length comes first.
         buffer, header = b"", 0
         while data := await reader.read(CHUNK_BYTES):
             buffer += data
@@ -47,7 +47,7 @@ class RoundTrips:
                 (length,) = struct.unpack_from("!I", buffer, header)
                 if len(buffer) < header + length:
                     break
-                # Counted before it is passed on: nobody is answered uncounted.
+                # Counted before it is forwarded: no answer comes uncounted.
                 self.count += header == 1 and buffer[0] in ROUND_TRIPS
                 asks_for_tls = header == 0 and length == TLS_REQUEST_LENGTH
                 buffer = buffer[header + length :]
@@ -63,7 +63,7 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 async def until_one_ends(
     ends: Iterable[asyncio.StreamWriter], *passing: Coroutine[Any, Any, None]
 ) -> None:
-    """Pass on, both ways at once, until one of them ends; close both ends then."""
+    """Forward in both directions until one of them ends; then close both ends."""
     tasks = [asyncio.create_task(it) for it in passing]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -89,7 +89,7 @@ def counting(dsn: str) -> Iterator[tuple[RoundTrips, str]]:
 def in_front_of(
     dsn: str, connected: Connected, close: Callable[[], object] = lambda: None
 ) -> Iterator[str]:
-    """Answer who connects, in a thread; lend the DSN that leads there."""
+    """Answer clients in a thread; lend the DSN that leads there."""
     parts = urlsplit(dsn)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)

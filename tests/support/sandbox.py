@@ -35,22 +35,22 @@ class Refused(Exception):  # noqa: N818  # an answer
 
 
 def problems_of_answer(method: str, path: str, answer: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with a good answer of the API."""
+    """Return the problems of a successful answer of the API."""
     if not path.startswith("/v2/"):
         return problems_of_object(answer)
     if method == "DELETE":
-        # No more than the id of what is gone.
+        # Only the id of a deleted object.
         return [] if answer.keys() == {"id", "object"} else [f"{answer}: more"]
-    # A list says no more of itself than what is in it.
+    # A list has no other content than its objects.
     found = [answer] if "object" in answer else answer["data"]
     return [problem for it in found for problem in problems_of_object(it)]
 
 
 @attrs.define
 class Conformance:
-    """Watches a sandbox: what is asked and what it says has to be of the SDK's types.
+    """Watches a sandbox: requests and answers must conform to the SDK's types.
 
-    A request that is refused is one that should be; it is not checked.
+    A refused request should be refused; it is not checked.
     """
 
     problems: list[str] = attrs.field(factory=list)
@@ -60,7 +60,7 @@ class Conformance:
         if response.status != OK or not self._is_newest(request):
             return
         where = f"{request.method} {request.path}"
-        # What v2 is asked is JSON and no form.
+        # Requests to v2 are JSON, not forms.
         if not request.path.startswith("/v2/"):
             params = parsed(
                 request.body.decode() if request.method == "POST" else request.query
@@ -76,7 +76,7 @@ class Conformance:
         return request.headers.get("stripe-version", NEWEST) == NEWEST
 
     def check_events(self, engine: Engine) -> None:
-        """Check every event that happened, and what it carries."""
+        """Check every event and its object."""
         for event in engine.world.events.values():
             whole = json.loads(json.dumps(shown(engine.world, event)))
             self._note(event.type, problems_of_object(whole))
@@ -165,10 +165,10 @@ class Api:
         return self.engine.now
 
     def types(self, since: int = 0) -> list[str]:
-        """Return the types of all that happened, from the `since`th on."""
+        """Return the types of all events, from the `since`th on."""
         return [event.type for event in self.engine.world.events.values()][since:]
 
-    # What most tests begin with
+    # The start of most tests
 
     def price(self, unit_amount: int = 900, **recurring: Any) -> Any:
         return self.post(
@@ -180,7 +180,7 @@ class Api:
         )
 
     def customer(self, card: str | None = "pm_card_visa", **params: Any) -> Any:
-        """Make a customer whose default payment method is this card."""
+        """Create a customer whose default payment method is this card."""
         customer = self.post("customers", **params)
         if card is None:
             return customer
@@ -214,7 +214,7 @@ def answered(  # noqa: PLR0913  # a request's parts by name
     body: bytes = b"",
     headers: Mapping[str, str] | None = None,
 ) -> int:
-    """Ask, look whether the answer is one of Stripe's, and return its status."""
+    """Send a request, check that the answer is Stripe's, and return its status."""
     key = {"authorization": f"Bearer {api.engine.api.api_key}"}
     response = api.engine.answer(
         ApiRequest(
@@ -239,7 +239,7 @@ def answered(  # noqa: PLR0913  # a request's parts by name
 
 @contextmanager
 def conforming(**settings: Any) -> Iterator[Sandbox]:
-    """Lend a sandbox over HTTP; at the end, all that was said has to conform."""
+    """Lend a sandbox over HTTP; at the end, all its answers must conform."""
     conformance = Conformance()
     with Sandbox(**settings) as sandbox:
         sandbox.engine.watch = conformance

@@ -1,6 +1,7 @@
-"""What is true in a sandbox at every moment: of each object, and of what was told.
+"""Invariants of a sandbox: of each object, and of the events.
 
-Nothing here asks the sandbox to reckon: sums, periods and prorations are found anew.
+Nothing here uses the sandbox's calculations: sums, periods and prorations are computed
+independently.
 """
 
 from collections import Counter
@@ -17,7 +18,7 @@ LEAST_MINOR: Final = 50
 INCOMPLETE_S: Final = 23 * HOUR
 ENDED: Final = ("canceled", "incomplete_expired")
 RENEWING: Final = ("active", "past_due", "trialing", "unpaid")
-# Of these Stripe reports every change, so that the last event has the whole object.
+# Stripe reports every change of these, so the last event has the whole object.
 REPORTED: Final = (
     "charge",
     "customer",
@@ -29,7 +30,7 @@ REPORTED: Final = (
     "subscription",
     "test_helpers.test_clock",
 )
-# A new payment method of an intent is no event of Stripe's.
+# A new payment method of an intent causes no event of Stripe's.
 WAITING: Final = ("requires_confirmation", "requires_payment_method")
 
 
@@ -47,7 +48,7 @@ def whole_lines(invoice: Object) -> list[Object]:
 
 
 def taken(world: World, invoice: Object) -> list[int]:
-    """Return what charges took for an invoice."""
+    """Return the amount that charges took for an invoice."""
     return [
         charge["amount"]
         for payment in world.by("invoice_payment", "invoice", invoice["id"])
@@ -80,7 +81,7 @@ def check_sums(invoice: Object) -> None:
 
 
 def check_collecting(world: World, invoice: Object) -> None:
-    """Nothing that time brings to an invoice is overdue, or was forgotten."""
+    """No timed change of an invoice is overdue, or was forgotten."""
     now, status = world.clock_of(invoice).now, invoice["status"]
     finalizes = invoice["automatically_finalizes_at"]
     assert (finalizes is not None) == (status == "draft" and invoice["auto_advance"])
@@ -114,9 +115,10 @@ def check_period(world: World, it: Object) -> None:
 
 
 def check_standing(world: World, it: Object, kept: set[str]) -> None:
-    """The status says what became of the latest invoice.
+    """The status follows from the latest invoice.
 
-    One that was `kept` as a draft, as collection was paused, is collected by hand only.
+    One that was `kept` as a draft, because collection was paused, is collected only by
+    hand.
     """
     status, latest = it["status"], world.get("invoice", it["latest_invoice"])
     pending = it["pending_update"]
@@ -139,8 +141,8 @@ def check_chain(
 ) -> None:
     """Every period begins where the last one ended, or there is a reason.
 
-    A restart may begin within the last period, a resumption anywhere; what was `held`
-    until it is paid, and never was, counts for nothing.
+    A restart may begin within the last period, a resumption anywhere; a change that was
+    `held` until it is paid, and never was, does not count.
     """
     end, last = it["start_date"], None
     for invoice in world.by("invoice", INVOICE_OF_SUBSCRIPTION, it["id"]):
@@ -155,7 +157,7 @@ def check_chain(
     assert last == period(it["items"]["data"])
 
 
-# What a change costs
+# The cost of a change
 
 
 def worth(item: Object) -> tuple[str, int]:
@@ -168,14 +170,14 @@ def interval(item: Object) -> tuple[str, int]:
 
 
 def part(item: Object, at: int) -> int:
-    """Return what an item costs from a moment to its period's end, rounded half up."""
+    """Return the cost of an item from a time to its period's end, rounded half up."""
     start, end = period([item])
     amount = item["price"]["unit_amount"] * item["quantity"]
     return floor(Fraction(amount * (end - at), end - start) + Fraction(1, 2))
 
 
 def is_restart(old: Object, after: list[Object], params: Mapping[str, Any]) -> bool:
-    """Tell whether an update begins a new period."""
+    """Say whether an update begins a new period."""
     in_trial, trial_end = old["status"] == "trialing", params.get("trial_end")
     if isinstance(trial_end, int) or (trial_end == "now" and in_trial):
         return True
@@ -192,7 +194,7 @@ def check_prorations(
     *,
     at: int,
 ) -> None:
-    """What is used no more was credited, what is new charged, both to the second."""
+    """The unused rest was credited, the new item charged, both to the second."""
     gone = {it["id"]: it for it in old["items"]["data"]}
     come = {it["id"]: it for it in after}
     if is_restart(old, after, params):
@@ -252,12 +254,12 @@ def check_refunded(world: World, charge: Object) -> None:
 
 
 def owned(methods: Mapping[str, Object]) -> dict[str, Object]:
-    """Return the payment methods that somebody has: of no others is anything told."""
+    """Return a customer's payment methods: no others are reported."""
     return {id_: it for id_, it in methods.items() if it["customer"]}
 
 
 class Reader:
-    """Knows what the events say, and nothing else."""
+    """Knows the events' content, and nothing else."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -304,7 +306,7 @@ class Reader:
     def _forget(self, it: Object) -> None:
         self.objects.get(it["object"], {}).pop(it["id"], None)
         if it["object"] == "test_helpers.test_clock":
-            # With a clock goes all that was on it; nothing more is said.
+            # With a clock all its objects are deleted; no further event follows.
             for table in (*self.objects.values(), self.attached):
                 for id_ in [id_ for id_ in table if self.clocks[id_] == it["id"]]:
                     del table[id_]
@@ -326,7 +328,7 @@ class Reader:
             self.balances[it["customer"]] += back
 
     def check(self) -> None:
-        """What was read is what there is."""
+        """The state from the events equals the stored state."""
         stored = self.world.objects
         for kind, known in self.objects.items():
             assert known == stored.get(kind, {}), kind

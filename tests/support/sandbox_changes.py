@@ -32,6 +32,6 @@ def amounts(invoice: Any) -> list[int]:
 
 
 def charged(api: Api) -> list[int]:
-    """Return what was taken, in order."""
+    """Return the amounts that were charged, in order."""
     charges = api.get("charges", limit=100)["data"][::-1]
     return [it["amount"] for it in charges if it["paid"]]

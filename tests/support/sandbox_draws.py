@@ -1,6 +1,6 @@
-"""What may be asked of a sandbox: the parameters of its calls, as they are drawn.
+"""Requests to a sandbox: the parameters of its calls, as they are drawn.
 
-Spans of seconds stand for moments; a test counts them from its own time.
+Spans of seconds replace times; a test counts them from its own time.
 """
 
 from typing import Final
@@ -35,7 +35,7 @@ CARDS: Final = st.sampled_from(
         "pm_card_refundFail",
     ]
 )
-# Which of those there are: the newest first.
+# The index of an existing one: the newest first.
 WHICH: Final = st.integers(0, 7)
 BEHAVIORS: Final = st.sampled_from(
     [

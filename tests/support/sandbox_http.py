@@ -25,7 +25,7 @@ def client_of(sandbox: Sandbox) -> httpx.Client:
 
 
 def create(client: httpx.Client, key: str, **options: Any) -> httpx.Response:
-    """Ask for a customer, by an idempotency key."""
+    """Create a customer, with an idempotency key."""
     headers = {"Idempotency-Key": key}
     return client.post(CUSTOMERS, data={"name": "Ada"}, headers=headers, **options)
 

@@ -1,4 +1,4 @@
-"""Requests that the sandbox refuses, and with which words."""
+"""Requests that the sandbox refuses, with their messages."""
 
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ ONE: Final = "subscriptions/{subscription}"
 START: Final = 1_767_225_600
 # Method and path, parameters; status, code and parameter of the answer.
 REFUSALS: Final[list[tuple[str, dict[str, Any], int, str | None, str | None]]] = [
-    # Not there: 404 in the path, 400 in a parameter.
+    # Missing objects: 404 in the path, 400 in a parameter.
     ("GET nothing", {}, 404, None, None),
     ("PUT customers", {}, 404, None, None),
     ("GET customers/cus_x", {}, 404, MISSING, "id"),

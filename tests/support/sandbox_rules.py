@@ -1,7 +1,7 @@
-"""Every call that the sandbox takes, by rules of a machine, in any order.
+"""Every call of the sandbox, as rules of a state machine, in any order.
 
-What is said of times and periods afterwards needs to know what was asked: which updates
-began a new period, which had to wait for their payment, what was paid elsewhere.
+Later checks of times and periods need to know the requests: which updates began a new
+period, which had to wait for their payment, what was paid elsewhere.
 """
 
 import json
@@ -54,7 +54,7 @@ CLOCK: Final = "test_helpers.test_clock"
 
 
 def snapshot(world: World) -> tuple[object, ...]:
-    """Return all there is, in its order: values do not change, so none is copied."""
+    """Return all objects in order: values do not change, so none is copied."""
     tables = world.objects.items()
     return (
         {kind: list(table.values()) for kind, table in tables if table},
@@ -65,7 +65,7 @@ def snapshot(world: World) -> tuple[object, ...]:
 
 
 def in_time(params: Mapping[str, Any], now: int) -> Params:
-    """Turn spans from now into moments."""
+    """Convert spans from now into times."""
     moments = {
         name: now + params[name]
         for name in ("cancel_at", "trial_end")
@@ -99,17 +99,17 @@ def needs_holder(intent: Object) -> bool:
 
 
 def there_is(kind: str, test: Test = bool) -> Callable[[Any], Any]:
-    """Leave a rule out while there is nothing of this kind."""
+    """Disable a rule while nothing of this kind exists."""
     return precondition(lambda self: any(map(test, self.world.all(kind))))
 
 
 def there_are(number: int, kind: str) -> Callable[[Any], Any]:
-    """Leave a rule out while it would take away what the others need."""
+    """Disable a rule while it would delete what the others need."""
     return precondition(lambda self: len(self.world.all(kind)) >= number)
 
 
 class Calls(RuleBasedStateMachine):
-    """Calls anything; whoever inherits looks at what came of it."""
+    """Calls anything; subclasses check the results."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ class Calls(RuleBasedStateMachine):
     # How everything is called
 
     def call(self, method: str, path: str, **params: Any) -> Any:
-        """Return the answer, None for a refusal; which has to change nothing."""
+        """Return the answer, None for a refusal, which must change nothing."""
         before = snapshot(self.world)
         response = self.api.raw(method, path, params)
         answer = json.loads(response.body)
@@ -253,7 +253,7 @@ class Calls(RuleBasedStateMachine):
         self.updated(self.some("subscription", which, is_live), change)
 
     def updated(self, old: Object, change: Params) -> None:
-        """Change a subscription; the cost is what the rules of proration say."""
+        """Change a subscription; the cost follows the rules of proration."""
         now, items = self.now_of(old), old["items"]["data"]
         params = in_time(change, now)
         if "items" in params:
@@ -340,7 +340,7 @@ class Calls(RuleBasedStateMachine):
     @there_is("subscription", is_live)
     @rule(which=WHICH, change=st.one_of(ITEM_CHANGE, RESTART))
     def preview(self, which: int, change: Params) -> None:
-        """It changes nothing."""
+        """Change nothing."""
         it = self.some("subscription", which, is_live)
         params = in_time(change, self.now_of(it))
         for not_previewed in ("payment_behavior", "proration_date"):
@@ -450,7 +450,7 @@ class Calls(RuleBasedStateMachine):
 
     @rule(steps=st.integers(1, 5), seconds=st.sampled_from([0, 0, -1, HOUR]))
     def advance_to_what_is_due(self, steps: int, seconds: int) -> None:
-        """Stop where it matters: just then, or just before."""
+        """Stop at the interesting time: exactly then, or just before."""
         for _ in range(steps):
             due = self.world.clocks[None].next_due or self.api.now
             self.api.advance(max(due + seconds, self.api.now))

@@ -22,7 +22,7 @@ FAILING: Final = "pm_card_chargeCustomerFail"
 ASKING: Final = "pm_card_authenticationRequired"
 HOUR: Final = 3600
 ROUTER: Final = Router(ROUTES)
-# Which file of stories calls which addresses: all that are not named here are payments.
+# Which file of stories calls which paths: all that are not named here are payments.
 AREAS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "invoice_payments": "billing",
@@ -45,7 +45,7 @@ _T = TypeVar("_T")
 
 
 class Hasty(stripe.HTTPXClient):
-    """Tries again as often as the SDK does, but does not wait before it."""
+    """Retries as often as the SDK does, but without pauses."""
 
     @override
     def sleep_async(self, secs: float) -> Any:
@@ -54,7 +54,7 @@ class Hasty(stripe.HTTPXClient):
 
 @attrs.frozen
 class SdkClient:
-    """A client of a sandbox, and what it asked for: "GET /v1/customers/{id} 200"."""
+    """A client of a sandbox, and its requests: "GET /v1/customers/{id} 200"."""
 
     sandbox: Sandbox
     client: stripe.StripeClient
@@ -88,7 +88,7 @@ class SdkClient:
         self.pass_until(start + (end - start) // 2)
 
     async def customer(self, card: str | None = GOOD) -> stripe.Customer:
-        """Make a customer whose default is this card."""
+        """Create a customer whose default is this card."""
         customer = await self.v1.customers.create_async()
         if card is not None:
             await self.give_card(customer, card)
@@ -130,7 +130,7 @@ class SdkClient:
         return await self.v1.subscriptions.create_async(wanted)
 
     async def charged(self, card: str = GOOD, amount: int = 900) -> stripe.Charge:
-        """Take money once; return the charge."""
+        """Make a single payment; return the charge."""
         intent = await self.v1.payment_intents.create_async(
             {
                 "amount": amount,
@@ -144,7 +144,7 @@ class SdkClient:
         return whole(intent.latest_charge)
 
     async def charges_of(self, customer: stripe.Customer) -> list[stripe.Charge]:
-        """Return what was tried to be taken from a customer, the newest first."""
+        """Return the charges attempted on a customer, the newest first."""
         return (await self.v1.charges.list_async({"customer": customer.id})).data
 
     async def status_of(self, subscription: stripe.Subscription) -> str:
@@ -153,14 +153,14 @@ class SdkClient:
 
 
 def whole(it: _T | str | None) -> _T:
-    """Return what was expanded."""
+    """Return the expanded object."""
     assert it is not None
     assert not isinstance(it, str)
     return it
 
 
 def intent_of(subscription: stripe.Subscription) -> str:
-    """Return the intent by which the latest invoice, expanded, is collected."""
+    """Return the intent that collects the latest, expanded invoice."""
     payments = whole(whole(subscription.latest_invoice).payments)
     [payment] = payments.data
     intent = payment.payment.payment_intent
@@ -175,7 +175,7 @@ def period_of(subscription: stripe.Subscription) -> tuple[int, int]:
 
 @asynccontextmanager
 async def opened(sandbox: Sandbox, **options: Any) -> AsyncIterator[SdkClient]:
-    """Lend a client that begins anew in a sandbox; all that is said has to conform."""
+    """Lend a client that resets the sandbox first; all answers must conform."""
     sandbox.reset()
     calls, conformance, http = (
         list[str](),
@@ -196,7 +196,7 @@ async def opened(sandbox: Sandbox, **options: Any) -> AsyncIterator[SdkClient]:
         **options,
     )
     with pytest.MonkeyPatch.context() as patch:
-        # It would write into the home of whoever runs the tests.
+        # It would write into the home directory of the user who runs the tests.
         patch.setattr(stripe, "enable_telemetry", False)
         try:
             yield SdkClient(sandbox, client, calls)
@@ -210,7 +210,7 @@ Story = Callable[[SdkClient], Awaitable[None]]
 
 
 async def answers_to(sdk: SdkClient, stories: Iterable[Story]) -> set[str]:
-    """Tell stories to one client; return the addresses that gave it a good answer."""
+    """Run stories with one client; return the paths that gave it a good answer."""
     for story in stories:
         await story(sdk)
     return {it.removesuffix(" 200") for it in sdk.calls if it.endswith(" 200")}

@@ -1,10 +1,10 @@
 """
-Whether a request is one that the installed Stripe SDK could have sent.
+Checks that the installed Stripe SDK could have sent a request.
 
-The SDK's services are read as source: each method names its verb, its path and the
-type of its parameters, so that no table of requests is kept by hand. Values are the
-text of a form: "5" is an int, "true" a bool. "" clears where the type has `Literal[""]`
-(or takes a key of metadata away); elsewhere it is no `str`.
+The SDK's services are read as source: each method names its verb, its path and the type
+of its parameters, so that no table of requests is kept by hand. Values are the text of
+a form: "5" is an int, "true" a bool. "" clears where the type has `Literal[""]` (or
+takes a key of metadata away); elsewhere it is no `str`.
 """
 
 import ast
@@ -43,7 +43,7 @@ TEXT: Final = Wire(
 
 
 def problems_of_request(method: str, path: str, params: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with a request; `params` are nested as a form nests them."""
+    """Return the problems of a request; `params` are nested as a form nests them."""
     shape = shape_of_request(method, path)
     if shape is None:
         return [f"{method} {path}: is not a request that the SDK knows"]
@@ -51,7 +51,7 @@ def problems_of_request(method: str, path: str, params: Mapping[str, Any]) -> li
 
 
 def shape_of_request(method: str, path: str) -> Shape | None:
-    """Return the shape of a request's parameters, or None if the SDK knows no such."""
+    """Return the shape of a request's parameters; None if the SDK has no such call."""
     known = _places()
     steps: Steps = ()
     for step in _steps(path):

@@ -42,7 +42,7 @@ DECIMAL: Final = re.compile(r"-?\d+(\.\d+)?")
 
 
 def problems_of_object(value: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with an object of Stripe's; its `object` names its kind."""
+    """Return the problems of a Stripe object; its `object` names its type."""
     return [problem.removeprefix(".") for problem in _of_known_kind(value)]
 
 

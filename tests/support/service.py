@@ -1,4 +1,4 @@
-"""The service as it really runs: `payments serve` in a process of its own."""
+"""The service as in production: `payments serve` in a process of its own."""
 
 import json
 import os
@@ -32,7 +32,7 @@ ISSUER = "users.test"
 AUDIENCE = "payments-gateway"
 START_S_MAX = 30.0
 PORTS_TRIED = 3
-# How much a service says: more or less than usual, if who runs the tests wants that.
+# The log level of a service: more or less than the default, if set for the test run.
 _LOGGING = {
     name: os.environ[name] for name in ["PAYMENTS_LOG_LEVEL"] if name in os.environ
 }
@@ -50,7 +50,7 @@ def new_secret() -> str:
 
 @attrs.frozen
 class World:
-    """What every process of one deployment shares."""
+    """The shared parts of every process of one deployment."""
 
     database_url: str
     secrets: tuple[str, ...] = attrs.field(factory=lambda: (new_secret(),))
@@ -129,7 +129,7 @@ class ServiceProcess:
         return answer
 
     def register(self, user: str, email: str, customer: str | None = None) -> None:
-        """Register a user; with a customer that no gateway is asked for."""
+        """Register a user; with a customer that is not fetched from any gateway."""
         if customer is not None:
             bound.register(self.world.database_url, (user, email, customer))
             return
@@ -169,7 +169,7 @@ def start(
     release: Path | None = None,
     within_s: float = START_S_MAX,
 ) -> ServiceProcess:
-    """Start a process and return once it says that it is ready.
+    """Start a process and return once it reports that it is ready.
 
     A port that is 0 is a free one. `release` is a checkout of another release, whose
     code it runs.
@@ -200,7 +200,7 @@ def _launched(
 
 
 def is_up(service: ServiceProcess, within_s: float = START_S_MAX) -> bool:
-    """Return once it says that it is ready; False if it never does."""
+    """Return once it reports that it is ready; False if it never does."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline and service.process.poll() is None:
         if _ready(service):
@@ -212,7 +212,7 @@ def code_of(release: Path | None) -> dict[str, str]:
     """Return the environment in which a checkout of another release is run."""
     if release is None:
         return {}
-    # Where 0.1.0 had them.
+    # The paths of 0.1.0.
     folders = (release / name for name in ("core", "adapters", "entrypoints"))
     return {"PYTHONPATH": os.pathsep.join(map(str, folders))}
 
@@ -222,7 +222,7 @@ def _ready(service: ServiceProcess) -> bool:
         url = f"{service.ops_url}/readyz"
         httpx.get(url, timeout=5, verify=TLS).raise_for_status()
     except httpx.HTTPError:
-        # Blocks a moment where a sleep would: the process ends, or the time does.
+        # Blocks shortly instead of a sleep: the process ends, or the time is over.
         try:
             service.process.wait(0.05)
         except subprocess.TimeoutExpired:

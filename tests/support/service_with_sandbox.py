@@ -1,7 +1,7 @@
-"""The service selling through a sandbox: both over HTTP, webhooks and worker included.
+"""The service with a sandbox as Stripe: both over HTTP, webhooks and worker included.
 
-The sandbox begins now and stands still until it is advanced. Every test uses users of
-its own; several of them share one world.
+The sandbox begins now and stands still until it is advanced. Every test uses its own
+users; several of them share one sandbox.
 """
 
 import asyncio
@@ -74,7 +74,7 @@ class SalesWorld(World):
 
 @attrs.frozen
 class ServiceWithSandbox:
-    """A sandbox, what it sells, and the service in front of it."""
+    """A sandbox, its products, and the service that sells them."""
 
     sandbox: Sandbox
     wire: Wire
@@ -93,7 +93,7 @@ class ServiceWithSandbox:
         return self.service.world
 
     def user(self) -> "Payer":
-        """Return somebody new; their first call registers them."""
+        """Return a new user; their first call registers them."""
         # Tests follow each other faster than one pod's share of calls allows.
         databases.run(
             databases.execute(self.world.database_url, "delete from gateway_budgets")
@@ -103,14 +103,14 @@ class ServiceWithSandbox:
         return Payer(self, id_, token)
 
     def priced(self, amount: int) -> str:
-        """Return a new price, of a product that nothing else is sold of."""
+        """Return a new price, of a product for which nothing else is sold."""
         price = _priced(self.wire, amount, product_data={"name": "Another"})
         return str(price["id"])
 
-    # What goes on by itself
+    # Background work
 
     def settle(self, later: timedelta = timedelta(0)) -> None:
-        """Let all webhooks arrive, and the worker do what is due by then."""
+        """Deliver all webhooks, and let the worker do what is due by then."""
         self.sandbox.deliver()
         self.work(later)
         self.sandbox.deliver()
@@ -121,7 +121,7 @@ class ServiceWithSandbox:
         self.settle()
 
     def catch_up(self) -> None:
-        """Let the time at the gateway be the real one; webhooks arrive."""
+        """Set the gateway's time to the real one; webhooks arrive."""
         self.sandbox.advance(datetime.now(UTC))
         self.settle()
 
@@ -157,7 +157,7 @@ class ServiceWithSandbox:
 
 @attrs.frozen
 class Payer:
-    """A user with a token; what is asked is about them unless a path begins with /."""
+    """A user with a token; requests are about them unless a path begins with /."""
 
     stack: ServiceWithSandbox
     id: str
@@ -201,7 +201,7 @@ class Payer:
 
     @property
     def standing(self) -> tuple[str, bool]:
-        """Return the payment status, and whether the user may enter."""
+        """Return the payment status, and whether the user is entitled."""
         status = self.status
         return status["payment_status"], status["entitled"]
 
@@ -210,7 +210,7 @@ class Payer:
 
     @property
     def admin(self) -> "Payer":
-        """Return who asks the same about this user as an administrator."""
+        """Return an administrator who sends requests about this user."""
         # Only the user's own call registers them.
         self.get("payment-status")
         # Idempotency keys are their administrator's, so each has one of their own.
@@ -225,7 +225,7 @@ class Payer:
         return self.call("POST", "subscriptions", order, key=key)
 
     def subscribed(self, card: str = GOOD, **order: Json) -> Json:
-        """Have a card and a subscription of it; webhooks are in and worked off."""
+        """Return a user with a card and a subscription; its webhooks are applied."""
         self.give_card(card).raise_for_status()
         return self.subscribed_without_card(**order)
 
@@ -241,9 +241,9 @@ class Payer:
         return self.call("PATCH", f"subscriptions/{id_}", change, key=key)
 
     def pass_period(self) -> None:
-        """Let the period of their subscription end, and its renewal be paid for.
+        """Let the period of their subscription end, and its renewal be paid.
 
-        "1 month" twice is no two periods: from the 29th of January it is the 28th of
+        "1 month" twice is not two periods: from the 29th of January it is the 28th of
         February, whatever the time of the day.
         """
         [subscription] = self.living
@@ -252,7 +252,7 @@ class Payer:
         self.stack.pass_by("2 hours")
 
     def intent(self, accepted: httpx.Response) -> Json:
-        """Return the operation that an answer of 202 names."""
+        """Return the operation that a 202 names."""
         assert accepted.status_code == 202, accepted.text
         location = accepted.headers["location"]
         return self.get(location.removeprefix("/payments-gateway/api"))
@@ -265,7 +265,7 @@ class Payer:
             tuple(row) for row in databases.run(databases.fetch(url, query, self.id))
         ]
 
-    # What the gateway has of them
+    # Their objects at the gateway
 
     def have(self, kind: str) -> list[Json]:
         return [
@@ -289,18 +289,18 @@ class Payer:
 
     @property
     def charges(self) -> list[Json]:
-        """Return what was tried to be taken, the oldest first."""
+        """Return the attempted charges, oldest first."""
         ids = {it["id"] for it in self.customers}
         return [it for it in self.stack.objects("charge") if it["customer"] in ids]
 
     @property
     def taken(self) -> list[int]:
-        """Return the amounts that were taken."""
+        """Return the amounts that were charged."""
         return [it["amount"] for it in self.charges if it["status"] == "succeeded"]
 
     @property
     def card(self) -> str:
-        """Return the payment method that the gateway charges by default."""
+        """Return the default payment method at the gateway."""
         [customer] = self.customers
         return str(customer["invoice_settings"]["default_payment_method"])
 
@@ -309,7 +309,7 @@ async def _work(world: World, clock: Clock) -> None:
     """Let a worker do what is due by clocks that are not the real ones.
 
     It has all the calls to the gateway that it likes: a renewal of everybody in the
-    world would use the budget up, and whoever a test is about would have to wait.
+    world would use the budget up, and the user of the test would have to wait.
     """
     settings = Settings.from_env(world.env(0, 0))
     gateway = StripeGateway(
@@ -322,7 +322,7 @@ async def _work(world: World, clock: Clock) -> None:
     )
     async with opened(container), gateway.opened():
         worker = Worker.of(container)
-        # A look may be due again at once, but not for ever.
+        # A sync may be due again at once, but not for ever.
         for _ in range(LOOKS_MAX):
             if not await worker.once():
                 return
@@ -379,7 +379,7 @@ def stocked(
 
 
 def moment(text: str) -> datetime:
-    """Return a time that an answer tells."""
+    """Return a time of an answer."""
     return datetime.fromisoformat(text)
 
 
@@ -391,7 +391,7 @@ def selling(
     ago: timedelta = timedelta(0),
     more: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[ServiceWithSandbox]:
-    """Lend a whole world; all that its gateway was asked and said has to conform.
+    """Lend a whole deployment; all its gateway's requests and answers must conform.
 
     It begins so long `ago`; `more` are settings of its processes.
     """
@@ -417,12 +417,12 @@ def selling(
 
 
 def pointers(answer: httpx.Response) -> list[str]:
-    """Return the fields that a problem is about."""
+    """Return the fields that a problem names."""
     return [it["pointer"] for it in problem_of(answer).get("errors", [])]
 
 
 def problem_of(answer: httpx.Response) -> Mapping[str, Json]:
-    """Return a problem as it has to be: of its media type, with all that it needs."""
+    """Return a problem of the right media type, with all required fields."""
     problem: Mapping[str, Json] = answer.json()
     assert answer.headers["content-type"] == "application/problem+json"
     assert {"type", "title", "detail", "code"} <= set(problem)

@@ -1,4 +1,4 @@
-"""Copies of a state that took long to reach."""
+"""Copies of a state that takes long to build."""
 
 import io
 import pickle
@@ -11,12 +11,12 @@ from typing_extensions import override
 from payments_sandbox.routing import Router
 
 _T = TypeVar("_T")
-# What nobody changes: all copies share it.
+# Immutable objects: all copies share them.
 _SHARED: Final = (FunctionType, MappingProxyType, Router)
 
 
 def snapshot_of(state: _T) -> Callable[[], _T]:
-    """Return what makes copies of a state as it is now; a copy shares no object.
+    """Return a function that copies the current state; a copy shares no object.
 
     Raises:
         TypeError: a function of it holds objects, so that copies would share them.

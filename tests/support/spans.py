@@ -1,4 +1,4 @@
-"""Spans of this process, kept in memory; and those that came to a collector."""
+"""Spans of this process, held in memory; and those received by a collector."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -21,12 +21,12 @@ from support.plain_http import TLS
 from support.receiver import Receiver
 from support.service import World
 
-# Every request is in a trace, unless its traceparent says otherwise.
+# Every request is traced, unless its traceparent says otherwise.
 ALL: Final = {"OTEL_TRACES_SAMPLER": "parentbased_always_on"}
 
 
 def traced_to(url: str) -> dict[str, str]:
-    """Return what a process is told that sends all its traces to a collector, soon."""
+    """Return settings of a process that soon sends all its traces to a collector."""
     return {
         **ALL,
         "PAYMENTS_TRACES": "on",
@@ -49,7 +49,7 @@ class TracedWorld(World):
 
 @attrs.frozen
 class Kept:
-    """What traces this process, and the spans that it made."""
+    """The tracer of this process, and its spans."""
 
     spans: TracingSpans
     _exporter: InMemorySpanExporter
@@ -89,7 +89,7 @@ def context_of(span: ReadableSpan) -> SpanContext:
 
 
 def assert_plain(spans: Sequence[ReadableSpan], canary: str) -> None:
-    """See that a text of others' is in no span, nor what exceptions say."""
+    """Check that no span has foreign text, or exception messages."""
     for it in spans:
         assert not it.events
         assert it.status.description is None
@@ -98,7 +98,7 @@ def assert_plain(spans: Sequence[ReadableSpan], canary: str) -> None:
 
 @attrs.frozen
 class Sent:
-    """A span as it came to a collector."""
+    """A span as received by a collector."""
 
     name: str
     trace_id: str
@@ -110,7 +110,7 @@ class Sent:
 
 
 def sent_to(collector: Receiver) -> list[Sent]:
-    """Return the spans that came."""
+    """Return the received spans."""
     found = list[Sent]()
     for one in list(collector.received):
         request = ExportTraceServiceRequest.FromString(one.body)
@@ -133,12 +133,12 @@ def sent_to(collector: Receiver) -> list[Sent]:
 
 
 def hex_id(length: int) -> str:
-    """Return an id of this many letters: among random digits may be a card's number."""
+    """Return an id of this many letters: random digits may contain a card number."""
     return "".join(secrets.choice("abcdef") for _ in range(length))
 
 
 def flush(url: str, collector: Receiver) -> list[Sent]:
-    """Return all spans of requests that were answered before: ask for one, and wait."""
+    """Return all spans of earlier requests: send one more, and wait for its span."""
     trace_id = hex_id(32)
     parent = f"00-{trace_id}-{hex_id(16)}-01"
     route = "/.well-known/jwks.json"

@@ -69,7 +69,7 @@ CARD_TYPES: Final = [
     "payment_method.detached",
     "setup_intent.succeeded",
 ]
-# What an event says of before, where it is about that.
+# An event's previous values, where it is about them.
 BEFORE: Final[Mapping[str, object]] = {
     "customer.updated": {"invoice_settings": {"default_payment_method": None}},
     "payment_method.detached": {"customer": "cus_1"},
@@ -82,7 +82,7 @@ DISPUTE_TYPES: Final = [
 
 
 def a_secret(name: str) -> str:
-    """Return a webhook secret that looks random, and the same one for a name."""
+    """Return a webhook secret that looks random, and is the same for the same name."""
     return f"whsec_{hashlib.sha256(name.encode()).hexdigest()[:32]}"
 
 

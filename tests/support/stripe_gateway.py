@@ -20,14 +20,14 @@ from support.sandbox import Api, Conformance
 
 @attrs.frozen
 class Place:
-    """A gateway, the sandbox that it takes for Stripe, and what it was asked."""
+    """A gateway, the sandbox that it calls as Stripe, and its requests."""
 
     gateway: StripeGateway
     sandbox: Sandbox
     asked: list[ApiRequest]
 
     def api(self, method: str, path: str, **params: Any) -> Any:
-        """Do something at Stripe that is not ours to do."""
+        """Act at Stripe as somebody else."""
         # Its engine is its own thread's.
         api = Api(self.sandbox.engine)
         return self.sandbox._do(lambda: api.call(method, path, params))
@@ -66,7 +66,7 @@ class Place:
     async def ask(
         self, request: GatewayRequest, key: str = "key-1", **frozen: str
     ) -> Answer:
-        """Send a request; `frozen` is what an older release froze otherwise."""
+        """Send a request; `frozen` are the bytes that an older release stored."""
         bytes_ = attrs.evolve(self.gateway.freeze(request), **frozen)
         return await self.gateway.send(request, bytes_, idempotency_key=key)
 
@@ -91,7 +91,7 @@ class Place:
 
 @pytest.fixture
 async def place(sandbox: Sandbox) -> AsyncIterator[Place]:
-    """Begin anew; all that is asked and said has to be of the SDK's types."""
+    """Reset the sandbox; all requests and answers must conform to the SDK's types."""
     async with opened(sandbox) as place:
         yield place
 

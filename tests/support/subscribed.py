@@ -1,4 +1,4 @@
-"""Subscriptions that are kept, fetched, and decided on."""
+"""Subscriptions that are stored, fetched, and decided."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -44,7 +44,7 @@ def paid_for(status: SubscriptionStatus = S.ACTIVE) -> Subscription:
 
 
 def kept_with(*subscriptions: Subscription) -> Kept:
-    """Keep these, and Ada's account, whose customer is bound."""
+    """Store these, and Ada's account, whose customer is bound."""
     return Kept.of(an_account(customer=CUS_1), *subscriptions)
 
 

@@ -45,7 +45,7 @@ class Story:
         return await self.explain(ADA, caller=reader)
 
     async def answer(self) -> tuple[datetime, Standing]:
-        """Return what the API answers now, and when that is."""
+        """Return the API's current answer, and its time."""
         it = self.deployment
         account, now = await it.account(), it.clock.now
         return now, account.standing(now=now, policy=it.policy)
@@ -102,7 +102,7 @@ class Story:
         await self.deployment.hear()
 
     async def later(self, by: timedelta) -> None:
-        """Let time pass, a few days at a time, and hear of what happens."""
+        """Advance time, a few days at a time, and deliver the events."""
         while by > timedelta(0):
             step = min(by, timedelta(days=3))
             await self.deployment.advance(step)
@@ -110,13 +110,13 @@ class Story:
             by -= step
 
     async def decline(self) -> None:
-        """Let the bank decline her card from now on."""
+        """Make the bank decline her card from now on."""
         card = (await self.deployment.account()).card
         assert card is not None
         self.deployment.decline(card.id)
 
     async def buy(self, **more: Any) -> None:
-        """Buy once, outside of any subscription."""
+        """Make a payment outside of any subscription."""
         settings = self.api.get(f"customers/{self.customer}")["invoice_settings"]
         card = settings["default_payment_method"]
         await self.buy_as(self.customer, card, **more)

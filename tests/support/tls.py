@@ -1,4 +1,4 @@
-"""A certificate of its own for a server of a test, and who trusts it."""
+"""A self-signed certificate for a test's server, and clients that trust it."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from cryptography.x509.oid import NameOID
 
 
 def server_and_client(host: str, folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Return the contexts of a server that has this name, and of who trusts it."""
+    """Return the contexts of a server with this name, and of a trusting client."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""A sandbox in process whose every word is checked when the test is over."""
+"""A sandbox in process all of whose answers are checked after the test."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ ASKING: Final = "pm_card_authenticationRequired"
 
 @contextmanager
 def watched(**settings: Any) -> Iterator[Api]:
-    """Lend a sandbox; at the end, all that it said and reported has to conform."""
+    """Lend a sandbox; at the end, all its answers and events must conform."""
     api = Api.begin(**settings)
     yield api
     api.conformance.check_events(api.engine)
@@ -27,7 +27,7 @@ def begin(api: Api, card: str | None = "pm_card_visa", **params: Any) -> Any:
 
 
 def again(api: Api, it: Any) -> Any:
-    """Return an object as it is by now."""
+    """Return an object in its current state."""
     return api.get(f"{it['object']}s/{it['id']}")
 
 

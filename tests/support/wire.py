@@ -1,4 +1,4 @@
-"""A sandbox's API over HTTP, without an SDK: what is sent is what the test says."""
+"""A sandbox's API over HTTP, without an SDK: requests are exactly the test's."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -47,7 +47,7 @@ class Wire:
         return self.send(f"/v1/{path}", method="DELETE").raise_for_status().json()
 
     def subscribe(self) -> tuple[Any, Any]:
-        """Subscribe somebody new who pays; return the customer and what they bought."""
+        """Subscribe a new paying customer; return both objects."""
         customer = self.post("customers", metadata={"user_id": "ada"})
         method = self.post(
             "payment_methods/pm_card_visa/attach", customer=customer["id"]
@@ -69,7 +69,7 @@ class Wire:
 
 @contextmanager
 def wired(sandbox: Sandbox) -> Iterator[Wire]:
-    """Lend a client that keeps a connection, and knows no proxy."""
+    """Lend a client with a persistent connection, and without a proxy."""
     with httpx.Client(
         base_url=sandbox.url,
         headers={"Authorization": f"Bearer {sandbox.api_key}"},

@@ -1,4 +1,4 @@
-"""A service that tells all it would ever tell, into a file."""
+"""A service whose complete output, at level debug, is written to a file."""
 
 import json
 import signal
@@ -29,7 +29,7 @@ class Written:
 
 @contextmanager
 def writing(world: World, path: Path) -> Iterator[Written]:
-    """Lend a service that tells all it would ever tell, into a file."""
+    """Lend a service whose complete output is written to a file."""
     port, ops_port = free_port(), free_port()
     with path.open("wb") as file:
         process = subprocess.Popen(

@@ -41,7 +41,7 @@ def _maybe(seconds: int | None) -> datetime | None:
 
 @attrs.frozen(kw_only=True)
 class KnownSubscription:
-    """What people see of a subscription."""
+    """The answers about a subscription."""
 
     id: str
     status: str
@@ -65,7 +65,7 @@ class Truth:
 
 @attrs.frozen
 class Covered:
-    """What a paid invoice covers, and whether its money went back."""
+    """The period that a paid invoice covers, and whether its money was returned."""
 
     invoice: str
     start: datetime
@@ -75,7 +75,7 @@ class Covered:
 
 @attrs.define
 class GatewayRecords:
-    """What a world has, by whose it is: users by the ids of all their customers."""
+    """The objects of a sandbox by owner: users by the ids of all their customers."""
 
     world: World
     owners: dict[str, UserId]
@@ -160,7 +160,7 @@ class GatewayRecords:
         open_since = [
             it["created"] for it in subscriptions if it["status"] not in ENDED
         ]
-        # Who never paid for a period may have paid for a change of plan.
+        # A user who never paid for a period may have paid for a change of plan.
         telling = {one.invoice for one in covered} or {
             it["id"] for one in subscriptions for it in self._invoices[one["id"]]
         }

@@ -1,4 +1,4 @@
-"""Every call of the adapters of Postgres: `calls` lists them, the rest makes them."""
+"""Every call of the Postgres adapters: `calls` lists them, the other files call."""
 
 from support.hot_calls.adapters import World
 from support.hot_calls.calls import CALLS, Call

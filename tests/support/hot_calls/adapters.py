@@ -1,4 +1,4 @@
-"""All adapters over one store, and names of what `support.many_rows` has made there."""
+"""All adapters over one store, and names of the rows of `support.many_rows`."""
 
 from datetime import timedelta
 from typing import Final
@@ -27,7 +27,7 @@ FREE: Final = LinkKeys(
 )
 SECOND: Final = timedelta(seconds=1)
 HOUR: Final = timedelta(hours=1)
-# Before all that there is, so that nothing that is needed goes; and after it.
+# Before all rows, so that no needed row is deleted; and after them.
 EARLY, LATE = NOON - timedelta(days=365), NOON + timedelta(days=365)
 BY: Final = ByHand(by="operator", reason="")
 HELD: Final = Outcome(EventState.PENDING, "waits", JobKey(JobKind.PAYMENT, "ch_x_7"))
@@ -35,7 +35,7 @@ HELD: Final = Outcome(EventState.PENDING, "waits", JobKey(JobKind.PAYMENT, "ch_x
 
 @attrs.frozen
 class World:
-    """All adapters over one store; `mark` is in the name of what a walk makes."""
+    """All adapters over one store; `mark` is in the names of a walk's new rows."""
 
     store: PostgresStore
     on: Stores

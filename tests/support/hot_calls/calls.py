@@ -1,6 +1,6 @@
-"""Every call of the adapters of Postgres, and how many rows it may read.
+"""Every call of the Postgres adapters, and how many rows it may read.
 
-Of tables that `support.many_rows` has filled.
+From tables that `support.many_rows` has filled.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -77,7 +77,7 @@ from support.postgres_stores import TOMBSTONES
 class Call(NamedTuple):
     """`name` is the class and the method, or the module and the function.
 
-    `planned_anew`: each time for its values.
+    `planned_anew`: planned each time, for its values.
     """
 
     name: str
@@ -106,7 +106,7 @@ CALLS: Final[Sequence[Call]] = (
     ),
     Call(
         "PostgresBacklog.read",
-        # A page and one of each of seven kinds, and an endpoint's position.
+        # A page and one row of each of seven kinds, and an endpoint's position.
         7 * (PAGE + 1) + 3,
         lambda it: it.on.backlog.read(due_by=LATE, endpoints=[ENDPOINT], limit=PAGE),
         planned_anew=True,

@@ -1,4 +1,4 @@
-"""What loads and saves of the ledger come to."""
+"""Loads and saves of the ledger."""
 
 import attrs
 
@@ -43,7 +43,7 @@ from support.postgres_stores import TOMBSTONES
 
 
 async def load_all(it: World) -> None:
-    """Load by every key, what is there and what is not; of unlinked things a page."""
+    """Load by every key, existing and missing; a page of unlinked things."""
     await it.on.ledger.load(
         Lookup(
             keys=LinkKeys(
@@ -64,7 +64,7 @@ async def load_all(it: World) -> None:
 
 
 async def load_of_heavy(it: World) -> None:
-    """As an event of a payment has it that is the latest one."""
+    """As an event of the latest payment loads it."""
     await it.on.ledger.load(
         Lookup(
             keys=LinkKeys(frozenset({OF_HEAVY})),
@@ -85,13 +85,13 @@ async def load_history(it: World) -> None:
 
 
 async def load_of_former(it: World) -> None:
-    """Unlinked payments by an e-mail that somebody had before."""
+    """Unlinked payments by a user's former e-mail."""
     email = LinkKeys(frozenset({OF_LIGHT}), email_keys=frozenset({"old11@x.org"}))
     await it.on.ledger.load(Lookup(unlinked=email))
 
 
 async def load_long_history(it: World) -> None:
-    """In sums: each payment of one account is read, a few times over."""
+    """In sums: each payment of one account is read, a few times."""
     ledger = PostgresLedger(it.store, PAGE, TOMBSTONES)
     await ledger.load(
         Lookup(keys=LinkKeys(frozenset({OF_HEAVY})), histories=frozenset({OF_HEAVY}))
@@ -103,7 +103,7 @@ def _mark(it: World, *names: str) -> tuple[str, ...]:
 
 
 async def save_new(it: World) -> None:
-    """A user, with all that can come with one; and what has no owner."""
+    """A user with everything that they can have; and things without an owner."""
     account = an_account(it.user, customer=CustomerId(f"cus_new{it.mark}"))
     payment, sold, event, intent, free = _mark(it, "ch", "sub", "evt", "int", "chf")
     await it.save(
@@ -162,7 +162,7 @@ async def _of_new(
 
 
 async def save_again(it: World) -> None:
-    """All of it once more: it was loaded, and is otherwise by now."""
+    """All of it once more: loaded, and changed since."""
     event, intent = _mark(it, "evt", "int")
     account, payment, sold = await _of_new(it)
     after = attrs.evolve(
@@ -183,7 +183,7 @@ async def save_again(it: World) -> None:
 
 
 async def save_unlinked(it: World) -> None:
-    """What was a user's is nobody's from now on, and the other way round."""
+    """Unlink what a user owns, and link what has no owner."""
     account, payment, sold = await _of_new(it)
     await it.save(
         beside(
@@ -195,7 +195,7 @@ async def save_unlinked(it: World) -> None:
 
 
 async def save_late(it: World) -> None:
-    """By who has not seen what was saved meanwhile; beside who has."""
+    """From a stale load; and from a current one."""
     account, _, _ = await _of_new(it)
     late = attrs.evolve(account, version=account.version - 1)
     words = await it.on.save(
@@ -206,7 +206,7 @@ async def save_late(it: World) -> None:
 
 
 async def save_event(it: World) -> None:
-    """As most webhooks do: a new charge of somebody who has very many."""
+    """As most webhooks do: a new charge of a user with very many payments."""
     account = await it.on.account(OF_HEAVY)
     (id_,) = _mark(it, "ch_of_heavy")
     after = attrs.evolve(

@@ -1,4 +1,4 @@
-"""What is older than it is kept."""
+"""Purges of everything older than its retention."""
 
 from payments_core.retention import PurgeKind
 from support.hot_calls.adapters import EARLY, LATE, PAGE, World

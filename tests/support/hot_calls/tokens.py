@@ -20,14 +20,14 @@ async def revoke(it: World) -> None:
 
 
 async def revoke_issued_before(it: World) -> None:
-    # One who is there, one who is new, and what was known already.
+    # An existing user, a new one, and an earlier revocation.
     for user in (OF_LIGHT, it.user, it.user):
         revocation = UserTokenRevocation(user_id=user, at=LATE)
         await it.on.tokens.revoke_issued_before(revocation)
 
 
 async def revoke_all_issued_before(it: World) -> None:
-    # Each walk's is later than that of the walk before.
+    # Each walk's time is later than that of the walk before.
     at = EARLY - SECOND * len(it.mark)
     for _ in range(2):
         await it.on.tokens.revoke_all_issued_before(at)

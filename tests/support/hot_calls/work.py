@@ -1,4 +1,4 @@
-"""Work that is claimed: jobs, deliveries, loops; and the budget of calls."""
+"""Claims of work: jobs, deliveries, loops; and the budget of calls."""
 
 from collections.abc import Sequence
 
