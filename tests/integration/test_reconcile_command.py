@@ -166,10 +166,10 @@ def test_what_was_found_is_told_by_the_doctor(stack: ServiceWithSandbox) -> None
     after = drift()
 
     assert re.match(
-        "wrong 1 of 1 differences that .* ago, are left: payment_missing 1", found
+        "wrong 1 of 1 differences remain that .* ago, found: payment_missing 1", found
     )
     assert still.startswith("wrong 1 of 1 differences")
-    assert re.match("ok the last sweep, .* ago, found nothing that differs", after)
+    assert re.match("ok the last sweep, .* ago, found no differences", after)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ async def test_keys_that_are_for_us_are_named(server: KeyServer) -> None:
 
     assert (result.status, result.text) == (
         "ok",
-        "PAYMENTS_JWT_KEYS_URL has keys for us: k1, k2",
+        "PAYMENTS_JWT_KEYS_URL has usable keys: k1, k2",
     )
 
 

@@ -112,7 +112,7 @@ def test_a_run_that_broke_off_is_begun_again_by_the_command_that_it_was() -> Non
     made = endpoint("we_2", Role.MADE)
     other = endpoint(url=URL.replace("pay", "old"))
     [(_, first), (text, again)] = found(made)
-    assert "broke off" in text
+    assert "interrupted" in text
     assert "payments stripe setup" in first
     assert "payments stripe setup" in again
     [(_, again)] = found(made, other)
@@ -154,10 +154,10 @@ def test_a_secret_that_is_lost_in_a_roll_has_a_way_out_that_is_open(
     lost_new = dict(found(new, endpoint(), secrets=(OLD,)))
     lost_old = dict(found(new, endpoint(), secrets=(NEW,)))
 
-    remedy = lost_new["the secret of we_2 is not set: what it sends is refused"]
+    remedy = lost_new["the secret of we_2 is not set: its events are refused"]
     assert "delete we_2 in Stripe's dashboard, and begin the roll again" in remedy
     assert remedy.endswith("--secret-file new-secret`")
-    remedy = lost_old["the secret of we_1 is not set: what it sends is refused"]
+    remedy = lost_old["the secret of we_1 is not set: its events are refused"]
     assert "end the roll" in remedy
     assert remedy.endswith("--finish`")
 
@@ -257,4 +257,4 @@ def test_a_secret_of_another_address_is_in_use() -> None:
     assert found(endpoint(), secrets=(OLD, NEW), url=URL, others=(moved,)) == []
     gone = attrs.evolve(moved, is_enabled=False)
     [(text, _)] = found(endpoint(), secrets=(OLD, NEW), url=URL, others=(gone,))
-    assert "1 of 2 secrets are of no endpoint" in text
+    assert "1 of 2 secrets belong to no endpoint" in text

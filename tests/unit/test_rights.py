@@ -10,7 +10,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "stripe.md"
 def test_the_page_has_the_rights_of_the_table() -> None:
     """Each with its level, in the same order."""
     rows = [f"| {it.resource} | {it.level} | {it.why} |" for it in RIGHTS]
-    table = "| right | level | for |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+    table = "| permission | level | for |\n|---|---|---|\n" + "\n".join(rows) + "\n"
     assert table in PAGE.read_text()
 
 

@@ -19,7 +19,7 @@ def test_a_first_sweep_that_never_came_to_its_end_is_late(deployed: Deployed) ->
         deployed.sql(first.format(ago))
         answer = deployed.doctor()
         codes.append(answer.code)
-        assert "sweep: its first turn is due at" in answer.out
+        assert "sweep: its first run is due at" in answer.out
     assert codes == [0, 7]
 
 
@@ -55,8 +55,8 @@ def test_what_a_sweep_repaired_is_well(deployed: Deployed) -> None:
         assert answer.code == 0
         said += [it["text"] for it in answer.json["items"] if it["check"] == "drift"]
     assert said == [
-        "the last sweep, up to 2 h ago, found nothing that differs",
-        "the last sweep, up to 2 h ago, repaired all that differed: 2",
+        "the last sweep, up to 2 h ago, found no differences",
+        "the last sweep, up to 2 h ago, repaired all differences: 2",
     ]
 
 

@@ -188,7 +188,7 @@ WRONGS: Final[Mapping[str, Wrong]] = MappingProxyType(
         "D24": setting("not a whole number in 1..100", DATABASE_POOL_SIZE="0"),
         "D25": Wrong(
             "database",
-            "does not let us in: [Errno 111] Connection refused",
+            "refuses the connection: [Errno 111] Connection refused",
             lambda it: it.set(DATABASE_URL=NOBODY),
         ),
         "D26": Wrong(
@@ -196,7 +196,7 @@ WRONGS: Final[Mapping[str, Wrong]] = MappingProxyType(
         ),
         "D27": Wrong(
             "schema",
-            "it is at 0001",
+            "the schema is at 0001",
             lambda it: it.sql("update alembic_version set version_num = '0001'"),
         ),
         "D28": Wrong(
@@ -208,16 +208,22 @@ WRONGS: Final[Mapping[str, Wrong]] = MappingProxyType(
             "stripe", "did not answer", lambda it: it.set(STRIPE_API_BASE=NOWHERE)
         ),
         "D30": Wrong(
-            "key", "refuses it", lambda it: it.set(STRIPE_API_KEY="sk_test_k3jf93kd")
+            "key",
+            "refuses the key",
+            lambda it: it.set(STRIPE_API_KEY="sk_test_k3jf93kd"),
         ),
-        "D31": Wrong("key", "none is set", lambda it: it.set(STRIPE_API_KEY=None)),
-        "D32": Wrong("key", "may not read Events", lacking("event")),
-        "D33": Wrong("key", "may not read Charges and refunds", lacking("charge")),
-        "D34": Wrong("key", "may not read Subscriptions", lacking("subscription")),
-        "D35": Wrong("endpoints", "may not see them", lacking("webhook")),
+        "D31": Wrong("key", "no key is set", lambda it: it.set(STRIPE_API_KEY=None)),
+        "D32": Wrong("key", "no permission to read Events", lacking("event")),
+        "D33": Wrong(
+            "key", "no permission to read Charges and refunds", lacking("charge")
+        ),
+        "D34": Wrong(
+            "key", "no permission to read Subscriptions", lacking("subscription")
+        ),
+        "D35": Wrong("endpoints", "no permission to read them", lacking("webhook")),
         "D36": Wrong(
             "endpoints",
-            "none sends to",
+            "no endpoint sends to",
             lambda it: it.endpoint(url="https://example.com", metadata={}),
         ),
         "D37": Wrong(
@@ -230,23 +236,23 @@ WRONGS: Final[Mapping[str, Wrong]] = MappingProxyType(
         ),
         "D39": Wrong(
             "endpoints",
-            "types that nobody sends: charge.captured, charge.dispute.closed",
+            "no endpoint sends these types: charge.captured, charge.dispute.closed",
             lambda it: it.endpoint(enabled_events=["invoice.paid"]),
         ),
         "D40": Wrong(
             "endpoints",
-            "what it sends is refused",
+            "its events are refused",
             lambda it: it.endpoint(metadata=it.marks("in_use", secret=OTHER)),
         ),
         "D41": Wrong(
             "endpoints",
-            "1 of 2 secrets are of no endpoint",
+            "1 of 2 secrets belong to no endpoint",
             lambda it: it.set(STRIPE_WEBHOOK_SECRETS=f"{SECRET},{OTHER}"),
         ),
-        "D42": Wrong("endpoints", "each event comes twice", thin_beside),
+        "D42": Wrong("endpoints", "each event arrives twice", thin_beside),
         "D43": Wrong(
             "endpoints",
-            "made by a run that broke off",
+            "created by an interrupted run",
             lambda it: it.another(status="disabled", metadata=it.marks("made")),
         ),
         "D44": Wrong(
@@ -258,13 +264,13 @@ WRONGS: Final[Mapping[str, Wrong]] = MappingProxyType(
         ),
         "D45": Wrong(
             "endpoints",
-            "send the same",
+            "send the same events",
             forgotten_roll,
         ),
         "D46": Wrong(
             "clock", "s ahead of ours", lambda it: it.sandbox.advance("1 minute")
         ),
-        "D47": Wrong("deliveries", "events are not here", lost),
+        "D47": Wrong("deliveries", "events have not arrived", lost),
         "D48": Wrong(
             "events",
             "1 pending, the oldest for 60 min",
@@ -292,7 +298,7 @@ WRONGS: Final[Mapping[str, Wrong]] = MappingProxyType(
         ),
         "D53": Wrong(
             "back-fill",
-            "it never ran",
+            "it has never run",
             lambda it: it.sql("delete from checkpoints where name = 'events'"),
         ),
         "D54": Wrong(
@@ -310,7 +316,7 @@ WRONGS: Final[Mapping[str, Wrong]] = MappingProxyType(
         ),
         "D56": Wrong(
             "erasure key",
-            "none is set",
+            "no key is set",
             lambda it: it.sql("insert into erased_keys values ('x', now())"),
         ),
         "D57": Wrong(
@@ -323,8 +329,7 @@ WRONGS: Final[Mapping[str, Wrong]] = MappingProxyType(
         ),
         "D58": Wrong(
             "drift",
-            "3 of 5 differences that the last sweep found, of what was made up "
-            "to 2 h ago, are left: "
+            "3 of 5 differences remain that the last sweep, up to 2 h ago, found: "
             "card 2, payment_missing 1",
             lambda it: it.swept(
                 {"card": 4, "payment_missing": 1},
@@ -334,14 +339,14 @@ WRONGS: Final[Mapping[str, Wrong]] = MappingProxyType(
         ),
         "D59": Wrong(
             "drift",
-            "repaired what lost events left, 2 times",
+            "repaired 2 differences from lost events",
             lambda it: it.swept(
                 {"card": 3}, repaired={"card": 3}, lost=2, by=RECONCILIATION
             ),
         ),
         "D60": Wrong(
             "schema",
-            "it is at 'garbage', a revision that no release has",
+            "the schema is at 'garbage', a revision that no release has",
             lambda it: it.sql("update alembic_version set version_num = 'garbage'"),
         ),
         "D61": setting(
@@ -350,22 +355,26 @@ WRONGS: Final[Mapping[str, Wrong]] = MappingProxyType(
         ),
         "D62": Wrong(
             "catalogue",
-            "prod_none: Stripe has none",
+            "prod_none: not found at Stripe",
             lambda it: it.set(CATALOGUE="[products.prod_none]"),
         ),
-        "D63": Wrong("catalogue", "price_none: Stripe has none", selling("price_none")),
+        "D63": Wrong(
+            "catalogue", "price_none: not found at Stripe", selling("price_none")
+        ),
         "D64": Wrong("catalogue", "not active", selling(active="false")),
         "D65": Wrong("catalogue", "not recurring", selling(recurring="")),
-        "D66": Wrong("catalogue", "but of prod", selling(product="prod_other")),
+        "D66": Wrong(
+            "catalogue", "belongs to prod_other", selling(product="prod_other")
+        ),
         "D67": setting("endpoints.crm.url: missing", WEBHOOKS_OUT="[endpoints.crm]"),
         "D68": Wrong(
             "webhooks out",
-            "crm: 1 dead, which were tried for three days",
+            "crm: 1 dead, after three days of attempts",
             lambda it: delivering(it, dead=True),
         ),
         "D69": Wrong(
             "webhooks out",
-            "crm: 1 open, one of which fails for 2 h",
+            "crm: 1 open, one of which has failed for 2 h",
             lambda it: delivering(it, dead=False),
         ),
         "D70": Wrong(
@@ -394,7 +403,7 @@ WRONGS: Final[Mapping[str, Wrong]] = MappingProxyType(
         ),
         "D75": Wrong(
             "writes",
-            "the database takes none",
+            "the database accepts no writes",
             lambda it: it.set(DATABASE_URL=only_reads(it)),
         ),
     }

@@ -1,4 +1,4 @@
-"""Checks at Stripe: the key's rights, its time, the endpoints, missing events."""
+"""Checks at Stripe: the key's permissions, clock, endpoints, missing events."""
 
 import asyncio
 from collections.abc import Sequence
@@ -30,11 +30,11 @@ ARRIVED_BY: Final = LATE
 _LOOKED_BACK: Final = timedelta(days=3)
 _NAMED_MAX: Final = 3
 _REACH: Final = (
-    "see why this machine does not reach it (egress rules, DNS, certificates): "
-    '`curl -sS "${PAYMENTS_STRIPE_API_BASE:-https://api.stripe.com}"`; and look at '
+    "find out why this machine cannot reach Stripe (egress rules, DNS, certificates): "
+    '`curl -sS "${PAYMENTS_STRIPE_API_BASE:-https://api.stripe.com}"`; and check '
     "https://status.stripe.com"
 )
-_SET_KEY: Final = "set PAYMENTS_STRIPE_API_KEY to a key that is valid"
+_SET_KEY: Final = "set PAYMENTS_STRIPE_API_KEY to a valid key"
 
 
 @attrs.frozen(kw_only=True)
@@ -56,7 +56,7 @@ class AtStripe:
         ]
 
     async def _key(self) -> CheckResults:
-        """Check the rights, and the time of the answers."""
+        """Check the permissions of the key, and Stripe's clock by its answers."""
         few = asyncio.Semaphore(_AT_ONCE)
 
         async def prove(right: Right) -> CheckResult | None:
@@ -69,8 +69,8 @@ class AtStripe:
                         raise
                     return wrong(
                         KEY,
-                        f"it may not read {right.resource}: {right.why}",
-                        f'give it the right "{right.resource}": {right.level}',
+                        f"no permission to read {right.resource}: {right.why}",
+                        f'give it the permission "{right.resource}": {right.level}',
                     )
                 # Stripe's time has whole seconds.
                 middle = began + (self.clock() - began) / 2
@@ -83,15 +83,15 @@ class AtStripe:
         try:
             proven = await asyncio.gather(*map(prove, rights))
         except GatewayMisconfigured:
-            return [wrong(KEY, "Stripe refuses it", _SET_KEY)]
+            return [wrong(KEY, "Stripe refuses the key", _SET_KEY)]
         except GatewayUnavailable as error:
             return [wrong(STRIPE, str(error), _REACH)]
         lacks = [it for it in proven if it is not None]
         writes = ", ".join(it.resource for it in rights if it.writes)
         may = ok(
             KEY,
-            f"it may read all {len(rights)} lists; a right to write ({writes}) shows "
-            "when it is used",
+            f"it can read all {len(rights)} lists; the permissions to write "
+            f"({writes}) cannot be checked without writing",
         )
         return [*(lacks or [may]), *clocks[:1]]
 
@@ -101,7 +101,7 @@ class AtStripe:
         except GatewayMisconfigured as error:
             if not error.permission:
                 raise
-            return [self._unseen("the key may not see them")]
+            return [self._unseen("the key has no permission to read them")]
         found = self._looked_at(every)
         review = EndpointReview(
             endpoints=found.it,
@@ -113,14 +113,14 @@ class AtStripe:
         )
         if found.thin_refused is None:
             return review.results()
-        unseen = "event destinations may not be seen: thin events are not looked at"
+        unseen = "event destinations cannot be read: thin events are not checked"
         return [*review.results(), self._unseen(unseen)]
 
     def _unseen(self, text: str) -> CheckResult:
         [right] = [it for it in RIGHTS if it.of_setup]
         return attrs.evolve(
             Check(ENDPOINTS, self._endpoints).unknown(text),
-            remedy=f'give the key the right "{right.resource}": read',
+            remedy=f'give the key the permission "{right.resource}": read',
         )
 
     async def _ours(self) -> FoundEndpoints:
@@ -139,17 +139,17 @@ class AtStripe:
         return attrs.evolve(found, it=ours)
 
     async def _deliveries(self) -> CheckResults:
-        """Check whether recent events are known here."""
+        """Check whether recent events have arrived."""
         if self.store is None:
             return [Check("deliveries", self._deliveries).unknown("no database is set")]
         now, ours = self.clock(), (await self._ours()).it
         if not ours:
-            return [ok("deliveries", "there is no endpoint that could send")]
+            return [ok("deliveries", "no endpoint sends to this service")]
         # Events from before the endpoint were not sent here.
         since = max(now - _LOOKED_BACK, min(it.made_at for it in ours))
         until = now - ARRIVED_BY
         if since >= until:
-            return [ok("deliveries", "the endpoint is too new to say")]
+            return [ok("deliveries", "the endpoint is too new to check")]
         query = EventQuery(since=since, until=until, limit=PAGE_EVENTS)
         page = await self.admin.events(query)
         # Only types that back-fill would store.
@@ -158,20 +158,20 @@ class AtStripe:
         known = await PostgresEventLog(self.store).known(ids) if ids else frozenset()
         lost = [it for it in due if it.id not in known]
         if not due:
-            return [ok("deliveries", "nothing happened lately that should be here")]
+            return [ok("deliveries", "no recent event was expected")]
         if not lost:
-            text = f"all {len(due)} of the latest events that should be here are"
+            text = f"all {len(due)} of the latest expected events have arrived"
             return [ok("deliveries", text)]
         named = ", ".join(it.id for it in lost[-_NAMED_MAX:])
         first = min(it.created_at for it in lost)
         return [
             wrong(
                 "deliveries",
-                f"{len(lost)} of the latest {len(due)} events are not here, the oldest "
-                f"since {age(page.at, first)}: {named}",
-                "see that Stripe reaches the endpoint and is answered 200 (the metric "
-                "payments_webhooks_refused_total says why it is not); `payments "
-                "worker` reads what never came, and at once does "
+                f"{len(lost)} of the latest {len(due)} expected events have not "
+                f"arrived, the oldest for {age(page.at, first)}: {named}",
+                "check that Stripe reaches the endpoint and gets a 200 (the metric "
+                "payments_webhooks_refused_total shows why it does not); `payments "
+                "worker` back-fills missing events; to do it at once: "
                 f"`payments webhook recover --since {first:%Y-%m-%dT%H:%M:%SZ}`",
             )
         ]

@@ -15,8 +15,8 @@ CATALOGUE: Final = "catalogue"
 # Of Stripe's 25 calls a second, because the service continues meanwhile.
 _AT_ONCE: Final = 4
 _MEND: Final = (
-    "correct the file of PAYMENTS_CATALOGUE_FILE, or what is sold in Stripe's "
-    "dashboard: https://dashboard.stripe.com/products"
+    "correct the file of PAYMENTS_CATALOGUE_FILE, or the products and prices in "
+    "Stripe's dashboard: https://dashboard.stripe.com/products"
 )
 
 
@@ -38,7 +38,7 @@ class CatalogueReview:
                 try:
                     found = await look()
                 except (GatewayObjectMissing, GatewayRefused):
-                    found = "Stripe has none"
+                    found = "not found at Stripe"
             return f"{name}: {found}" if found else ""
 
         products = [
@@ -52,7 +52,9 @@ class CatalogueReview:
         ]
         found = [it for it in await asyncio.gather(*looks) if it]
         if not found:
-            text = f"all that version {self.catalogue.version} names is sold"
+            text = (
+                f"all products and prices of version {self.catalogue.version} are sold"
+            )
             return [ok(CATALOGUE, text)]
         return [self._wrong(it) for it in found]
 
@@ -71,7 +73,7 @@ class CatalogueReview:
         async def look() -> str | None:
             price = await self.admin.price(id_)
             if price.product != product:
-                return f"not of {product}, but of {price.product}"
+                return f"belongs to {price.product}, not to {product}"
             if not price.recurring:
                 return "not recurring: no subscription can have it"
             # A user with a price that is no longer sold keeps it, and its features.

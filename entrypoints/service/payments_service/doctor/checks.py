@@ -1,7 +1,7 @@
-"""The results of checks, and of checks that cannot tell.
+"""The results of checks, also of checks that fail.
 
-Rule 1: a check that fails or takes too long reports that itself: the others continue.
-        For a bug the log has more.
+Rule 1: a check that fails or takes too long returns that as its result; the others
+        continue. The log has the traceback of a bug.
 Rule 2: no result shows a secret, or more of an address than a person typed.
 """
 
@@ -19,7 +19,7 @@ from payments_core.errors import PaymentsError, StoreUnavailable
 # For one check; all run concurrently.
 CHECK_S: Final = 15.0
 _LOCKED: Final = (
-    "end the transaction that holds the lock, the oldest one, as a rule: "
+    "end the transaction that holds the lock, usually the oldest one: "
     '`psql "$PAYMENTS_DATABASE_URL" -c "select pid, usename, xact_start, query from '
     'pg_stat_activity where xact_start is not null order by xact_start"`'
 )
@@ -61,12 +61,12 @@ class Check:
             return [self.unknown(f"no answer within {within_s:.0f} s")]
         except PaymentsError as error:
             return [self.unknown(str(error))]
-        except Exception as error:  # noqa: BLE001  # the other checks go on
+        except Exception as error:  # noqa: BLE001  # the other checks continue
             if is_of_schema(error):
-                return [self.unknown("what it reads is not there: see `schema`")]
+                return [self.unknown("a table or column does not exist: see `schema`")]
             structlog.get_logger().error("bug", check=self.name, exc_info=error)
             # Its message may quote something secret.
-            return [self.unknown(f"it cannot be told ({type(error).__name__})")]
+            return [self.unknown(f"the check failed ({type(error).__name__})")]
 
     def unknown(self, text: str) -> CheckResult:
         return CheckResult(check=self.name, status=Status.UNKNOWN, text=text)
@@ -85,7 +85,7 @@ def once_well(first: "asyncio.Future[CheckResults]", check: Check) -> Check:
         try:
             return await check.look()
         except StoreUnavailable:
-            text = "what it reads did not answer: somebody may have locked a table"
+            text = "the database did not answer: a table might be locked"
             return [attrs.evolve(check.unknown(text), remedy=_LOCKED)]
 
     return Check(check.name, look)

@@ -85,10 +85,10 @@ async def check_all(it: Deployment) -> CheckResults:
                 review = CatalogueReview(at_stripe.admin, settings.catalogue)
                 others.append(review.check())
         elif settings is not None:
-            remedy = "set PAYMENTS_STRIPE_API_KEY: without it Stripe is not asked"
-            found = [*found, wrong(KEY, "none is set", remedy)]
+            remedy = "set PAYMENTS_STRIPE_API_KEY: without it Stripe is not called"
+            found = [*found, wrong(KEY, "no key is set", remedy)]
         else:
-            why = "the settings do not say how to ask Stripe"
+            why = "the settings for Stripe are missing or invalid"
             found = [*found, *(_unknown(name, why) for name in (KEY, ENDPOINTS))]
         if settings is not None:
             others += key_checks(settings)

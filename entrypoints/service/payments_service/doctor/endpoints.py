@@ -49,7 +49,7 @@ class EndpointReview:
             return [
                 wrong(
                     ENDPOINTS,
-                    f"none sends to …{WEBHOOK_PATH}",
+                    f"no endpoint sends to …{WEBHOOK_PATH}",
                     _setup(self.url or _ITS_ADDRESS),
                 ),
                 *self._of_rolls(),
@@ -73,7 +73,7 @@ class EndpointReview:
 
     def _described(self, it: Endpoint) -> str:
         what = "thin events" if it.is_thin else f"version {it.api_version}"
-        secret = "" if it.marks.secret else "; whether its secret is set is not noted"
+        secret = "" if it.marks.secret else "; its secret is not noted, so not checked"
         return f"{it.id} to {shown_url(it.url)}: enabled, {what}{secret}"
 
     def _of(self, it: Endpoint) -> Iterable[CheckResult]:
@@ -84,8 +84,8 @@ class EndpointReview:
             yield wrong(
                 ENDPOINTS,
                 f"{it.id} sends version {version}, not {API_VERSION}: each event costs "
-                "a call more",
-                f"a new endpoint has the right one: {self._replaced(it)}",
+                "one more call",
+                f"a new endpoint has the right version: {self._replaced(it)}",
             )
         if self.livemode and not it.url.startswith("https:"):
             yield wrong(
@@ -96,8 +96,8 @@ class EndpointReview:
         if knows_secret(it, self.secrets) is False:
             yield wrong(
                 ENDPOINTS,
-                f"the secret of {it.id} is not set: what it sends is refused",
-                f"put it into PAYMENTS_STRIPE_WEBHOOK_SECRETS, or {self._replaced(it)}",
+                f"the secret of {it.id} is not set: its events are refused",
+                f"add it to PAYMENTS_STRIPE_WEBHOOK_SECRETS, or {self._replaced(it)}",
             )
 
     def _replaced(self, it: Endpoint) -> str:
@@ -116,19 +116,19 @@ class EndpointReview:
     def _of_types(self) -> Iterable[CheckResult]:
         sent = {type_ for it in self._enabled() for type_ in it.types}
         if self._enabled() and ALL_TYPES not in sent and (lack := EVENT_TYPES - sent):
-            text = f"types that nobody sends: {', '.join(sorted(lack))}"
+            text = f"no endpoint sends these types: {', '.join(sorted(lack))}"
             yield wrong(ENDPOINTS, text, _set_up(self._enabled()[0]))
 
     def _of_rolls(self) -> Iterable[CheckResult]:
         for it in self._with(Role.MADE):
-            text = f"{it.id} was made by a run that broke off"
+            text = f"{it.id} was created by an interrupted run"
             # The command follows from the state that it left.
             replaces = any(
                 address_of(one.url) == address_of(it.url)
                 for one in self._with(Role.IN_USE)
             )
             again = _begin_roll(it) if replaces else _set_up(it)
-            yield wrong(ENDPOINTS, text, f"run it again, with its file: {again}")
+            yield wrong(ENDPOINTS, text, f"run it again with the same file: {again}")
         for it in self._with(Role.WAITING):
             since = since_of(it, self.at)
             if self.at - since > ROLL_LATE:
@@ -137,7 +137,7 @@ class EndpointReview:
         for rolled in self._by_address(self._enabled()).values():
             since = since_of(rolled[-1], self.at)
             if len(rolled) > 1 and self.at - since > ROLL_LATE:
-                text = f"{rolled[0].id} and {rolled[-1].id} send the same"
+                text = f"{rolled[0].id} and {rolled[-1].id} send the same events"
                 yield wrong(ENDPOINTS, text, _roll(rolled[-1], "--finish"))
 
     def _by_address(
@@ -162,7 +162,7 @@ class EndpointReview:
                 yield wrong(
                     ENDPOINTS,
                     f"snapshots and thin events are sent to {shown_url(url)}: each "
-                    "event comes twice",
+                    "event arrives twice",
                     "disable one of them in Stripe's dashboard",
                 )
 
@@ -182,8 +182,8 @@ class EndpointReview:
         if stale:
             yield wrong(
                 ENDPOINTS,
-                f"{len(stale)} of {len(self.secrets)} secrets are of no endpoint",
-                "take what is not needed out of PAYMENTS_STRIPE_WEBHOOK_SECRETS",
+                f"{len(stale)} of {len(self.secrets)} secrets belong to no endpoint",
+                "remove unused secrets from PAYMENTS_STRIPE_WEBHOOK_SECRETS",
             )
 
 

@@ -12,7 +12,7 @@ from payments_service.settings import Settings
 
 KEYS: Final = "signing keys"
 _READ: Final = (
-    "see that {name} is the address of a JWK Set that this host may reach: "
+    "check that {name} is the address of a JWK Set that this host can reach: "
     "`curl --include --max-time 5 {url}`; until then its issuer's tokens are verified "
     "with keys that were read within a day, or not at all"
 )
@@ -21,7 +21,7 @@ _MEND: Final = (
     "what it publishes"
 )
 _REPLACE: Final = (
-    "have the issuer replace them, for who has read them can sign: `curl {url}`"
+    "have the issuer replace them: anyone who read them can sign tokens: `curl {url}`"
 )
 
 
@@ -44,4 +44,4 @@ async def _read(name: str, url: KeyUrl) -> CheckResults:
         text = f"{name} has private keys: {', '.join(published.leaked)}"
         return [wrong(KEYS, text, _REPLACE.format(url=url.url))]
     kids = ", ".join(published.keys.keys)
-    return [ok(KEYS, f"{name} has keys for us: {kids}")]
+    return [ok(KEYS, f"{name} has usable keys: {kids}")]

@@ -25,7 +25,7 @@ SCHEMA: Final = "schema"
 MODE: Final = "mode"
 ERASURE_KEY: Final = "erasure key"
 _SET_RIGHT: Final = (
-    "set it right, as docs/settings.md says, and see: `payments config check`"
+    "correct it (see docs/settings.md), then check: `payments config check`"
 )
 _GIVE_KEY: Final = (
     "give every process the PAYMENTS_ERASURE_KEY of the first erasure: without it no "
@@ -33,9 +33,9 @@ _GIVE_KEY: Final = (
 )
 _UPGRADE: Final = "`payments db upgrade`"
 _RESTORE: Final = (
-    "restore the database, or name one that is this service's in "
-    "PAYMENTS_DATABASE_URL; if its tables are known to be whole, write the revision "
-    'that they are of ({head} is this release\'s): `psql "$PAYMENTS_DATABASE_URL" '
+    "restore the database, or set PAYMENTS_DATABASE_URL to a database of this "
+    "service; if its tables are known to be complete, store their revision "
+    '({head} is this release\'s): `psql "$PAYMENTS_DATABASE_URL" '
     "-c \"delete from alembic_version; insert into alembic_version values ('{head}')\"`"
 )
 
@@ -53,7 +53,7 @@ def check_settings(
             wrong(SETTINGS, f"{name}: {reason}", _SET_RIGHT)
             for name, reason in error.problems.items()
         ]
-    return settings, [ok(SETTINGS, f"all can be used; {settings.env}")]
+    return settings, [ok(SETTINGS, f"all are valid; {settings.env}")]
 
 
 def database_checks(
@@ -71,10 +71,10 @@ def database_checks(
             return [
                 wrong(
                     DATABASE,
-                    f"it does not answer, or does not let us in: {_reason(error)}",
-                    "see that PAYMENTS_DATABASE_URL names a server that runs, and a "
-                    "user, a password and a database that it knows: "
-                    '`psql "$PAYMENTS_DATABASE_URL" -c "select 1"` has to work',
+                    f"it does not answer, or refuses the connection: {_reason(error)}",
+                    "check that PAYMENTS_DATABASE_URL names a running server, and a "
+                    "valid user, password and database: "
+                    '`psql "$PAYMENTS_DATABASE_URL" -c "select 1"` must succeed',
                 )
             ]
         return [ok(DATABASE, "it answers")]
@@ -82,15 +82,15 @@ def database_checks(
     async def writable() -> CheckResults:
         await store.ping()
         if not store.writability.is_lost:
-            return [ok(WRITES, "the database takes them")]
+            return [ok(WRITES, "the database accepts writes")]
         return [
             wrong(
                 WRITES,
-                "the database takes none: a standby, or set to only read",
-                "wait for a failover to end; see that PAYMENTS_DATABASE_URL names the "
-                "primary, and that it is not set to only read: "
-                '`psql "$PAYMENTS_DATABASE_URL" -c "show transaction_read_only"` has '
-                "to be off",
+                "the database accepts no writes: a standby, or set to read-only",
+                "wait for a failover to end; check that PAYMENTS_DATABASE_URL names "
+                "the primary, and that it is not set to read-only: "
+                '`psql "$PAYMENTS_DATABASE_URL" -c "show transaction_read_only"` must '
+                "show off",
             )
         ]
 
@@ -100,7 +100,7 @@ def database_checks(
     async def mode() -> CheckResults:
         stamped = await read_livemode(store)
         if stamped is None:
-            return [ok(MODE, "the database has none yet: the first start stamps it")]
+            return [ok(MODE, "the database has no mode yet: the first start sets it")]
         theirs = "production" if stamped else "development"
         if livemode is None:
             return [Check(MODE, mode).unknown("PAYMENTS_ENV is not set")]
@@ -112,7 +112,7 @@ def database_checks(
                     "PAYMENTS_DATABASE_URL or PAYMENTS_ENV is another deployment's",
                 )
             ]
-        return [ok(MODE, f"the database is of {theirs}, as the settings are")]
+        return [ok(MODE, f"the database and the settings are both of {theirs}")]
 
     more = [Check(WRITES, writable)] if writes else []
     others = [Check(SCHEMA, current), Check(MODE, mode), *more]
@@ -130,10 +130,10 @@ def _of_revision(revision: str | None) -> CheckResult:
         case SchemaState.EMPTY:
             return wrong(SCHEMA, "the database is empty", _UPGRADE)
         case SchemaState.BEHIND:
-            text = f"it is at {revision}, this release needs {schema.head()}"
+            text = f"the schema is at {revision}, this release needs {schema.head()}"
             return wrong(SCHEMA, text, _UPGRADE)
         case SchemaState.UNKNOWN:
-            text = f"it is at {revision!r}, a revision that no release has"
+            text = f"the schema is at {revision!r}, a revision that no release has"
             return wrong(SCHEMA, text, _RESTORE.format(head=schema.head()))
         case SchemaState.LATER:
             return ok(SCHEMA, f"{revision}, of a later release")
@@ -142,24 +142,24 @@ def _of_revision(revision: str | None) -> CheckResult:
 
 
 def erasure_key_check(store: PostgresStore, settings: Settings | None) -> Check:
-    """Return the check that the key is that of the erasures, if there are any."""
+    """Return the check that the key is the one of the erasures, if there are any."""
     if settings is None:
         return Check(ERASURE_KEY, _no_settings)
     return Check(ERASURE_KEY, partial(_erasure_key, store, settings.tombstones))
 
 
 async def _no_settings() -> CheckResults:
-    return [Check(ERASURE_KEY, _no_settings).unknown("the settings cannot be used")]
+    return [Check(ERASURE_KEY, _no_settings).unknown("the settings are invalid")]
 
 
 async def _erasure_key(
     store: PostgresStore, tombstones: Tombstones | None
 ) -> CheckResults:
     if not await is_erasure_key(store, tombstones):
-        text = "it is not the one that users were erased with"
+        text = "it is not the key that users were erased with"
         if tombstones is None:
-            text = "users were erased from this database, and none is set"
+            text = "users were erased from this database, and no key is set"
         return [wrong(ERASURE_KEY, text, _GIVE_KEY)]
     if tombstones is None:
-        return [ok(ERASURE_KEY, "none is set, and nobody was erased")]
-    return [ok(ERASURE_KEY, "one is set, and no erasure is by another one")]
+        return [ok(ERASURE_KEY, "no key is set, and no user was erased")]
+    return [ok(ERASURE_KEY, "a key is set, and no erasure used another one")]

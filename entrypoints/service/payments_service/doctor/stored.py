@@ -35,7 +35,7 @@ ERASURE_LATE: Final = timedelta(days=1)
 DELIVERY_LATE: Final = timedelta(hours=1)
 # A token's leeway is 30 s, a signature's 300 s.
 SKEW_MAX: Final = timedelta(seconds=10)
-_RUN_WORKER: Final = "run `payments worker`; its log says why if it does"
+_RUN_WORKER: Final = "run `payments worker`; if it is running, its log says why"
 
 
 def told(count: int) -> str:
@@ -54,17 +54,17 @@ def age(now: datetime, moment: datetime) -> str:
 def check_skew(check: str, whose: str, theirs: datetime, ours: datetime) -> CheckResult:
     """Return whether two clocks agree."""
     skew = theirs - ours
-    text = f"{whose} is {abs(skew).total_seconds():.0f} s "
+    text = f"the clock of {whose} is {abs(skew).total_seconds():.0f} s "
     text += "ahead of ours" if skew > timedelta(0) else "behind ours"
     if abs(skew) > SKEW_MAX:
-        return wrong(check, text, "let both machines have their time by NTP")
+        return wrong(check, text, "set the clocks of both machines by NTP")
     return ok(check, text)
 
 
 def results_of_drift(counts: DriftCounts, ago: str) -> CheckResults:
     """Return the findings of a sweep that compared all objects created before `ago`.
 
-    What it repaired is fine again, except lost events: they are still lost.
+    Differences that it repaired are fine, except those from lost events.
     """
     found, left = list[CheckResult](), counts.left
     if left:
@@ -78,31 +78,28 @@ def results_of_drift(counts: DriftCounts, ago: str) -> CheckResults:
             remedies.append(f"`{command} --apply` repairs what it can")
         if for_a_person:
             remedies.append(
-                f"`{command}` names what a person has to decide "
-                "(docs/reconciliation.md)"
+                f"`{command}` lists what a person must decide (docs/reconciliation.md)"
             )
         text = (
-            f"{left.total()} of {counts.found.total()} differences that the last sweep "
-            f"found, of what was made up to {ago} ago, are left"
+            f"{left.total()} of {counts.found.total()} differences remain that the "
+            f"last sweep, up to {ago} ago, found"
         )
         found.append(wrong("drift", f"{text}: {kinds}", "; ".join(remedies)))
     if counts.lost_count:
         found.append(
             wrong(
                 "drift",
-                f"the last sweep, up to {ago} ago, repaired what lost events left, "
-                f"{counts.lost_count} times: neither the endpoint nor back-fill heard "
-                "of them",
-                "see what is wrong with endpoints, deliveries and back-fill; then "
-                "`payments reconcile` has to find nothing",
+                f"the last sweep, up to {ago} ago, repaired {counts.lost_count} "
+                "differences from lost events: neither the endpoint nor back-fill "
+                "delivered them",
+                "correct what is wrong with endpoints, deliveries and back-fill; then "
+                "`payments reconcile` must find nothing",
             )
         )
     repaired = counts.repaired.total()
-    text = f"the last sweep, up to {ago} ago, found nothing that differs"
+    text = f"the last sweep, up to {ago} ago, found no differences"
     if repaired:
-        text = (
-            f"the last sweep, up to {ago} ago, repaired all that differed: {repaired}"
-        )
+        text = f"the last sweep, up to {ago} ago, repaired all differences: {repaired}"
     return found or [ok("drift", text)]
 
 
@@ -115,15 +112,15 @@ def results_of_deliveries(
         f"payments deliveries list --endpoint {endpoint}",
     )
     if it.dead:
-        text = f"{endpoint}: {told(it.dead)} dead, which were tried for three days"
+        text = f"{endpoint}: {told(it.dead)} dead, after three days of attempts"
         remedy = (
-            f"`{command} --dead` says why; once that is mended: `payments deliveries "
+            f"`{command} --dead` says why; once that is fixed: `payments deliveries "
             f"replay --endpoint {endpoint} --dead`"
         )
         found.append(wrong("webhooks out", text, remedy))
     since = it.failing_since
     if since is not None and now - since > DELIVERY_LATE:
-        text = f"{endpoint}: {told(it.open)} open, one of which fails for "
+        text = f"{endpoint}: {told(it.open)} open, one of which has failed for "
         text += age(now, since)
         found.append(wrong("webhooks out", text, f"`{command}` says why"))
     return found or [ok("webhooks out", f"{endpoint}: {told(it.open)} open")]
@@ -175,15 +172,15 @@ class Stored:
             found.append(
                 wrong(
                     "events",
-                    f"{told(it.quarantined)} quarantined: kept, and not applied",
-                    "docs/quarantine.md says what to do with which: `payments webhook "
-                    "list --state quarantined`",
+                    f"{told(it.quarantined)} quarantined: stored, but not applied",
+                    "docs/quarantine.md says what to do in each case: `payments "
+                    "webhook list --state quarantined`",
                 )
             )
         last = (
-            f"the last one came {age(now, it.received_at)} ago"
+            f"the last one arrived {age(now, it.received_at)} ago"
             if it.received_at
-            else "none came yet"
+            else "none has arrived yet"
         )
         return found or [ok("events", f"{last}; {told(it.pending)} pending")]
 
@@ -203,8 +200,8 @@ class Stored:
             found.append(
                 wrong(
                     "jobs",
-                    f"{told(it.failing)} failing: they are tried once a day",
-                    "`payments jobs list --failing` says why; once that is mended: "
+                    f"{told(it.failing)} failing: they are retried once a day",
+                    "`payments jobs list --failing` says why; once that is fixed: "
                     "`payments jobs retry --failing`",
                 )
             )
@@ -216,18 +213,18 @@ class Stored:
             EVENT_BACK_FILL,
             LATE,
             runs=self.back_fills,
-            what="Stripe's list of events is read",
+            what="Stripe's list of events has been read",
         )
 
     async def _sweep(self) -> CheckResults:
         return await self._loop(
-            "sweep", SWEEP, SWEEP_LATE, runs=self.sweeps, what="all is compared"
+            "sweep", SWEEP, SWEEP_LATE, runs=self.sweeps, what="all has been compared"
         )
 
     async def _drift(self) -> CheckResults:
         """Return what the last sweep found, or a later reconciliation by hand.
 
-        Also what the earlier one of them left, if the later one covers less time.
+        Also what the earlier of the two left, if the later one covers less time.
         """
         checkpoints = PostgresCheckpoints(self.store)
         found = [
@@ -236,7 +233,7 @@ class Stored:
             if (it := await checkpoints.find(name)) and it.reached_at and it.result
         ]
         if not found:
-            return [ok("drift", "no sweep has come to its end")]
+            return [ok("drift", "no sweep has completed yet")]
         found.sort(key=lambda it: it[0])
         last = found[-1][1]
         earlier = [
@@ -257,7 +254,7 @@ class Stored:
         if left:
             text = f"{len(left)} began more than a day ago and are not finished"
             return [wrong("erasures", text, _RUN_WORKER)]
-        return [ok("erasures", "none is unfinished for long")]
+        return [ok("erasures", "none has been unfinished for a day")]
 
     async def _webhooks_out(self) -> CheckResults:
         if not self.endpoints:
@@ -276,18 +273,18 @@ class Stored:
         self, check: str, name: str, late: timedelta, *, runs: bool, what: str
     ) -> CheckResults:
         if not runs:
-            return [ok(check, "off, by the settings")]
+            return [ok(check, "disabled by the settings")]
         kept, now = await PostgresCheckpoints(self.store).find(name), self.clock()
         if kept is None:
-            return [wrong(check, "it never ran", _RUN_WORKER)]
+            return [wrong(check, "it has never run", _RUN_WORKER)]
         if kept.reached_at is not None:
             text = f"{what} up to {age(now, kept.reached_at)} ago"
             is_late = now - kept.reached_at > late
             return [wrong(check, text, _RUN_WORKER) if is_late else ok(check, text)]
         if kept.lease.attempts:
-            text = f"it failed {kept.lease.attempts} times, and never came to its end"
+            text = f"it failed {kept.lease.attempts} times, and has never completed"
             return [wrong(check, text, _RUN_WORKER)]
         due_at = kept.lease.due_at
-        text = f"its first turn is due at {due_at:%F %H:%M} UTC"
+        text = f"its first run is due at {due_at:%F %H:%M} UTC"
         is_late = now - due_at > late
         return [wrong(check, text, _RUN_WORKER) if is_late else ok(check, text)]
