@@ -349,7 +349,9 @@ def test_data_of_another_version_is_refused(folder: Path) -> None:
     """
     (folder / "data" / "PG_VERSION").write_text("12\n")
 
-    with pytest.raises(OtherVersion, match="is of PostgreSQL 12, the binaries are"):
+    with pytest.raises(
+        OtherVersion, match="has data of PostgreSQL 12, the binaries are"
+    ):
         embedded_postgres(folder).__enter__()
 
     assert (folder / "data" / "postgresql.conf").exists()

@@ -140,6 +140,6 @@ async def test_a_webhooks_body_goes_the_way_that_is_shown(
     figure = f"a webhook enters {len(entered)} of our functions"
     record_property("figure", figure)
     assert len(entered) <= CALLS_MAX
-    assert f"holds them to at most {CALLS_MAX}." in PAGE
+    assert f"counts them and allows at most {CALLS_MAX}." in PAGE
     calls = iter([named(code) for code in entered])
     assert [hop for hop in WALK if hop not in calls] == []

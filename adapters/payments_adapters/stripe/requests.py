@@ -29,7 +29,7 @@ def path(*parts: str, field: str = "id") -> str:
     """
     for part in parts:
         if _ID.fullmatch(part) is None:
-            raise GatewayRefused(INVALID_ID, "not an id of Stripe's", field=field)
+            raise GatewayRefused(INVALID_ID, "not a Stripe id", field=field)
     return "/v1/" + "/".join(parts)
 
 

@@ -73,7 +73,7 @@ class _Reading:
             elif _PRODUCT.fullmatch(id_):
                 yield self.product(f"products.{id_}", id_, value, _OF_PRODUCT)
             else:
-                self.wrong(f"products.{_shown(id_)}", "not an id of Stripe's")
+                self.wrong(f"products.{_shown(id_)}", "not a Stripe id")
         if PREPAID in file:
             yield self.product(PREPAID, PREPAID, file[PREPAID], _OF_PREPAID)
 

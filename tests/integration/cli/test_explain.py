@@ -19,7 +19,7 @@ def test_why_a_user_has_paid_is_explained(dev: Dev) -> None:
     past = dev.run("explain", "explained", "--at", found["at"]).out
 
     assert "status: paid" in text
-    assert "why: what was paid for is over, and nothing was paid since" in text
+    assert "why: the paid period has ended, and nothing was paid since" in text
     assert text.index("payment succeeded") < text.index("  now\n")
     assert text.index("  now\n") < text.index("user: subscribe: POST /users/explained/")
     assert (found["cause"]["code"], found["entitled"]) == ("period_over", False)

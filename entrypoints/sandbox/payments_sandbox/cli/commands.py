@@ -61,7 +61,7 @@ def trigger(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Make an event happen to a user, with all events that lead to it."""
+    """Make an event happen to a user, with all events before it."""
     values = dict(_assignment(text, "--set") for text in assignments)
     body = {"type": type_, "user": user, "values": values}
     if dry_run:
