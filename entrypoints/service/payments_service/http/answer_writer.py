@@ -1,26 +1,31 @@
-"""An answer's head goes out together with the first of its body.
+"""Write an answer's head together with the first part of its body.
 
 uvicorn writes them one after the other, and each write is a system call and a packet.
 """
 
 import asyncio
+from typing import Final
 
 from typing_extensions import override
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+# "100 Continue", which the client waits for: no answer has such a status.
+_INFORMATIONAL: Final = b"HTTP/1.1 1"
 
 
 class AnswerWriter(asyncio.Transport):
-    """What one request's cycle writes to; all but an answer's head goes out at once."""
+    """The transport of one request: it holds back only an answer's head.
 
-    def __init__(
-        self, transport: asyncio.Transport, cycle: RequestResponseCycle
-    ) -> None:
+    It does not refer to the request, which refers to it: reference counting frees both.
+    """
+
+    __slots__ = ("_head", "_is_head_out", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, method: str) -> None:
         super().__init__()
         self._transport = transport
-        self._cycle = cycle
         self._head = b""
-        # Of an answer to HEAD nothing follows.
-        self._is_head_out: bool = cycle.scope["method"] == "HEAD"
+        # Nothing follows the head of an answer to HEAD.
+        self._is_head_out = method == "HEAD"
 
     @override
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -29,11 +34,10 @@ class AnswerWriter(asyncio.Transport):
         elif self._head:
             self._is_head_out = True
             self._transport.write(self._head + data)
-        elif self._cycle.response_started:
-            self._head = bytes(data)
-        else:
-            # "100 Continue", which the other side waits for.
+        elif bytes(data).startswith(_INFORMATIONAL):
             self._transport.write(data)
+        else:
+            self._head = bytes(data)
 
     @override
     def close(self) -> None:

@@ -304,7 +304,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._stop(UPGRADE)
         before = self.cycle
         super().on_headers_complete()
-        self.cycle.transport = AnswerWriter(self.transport, self.cycle)
+        self.cycle.transport = AnswerWriter(self.transport, self.scope["method"])
         self._in_header, self._more_bytes = False, 0
         if self.server_state.is_draining:
             self._close_after(before)
