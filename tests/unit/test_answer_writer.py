@@ -1,5 +1,7 @@
 """An answer is one write, and a complete answer is never held back."""
 
+import gc
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -127,3 +129,20 @@ async def test_the_last_answer_of_a_connection_comes_before_its_end() -> None:
     [answer] = transport.writes
     assert answer.endswith(b"ok")
     assert transport.is_closing()
+
+
+async def test_a_request_that_was_answered_is_freed_at_once() -> None:
+    """
+    Not by the garbage collector, which would have to find one cycle per request.
+    """
+    connection, _ = Answering(start(200, LENGTH_2), part(b"ok")).connect()
+    gc.disable()
+    try:
+        connection.data_received(GET)
+        await rounds()
+        answered = weakref.ref(connection.cycle)
+        connection.data_received(GET)
+        await rounds()
+        assert answered() is None
+    finally:
+        gc.enable()
