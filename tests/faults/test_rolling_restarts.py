@@ -36,9 +36,9 @@ from support.wire import wired
 
 pytestmark = pytest.mark.anyio
 
-# A part of it in `make test`, because each process takes seconds to start: one of the
-# two that serve, and the worker.
-RESTARTS: Final = int(os.environ.get("RESTARTS", "100" if PROVES else "2"))
+# `make test` runs a part of it, with fewer processes, because each takes seconds to
+# start.
+RESTARTS: Final = int(os.environ.get("RESTARTS", "100" if PROVES else "10"))
 SERVING, WORKERS = (3, 2) if PROVES else (2, 1)
 KILLS: Final = 20
 DRAIN_S: Final = 1
